@@ -1,0 +1,59 @@
+"""The one kind of exception that a user is meant to read."""
+
+from __future__ import annotations
+
+
+class SemgapError(Exception):
+    """A failure with a known cause and a remedy the user can apply.
+
+    The command line shows ``str(error)`` as one paragraph; the traceback goes to the job's log.
+
+    Attributes:
+        cause: what went wrong, naming the thing that is wrong.
+        remedy: what to do about it, as an instruction.
+    """
+
+    def __init__(self, cause: str, remedy: str) -> None:
+        super().__init__(f"{cause} {remedy}")
+        self.cause = cause
+        self.remedy = remedy
+
+
+class ConfigError(SemgapError):
+    """A configuration key is unknown, has the wrong type, or asks for the impossible."""
+
+
+class ModelError(SemgapError):
+    """Model files are missing, incomplete, corrupt, or do not fit the configuration."""
+
+
+class CaptureError(SemgapError):
+    """The packet capture is missing, incomplete, or cannot be read."""
+
+
+class TransportError(SemgapError):
+    """A message could not be carried between client and worker."""
+
+
+class WorkerLostError(TransportError):
+    """The worker process or the connection to it is gone."""
+
+
+class RemoteError(SemgapError):
+    """The worker refused or failed a request and said why."""
+
+
+class ReferenceIdError(RemoteError):
+    """A KV cache reference ID is unknown, stale, or belongs to another session."""
+
+
+class ServerError(SemgapError):
+    """The server could not be started, reached, or trusted."""
+
+
+class CorrectnessError(SemgapError):
+    """A mode computed something else than ``local`` did."""
+
+
+class MeasurementError(SemgapError):
+    """A measurement is unusable: it must not be published."""
