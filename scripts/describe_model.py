@@ -1,0 +1,34 @@
+#!/usr/bin/env python3
+"""Describe the stored model: sizes, SHA-256 of each file, bytes of weights and of KV per token."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from semgap.cli import run_script, script_parser
+from semgap.settings import ModelSettings, add_flags, from_flags
+
+
+def describe(arguments: argparse.Namespace) -> None:
+    """Write the manifest."""
+    from semgap.model.description import describe_model
+    from semgap.records import write_record
+
+    write_record(
+        arguments.manifest,
+        describe_model(arguments.weights, from_flags(arguments, ModelSettings)),
+    )
+
+
+def main() -> None:
+    """Command line."""
+    parser = script_parser(__doc__)
+    parser.add_argument("--weights", required=True, type=Path, help="folder with the weights")
+    parser.add_argument("--manifest", required=True, type=Path, help="writes this file")
+    add_flags(parser, ModelSettings)
+    run_script(parser, describe)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+#!/usr/bin/env python3
+"""Choose the prompt's token ids, the same for every mode."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from semgap.cli import run_script, script_parser
+from semgap.prompt import seeded_prompt
+from semgap.records import Manifest, read_record, write_record
+
+
+def choose(arguments: argparse.Namespace) -> None:
+    """Write the prompt."""
+    manifest = read_record(arguments.manifest, Manifest)
+    prompt = seeded_prompt(manifest, arguments.tokens, arguments.decode_steps, arguments.seed)
+    write_record(arguments.prompt, prompt)
+
+
+def main() -> None:
+    """Command line."""
+    parser = script_parser(__doc__)
+    parser.add_argument("--manifest", required=True, type=Path, help="describes the model")
+    parser.add_argument("--prompt", required=True, type=Path, help="writes this file")
+    parser.add_argument("--tokens", required=True, type=int, help="length of the prompt")
+    parser.add_argument("--decode-steps", required=True, type=int, help="tokens to come after it")
+    parser.add_argument("--seed", required=True, type=int, help="chooses the token ids")
+    run_script(parser, choose)
+
+
+if __name__ == "__main__":
+    main()

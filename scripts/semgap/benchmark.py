@@ -1,0 +1,304 @@
+"""One benchmark job: a session, its phases, and everything that is recorded of them."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import torch
+from torch import Tensor
+
+from semgap.client import Exchange, InferenceClient, KvCacheState
+from semgap.meters.capture import Capture, CaptureUnavailableError, capture
+from semgap.meters.gpu import GpuSampler, gpu_samples
+from semgap.meters.host import describe_host, versions
+from semgap.meters.positive_control import send_control_traffic
+from semgap.meters.sockets import sockets_of
+from semgap.policy import Policy
+from semgap.protocol import Forward, ProfiledForward
+from semgap.records import (
+    CaptureStatus,
+    Manifest,
+    PhaseRecord,
+    Prompt,
+    RunRecord,
+    SocketPair,
+    StepRecord,
+)
+from semgap.session.base import Session, WorkerSettings, load_session_module
+from semgap.settings import BenchmarkSettings
+
+log = logging.getLogger(__name__)
+
+# Around each phase nothing is sent for this long, so that time stamps tell the phases apart.
+_QUIET_S = 0.02
+
+# Steps that a person waits for are reported one by one; for shorter ones that would cost time.
+_SLOW_STEP_S = 1.0
+
+
+@dataclass(frozen=True)
+class BenchmarkFiles:
+    """Where a benchmark job reads and writes."""
+
+    capture: Path
+    endpoint: Path | None
+
+
+def run_benchmark(
+    policy: Policy,
+    settings: BenchmarkSettings,
+    files: BenchmarkFiles,
+    manifest: Manifest,
+    prompt: Prompt,
+    weights: Sequence[Tensor],
+) -> tuple[RunRecord, np.ndarray]:
+    """Measure one repeat of one mode.
+
+    Returns:
+        The record, and the logits of the last position of the prefill and of each decode step:
+        float32, shape (1 + decode steps, vocabulary).
+
+    Raises:
+        ServerError, WorkerLostError, RemoteError: the worker could not do its part.
+        CaptureError: the capture is unusable.
+    """
+    started_unix_ns = time.time_ns()
+    worker_settings = WorkerSettings(files.endpoint, settings.device, settings.compute_threads)
+    with (
+        _capture(settings, files.capture) as (running, unavailable),
+        load_session_module(policy.worker).open_session(worker_settings) as session,
+    ):
+        client = InferenceClient(session.channel, policy, manifest, weights)
+        say = _Progress(policy.mode, settings.repeat).say
+        say("the worker builds the model")
+        configured = client.configure()
+        with gpu_samples(configured.gpu_uuid) as sampler:
+            control = [send_control_traffic(settings.interface_address)]
+            measured = _Phases(client, session, sampler, say)
+            result = _run_phases(measured, client, settings, prompt)
+            control.append(send_control_traffic(settings.interface_address))
+        phases = _with_kernel_time(measured.phases, client, settings, prompt, configured.gpu_uuid)
+        if running is not None:
+            running.stop()
+    status = running.status if running is not None else None
+    return (
+        RunRecord(
+            experiment=settings.experiment,
+            mode=policy.mode,
+            repeat=settings.repeat,
+            policy=policy,
+            transport=session.transport,
+            device=settings.device,
+            compute_threads=settings.compute_threads,
+            started_unix_ns=started_unix_ns,
+            model_fingerprint=manifest.fingerprint,
+            prompt_tokens=len(prompt.token_ids),
+            logits_to_keep=settings.logits_to_keep,
+            host=describe_host(configured.gpu_name),
+            versions=versions(),
+            phases=phases,
+            token_ids=result.token_ids,
+            client_sockets=tuple(sorted(measured.client_sockets, key=_socket_order)),
+            worker_sockets=tuple(sorted(measured.worker_sockets, key=_socket_order)),
+            control=tuple(control),
+            capture=status or CaptureStatus(False, unavailable, settings.interface),
+        ),
+        result.logits,
+    )
+
+
+@dataclass(frozen=True)
+class _Generated:
+    """What a generation led to: greedy tokens and the logits they were taken from."""
+
+    token_ids: tuple[int, ...]
+    logits: np.ndarray
+
+
+class _Progress:
+    """Says in the log which mode and repeat does what."""
+
+    def __init__(self, mode: str, repeat: int) -> None:
+        self._prefix = f"{mode}, repeat {repeat}"
+
+    def say(self, what: str) -> None:
+        log.info("%s: %s", self._prefix, what)
+
+
+class _Phases:
+    """Times phases and notes what the kernel says about sockets around them."""
+
+    def __init__(
+        self,
+        client: InferenceClient,
+        session: Session,
+        sampler: GpuSampler,
+        say: Callable[[str], None],
+    ) -> None:
+        self._client = client
+        self._session = session
+        self._sampler = sampler
+        self.say = say
+        self.phases: tuple[PhaseRecord, ...] = ()
+        self.client_sockets: set[SocketPair] = set()
+        self.worker_sockets: set[SocketPair] = set()
+
+    @contextlib.contextmanager
+    def phase(self, name: str) -> Iterator[list[StepRecord]]:
+        """Time the block as a phase; the block appends its steps to the list it is given."""
+        steps: list[StepRecord] = []
+        cpu_begin_s = self._client.worker_cpu_s()
+        self._note_sockets()
+        time.sleep(_QUIET_S)
+        begin_unix_ns = time.time_ns()
+        begin_s = time.perf_counter()
+        yield steps
+        latency_s = time.perf_counter() - begin_s
+        time.sleep(_QUIET_S)
+        end_unix_ns = time.time_ns()
+        self._note_sockets()
+        moved_bytes = sum(
+            sum(step.up_bytes.values()) + sum(step.down_bytes.values()) for step in steps
+        )
+        self.say(f"{name} took {latency_s:.3f} s, tensors {moved_bytes / 1e6:,.3f} MB")
+        self.phases += (
+            PhaseRecord(
+                name=name,
+                begin_unix_ns=begin_unix_ns,
+                end_unix_ns=end_unix_ns,
+                latency_s=latency_s,
+                worker_cpu_s=self._client.worker_cpu_s() - cpu_begin_s,
+                steps=tuple(steps),
+                gpu_samples_percent=self._sampler.between(begin_unix_ns, end_unix_ns),
+            ),
+        )
+
+    def _note_sockets(self) -> None:
+        self.client_sockets.update(sockets_of(os.getpid()))
+        self.worker_sockets.update(self._session.worker_sockets())
+
+
+def _run_phases(
+    measured: _Phases, client: InferenceClient, settings: BenchmarkSettings, prompt: Prompt
+) -> _Generated:
+    with measured.phase("setup") as steps:
+        steps.extend(client.setup())
+    generation = _Generation(client, settings.logits_to_keep, prompt)
+    with measured.phase("warmup") as steps:
+        steps.append(generation.prefill())
+        steps.extend(generation.decode() for _ in range(settings.warmup_decode_steps))
+    generation.release()
+
+    generation = _Generation(client, settings.logits_to_keep, prompt)
+    with measured.phase("prefill") as steps:
+        steps.append(generation.prefill())
+    with measured.phase("decode") as steps:
+        for index in range(settings.decode_steps):
+            steps.append(generation.decode())
+            if steps[-1].latency_s > _SLOW_STEP_S:
+                measured.say(f"decode step {index + 1} of {settings.decode_steps}")
+    generation.release()
+    return generation.result()
+
+
+class _Generation:
+    """A greedy generation from the prompt, one forward pass at a time."""
+
+    def __init__(
+        self,
+        client: InferenceClient,
+        logits_to_keep: int,
+        prompt: Prompt,
+        request_type: type[Forward] = Forward,
+    ) -> None:
+        self._client = client
+        self._logits_to_keep = logits_to_keep
+        self._request_type = request_type
+        self._tokens = torch.tensor([prompt.token_ids], dtype=torch.int64)
+        self._kv_cache = KvCacheState()
+        self._last_logits: list[Tensor] = []
+        self._token_ids: list[int] = []
+        self.kernel_s: list[float] = []
+
+    def prefill(self) -> StepRecord:
+        """Run the first pass, over the whole prompt."""
+        return self._step().step
+
+    def decode(self) -> StepRecord:
+        """Run one pass over the token that the last one chose."""
+        return self._step().step
+
+    def release(self) -> None:
+        """Free what the worker keeps of this generation."""
+        self._client.release(self._kv_cache)
+
+    def result(self) -> _Generated:
+        """The tokens chosen so far, and the logits behind them as float32."""
+        logits = torch.stack(self._last_logits).to(torch.float32).numpy()
+        return _Generated(tuple(self._token_ids), logits)
+
+    def _step(self) -> Exchange:
+        logits, self._kv_cache, exchange = self._client.forward(
+            self._tokens, self._kv_cache, self._logits_to_keep, self._request_type
+        )
+        last = logits[0, -1]
+        token_id = int(last.argmax())
+        self._last_logits.append(last)
+        self._token_ids.append(token_id)
+        self._tokens = torch.tensor([[token_id]], dtype=torch.int64)
+        if exchange.done.kernel_s is not None:
+            self.kernel_s.append(exchange.done.kernel_s)
+        return exchange
+
+
+def _with_kernel_time(
+    phases: tuple[PhaseRecord, ...],
+    client: InferenceClient,
+    settings: BenchmarkSettings,
+    prompt: Prompt,
+    gpu_uuid: str,
+) -> tuple[PhaseRecord, ...]:
+    """Run prefill and decode once more under the kernel profiler, where a GPU computes."""
+    if not gpu_uuid:
+        return phases
+    generation = _Generation(client, settings.logits_to_keep, prompt, ProfiledForward)
+    generation.prefill()
+    for _ in range(settings.decode_steps):
+        generation.decode()
+    generation.release()
+    kernel_s = {"prefill": generation.kernel_s[0], "decode": sum(generation.kernel_s[1:])}
+    return tuple(
+        msgspec.structs.replace(phase, kernel_s=kernel_s.get(phase.name)) for phase in phases
+    )
+
+
+@contextlib.contextmanager
+def _capture(settings: BenchmarkSettings, file: Path) -> Iterator[tuple[Capture | None, str]]:
+    """Capture if this machine can and the settings want it; otherwise say why not."""
+    if settings.capture_use == "off":
+        file.touch()
+        yield None, "capture.use is off"
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            running = stack.enter_context(capture(settings.interface, file))
+        except CaptureUnavailableError as error:
+            if settings.capture_use == "required":
+                raise
+            log.warning("%s Bytes are counted by the transport instead.", error)
+            file.touch()
+            yield None, error.cause
+            return
+        yield running, ""
+
+
+def _socket_order(pair: SocketPair) -> tuple[str, int, str, int]:
+    return pair.local_ip, pair.local_port, pair.remote_ip, pair.remote_port

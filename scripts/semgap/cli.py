@@ -1,0 +1,81 @@
+"""What all scripts share: a log file, one clear paragraph for a person, the traceback in the log."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from semgap.errors import SemgapError
+from semgap.processes import end_with_owner
+
+log = logging.getLogger("semgap")
+
+_INTERRUPTED = 130
+
+
+def script_parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser with the flags that every script has."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--log", type=Path, help="also write everything that is logged to this file")
+    return parser
+
+
+def run_script(
+    parser: argparse.ArgumentParser, action: Callable[[argparse.Namespace], None]
+) -> None:
+    """Parse the command line, do the work, and end the process with a fitting status.
+
+    Known failures are shown as one paragraph with cause and remedy; their traceback is in the log.
+    """
+    arguments = parser.parse_args()
+    log_to(arguments.log)
+    end_with_owner()
+    try:
+        action(arguments)
+    except SemgapError as error:
+        _explain(str(error), error)
+        sys.exit(1)
+    except KeyboardInterrupt as error:
+        _explain("Interrupted: what was not finished is made again by the next run.", error)
+        sys.exit(_INTERRUPTED)
+    except MemoryError as error:
+        _explain("Out of memory. Use a smaller model, or a machine with more memory.", error)
+        sys.exit(1)
+    except OSError as error:
+        _explain(
+            f"{error.strerror or error}: {error.filename or 'see the log'}. Check that the disk has "
+            "room and that the file may be written.",
+            error,
+        )
+        sys.exit(1)
+
+
+def log_to(log_file: Path | None) -> None:
+    """Show progress on standard error and, with tracebacks, in a file."""
+    screen = logging.StreamHandler()
+    screen.setFormatter(_WithoutTraceback("%(message)s"))
+    handlers: list[logging.Handler] = [screen]
+    if log_file is not None:
+        log_file.parent.mkdir(parents=True, exist_ok=True)
+        file = logging.FileHandler(log_file, mode="w")
+        file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        handlers.append(file)
+    logging.basicConfig(level=logging.INFO, handlers=handlers)
+
+
+def _explain(message: str, error: BaseException) -> None:
+    log.error("ERROR: %s", message, exc_info=error)
+
+
+class _WithoutTraceback(logging.Formatter):
+    """Leaves out the traceback, and stands out from the workflow engine's own lines."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        message = record.getMessage()
+        return f"[{os.path.basename(sys.argv[0])}] {message}"  # noqa: PTH119

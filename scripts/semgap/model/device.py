@@ -1,0 +1,108 @@
+"""What running on a CPU and on a GPU need differently: a clock, a barrier, a kernel profile."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from typing import Protocol, TypeVar
+
+import torch
+
+from semgap.errors import ConfigError
+
+Result = TypeVar("Result")
+
+
+class Device(Protocol):
+    """The device that a worker computes on; without a GPU its name and UUID are empty."""
+
+    torch_device: torch.device
+    gpu_name: str
+    gpu_uuid: str
+
+    def timed(self, work: Callable[[], Result]) -> tuple[Result, float]:
+        """Run ``work`` to its end on the device; return its result and duration in seconds."""
+        ...
+
+    def profiled(self, work: Callable[[], Result]) -> tuple[Result, float | None]:
+        """Run ``work``; return its result and the seconds in which any GPU kernel ran."""
+        ...
+
+
+class CpuDevice:
+    """Operators return when they are done, so the process's own clock serves."""
+
+    torch_device = torch.device("cpu")
+    gpu_name = ""
+    gpu_uuid = ""
+
+    def timed(self, work: Callable[[], Result]) -> tuple[Result, float]:
+        """See ``Device.timed``."""
+        begin_s = time.perf_counter()
+        result = work()
+        return result, time.perf_counter() - begin_s
+
+    def profiled(self, work: Callable[[], Result]) -> tuple[Result, float | None]:
+        """See ``Device.profiled``: a CPU runs no GPU kernels."""
+        return work(), None
+
+
+class CudaDevice:
+    """Operators are queued, so the device's own events tell the time."""
+
+    def __init__(self, torch_device: torch.device) -> None:
+        properties = torch.cuda.get_device_properties(torch_device)
+        self.torch_device = torch_device
+        self.gpu_name = properties.name
+        self.gpu_uuid = f"GPU-{properties.uuid}"
+
+    def timed(self, work: Callable[[], Result]) -> tuple[Result, float]:
+        """See ``Device.timed``."""
+        begin = torch.cuda.Event(enable_timing=True)
+        end = torch.cuda.Event(enable_timing=True)
+        begin.record(torch.cuda.current_stream(self.torch_device))
+        result = work()
+        end.record(torch.cuda.current_stream(self.torch_device))
+        torch.cuda.synchronize(self.torch_device)
+        return result, begin.elapsed_time(end) / 1e3
+
+    def profiled(self, work: Callable[[], Result]) -> tuple[Result, float | None]:
+        """See ``Device.profiled``. Kernel intervals come from CUPTI through torch.profiler."""
+        activities = [torch.profiler.ProfilerActivity.CUDA]
+        with torch.profiler.profile(activities=activities) as profile:
+            result = work()
+            torch.cuda.synchronize(self.torch_device)
+        intervals_us = (
+            (event.time_range.start, event.time_range.end)
+            for event in profile.events()
+            if event.device_type == torch.autograd.DeviceType.CUDA
+        )
+        return result, union_length(intervals_us) / 1e6
+
+
+def union_length(intervals: Iterable[tuple[float, float]]) -> float:
+    """Total length covered by (begin, end) intervals that may overlap, in their own unit."""
+    total = 0.0
+    covered_until = float("-inf")
+    for begin, end in sorted(intervals):
+        total += max(0.0, end - max(begin, covered_until))
+        covered_until = max(covered_until, end)
+    return total
+
+
+def open_device(name: str) -> Device:
+    """Return the device that the configuration calls ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        ConfigError: a GPU is asked for and PyTorch sees none.
+    """
+    if name == "cpu":
+        return CpuDevice()
+    if not torch.cuda.is_available():
+        raise ConfigError(
+            f"worker.device is '{name}', but PyTorch sees no CUDA device on this machine.",
+            "Set worker.device to 'cpu', or install a CUDA build of torch and the GPU's driver.",
+        )
+    torch_device = torch.device(name)
+    torch.cuda.set_device(torch_device)
+    return CudaDevice(torch.device("cuda", torch.cuda.current_device()))

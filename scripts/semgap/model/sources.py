@@ -1,0 +1,99 @@
+"""Where weights come from: a folder in the Hub's form, or a seed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import transformers
+from torch import Tensor
+
+from semgap.errors import ModelError
+from semgap.model.seeded import seeded_weight
+from semgap.model.skeleton import ModelSkeleton
+from semgap.model.weights import CONFIG_FILE
+
+_REMEDY = "Check the folder, or delete it and let it be downloaded again."
+
+
+@dataclass(frozen=True)
+class WeightSource:
+    """A model's weights, each made or read when it is asked for.
+
+    Attributes:
+        model_config: the transformers configuration as JSON.
+        sizes_bytes: size of each tensor of the state dict, in the order of sending.
+        weight: returns a tensor of the state dict on the CPU, in the source's dtype.
+    """
+
+    model_config: str
+    sizes_bytes: Mapping[str, int]
+    weight: Callable[[str], Tensor]
+
+
+def seeded_weights(architecture: str, dtype: str, seed: int) -> WeightSource:
+    """Weights made from a seed for an architecture.
+
+    Args:
+        architecture: a transformers configuration as JSON, ``model_type`` included.
+
+    Raises:
+        ModelError: transformers knows no such architecture.
+    """
+    cpu = torch.device("cpu")
+    skeleton = ModelSkeleton(architecture, getattr(torch, dtype), cpu)
+    return _source(
+        skeleton,
+        lambda name: seeded_weight(name, skeleton.weights[name].shape, skeleton.dtype, seed, cpu),
+    )
+
+
+def pretrained_weights(folder: Path, dtype: str) -> WeightSource:
+    """Weights of a folder with ``config.json`` and safetensors or PyTorch files, cast to ``dtype``.
+
+    transformers maps a checkpoint's names to the architecture's. PyTorch files are only read with
+    ``weights_only=True``, and no code of the folder is run.
+
+    Raises:
+        ModelError: files are missing, corrupt, or do not hold all weights of the architecture.
+    """
+    if not (folder / CONFIG_FILE).exists():
+        raise ModelError(f"'{folder}' holds no {CONFIG_FILE}.", _REMEDY)
+    try:
+        model, loading = transformers.AutoModelForCausalLM.from_pretrained(
+            folder,
+            dtype=getattr(torch, dtype),
+            local_files_only=True,
+            trust_remote_code=False,
+            weights_only=True,
+            output_loading_info=True,
+        )
+    except Exception as error:
+        # Whatever a corrupt file makes safetensors, pickle or zipfile raise, it means the same.
+        raise ModelError(f"The model in '{folder}' cannot be read: {error}.", _REMEDY) from error
+    incomplete = sorted({*loading["missing_keys"], *map(str, loading["mismatched_keys"])})
+    if incomplete:
+        raise ModelError(
+            f"The weight files in '{folder}' lack {len(incomplete)} tensors of the architecture, "
+            f"among them '{incomplete[0]}'.",
+            _REMEDY,
+        )
+    skeleton = ModelSkeleton(
+        model.config.to_json_string(use_diff=False), getattr(torch, dtype), torch.device("cpu")
+    )
+    state_dict = model.state_dict()
+    return _source(skeleton, lambda name: state_dict[name].contiguous())
+
+
+def _source(skeleton: ModelSkeleton, weight: Callable[[str], Tensor]) -> WeightSource:
+    config = skeleton.config.to_dict()
+    # The same model must have the same fingerprint under every version of transformers.
+    config.pop("transformers_version", None)
+    return WeightSource(
+        model_config=json.dumps(config, indent=2, sort_keys=True),
+        sizes_bytes={name: tensor.nbytes for name, tensor in skeleton.weights.items()},
+        weight=weight,
+    )

@@ -1,0 +1,112 @@
+"""Stored weights: written as safetensors shards, read as memory maps."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import mmap
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from semgap.errors import ModelError
+from semgap.records import Manifest, WeightFile
+
+CONFIG_FILE = "config.json"
+_SHARD_BYTES = 2_000_000_000
+_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64}
+
+
+def shard_plan(sizes_bytes: Mapping[str, int]) -> list[list[str]]:
+    """Distribute tensors over shards of at most 2 GB each, in order; a larger one stands alone."""
+    shards: list[list[str]] = []
+    room_bytes = -1
+    for name, size_bytes in sizes_bytes.items():
+        if size_bytes > room_bytes:
+            shards.append([])
+            room_bytes = _SHARD_BYTES
+        shards[-1].append(name)
+        room_bytes -= size_bytes
+    return shards
+
+
+def write_shard(folder: Path, index: int, count: int, tensors: Mapping[str, Tensor]) -> None:
+    """Write one shard, named as the Hub names shards."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = folder / f"model-{index + 1:05d}-of-{count:05d}.safetensors"
+    save_file(dict(tensors), file, metadata={"format": "pt"})
+
+
+def describe_file(path: Path) -> WeightFile:
+    """Size and SHA-256 of a file."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+    return WeightFile(name=path.name, size_bytes=path.stat().st_size, sha256=digest.hexdigest())
+
+
+def map_weights(folder: Path, manifest: Manifest) -> list[Tensor]:
+    """Map the stored weights into memory, in the manifest's order.
+
+    The tensors share the page cache's memory and each owns a storage of just its own bytes, so
+    that a transport can send it from where it lies.
+
+    Raises:
+        ModelError: a file is missing or has another size than the manifest says, or a tensor is
+            missing.
+    """
+    mapped: dict[str, Tensor] = {}
+    for file in manifest.files:
+        path = folder / file.name
+        if not path.exists() or path.stat().st_size != file.size_bytes:
+            raise ModelError(
+                f"The weight file '{path}' is missing or does not have the {file.size_bytes} bytes "
+                "that the manifest says.",
+                "Delete the model's folder and run again: it is made anew.",
+            )
+        mapped.update(map_safetensors(path))
+    try:
+        return [mapped[tensor.name] for tensor in manifest.tensors]
+    except KeyError as error:
+        raise ModelError(
+            f"The weight files in '{folder}' lack the tensor {error}.",
+            "Delete the model's folder and run again: it is made anew.",
+        ) from error
+
+
+def map_safetensors(path: Path) -> Iterator[tuple[str, Tensor]]:
+    """Map the tensors of one safetensors file.
+
+    Format: 8 bytes little-endian length of a JSON header, the header, the tensors' bytes
+    (https://github.com/huggingface/safetensors#format).
+
+    Raises:
+        ModelError: the file does not follow the format.
+    """
+    with path.open("rb") as file:
+        content = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY)
+    header_bytes = int.from_bytes(content[:8], "little")
+    try:
+        header = json.loads(content[8 : 8 + header_bytes])
+        for name, entry in header.items():
+            if name != "__metadata__":
+                yield name, _mapped(content, 8 + header_bytes, entry)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ModelError(
+            f"'{path}' is no complete safetensors file: {error}.",
+            "Delete the model's folder and run again: it is made anew.",
+        ) from error
+
+
+def _mapped(content: mmap.mmap, data_offset: int, entry: Mapping[str, Sequence[int]]) -> Tensor:
+    begin, _end = entry["data_offsets"]
+    shape = entry["shape"]
+    return torch.frombuffer(
+        content,
+        dtype=_DTYPES[str(entry["dtype"])],
+        count=math.prod(shape),
+        offset=data_offset + begin,
+    ).reshape(shape)

@@ -1,0 +1,54 @@
+"""The policy table: one row for each execution mode, in the order of the published table."""
+
+from __future__ import annotations
+
+from semgap.errors import ConfigError
+from semgap.policy import Home, Policy, WorkerPlace
+
+POLICIES: tuple[Policy, ...] = (
+    Policy(
+        mode="local",
+        label="Local (Baseline)",
+        worker=WorkerPlace.IN_PROCESS,
+        weights=Home.WORKER,
+        kv_cache=Home.WORKER,
+        logit_tolerance=0.0,
+    ),
+    Policy(
+        mode="naive",
+        label="Semantic-Blind (Naive)",
+        worker=WorkerPlace.SERVER,
+        weights=Home.CLIENT,
+        kv_cache=Home.CLIENT,
+        logit_tolerance=0.0,
+    ),
+    Policy(
+        mode="remote_cache",
+        label="Semantic-Blind + Remote Cache",
+        worker=WorkerPlace.SERVER,
+        weights=Home.WORKER,
+        kv_cache=Home.CLIENT,
+        logit_tolerance=0.0,
+    ),
+    Policy(
+        mode="semantic",
+        label="Framework-Level (\\sys)",
+        worker=WorkerPlace.SERVER,
+        weights=Home.WORKER,
+        kv_cache=Home.WORKER,
+        logit_tolerance=0.0,
+    ),
+)
+
+
+def policy_of(mode: str) -> Policy:
+    """Return the row of ``mode``.
+
+    Raises:
+        ConfigError: no row has that identifier.
+    """
+    for policy in POLICIES:
+        if policy.mode == mode:
+            return policy
+    known = ", ".join(policy.mode for policy in POLICIES)
+    raise ConfigError(f"There is no mode '{mode}'.", f"Choose one of: {known}.")

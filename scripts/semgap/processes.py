@@ -1,0 +1,59 @@
+"""Process lifetimes: nothing that a run starts may outlive it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import select
+import signal
+import threading
+
+OWNER_VARIABLE = "SEMGAP_OWNER_PID"
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent(signal_number: int = signal.SIGKILL) -> None:
+    """Let the kernel signal this process when the thread that started it ends (prctl(2))."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+
+
+def open_owner() -> int | None:
+    """Return a pidfd of the workflow engine that this process works for, or None by hand.
+
+    The pidfd becomes readable when that process is gone.
+    """
+    owner = os.environ.get(OWNER_VARIABLE)
+    if owner is None:
+        return None
+    try:
+        return os.pidfd_open(int(owner))
+    except ProcessLookupError:
+        # Gone already: an end of a closed pipe is as readable as the pidfd of a dead process.
+        reader, writer = os.pipe()
+        os.close(writer)
+        return reader
+
+
+def end_with_owner() -> None:
+    """End this process, as Ctrl-C would, when the workflow engine it works for is killed."""
+    owner = open_owner()
+    if owner is None:
+        return
+
+    def watch() -> None:
+        select.select([owner], [], [])
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=watch, name="owner-watch", daemon=True).start()
+
+
+def describe_exit(status: int) -> str:
+    """Say how a process ended, from ``os.waitpid``'s status."""
+    code = os.waitstatus_to_exitcode(status)
+    if code == -signal.SIGKILL:
+        return "was killed (SIGKILL; on a machine short of memory the kernel does that)"
+    if code < 0:
+        return f"died of {signal.Signals(-code).name}"
+    return f"exited with status {code}"

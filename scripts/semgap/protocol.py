@@ -1,0 +1,102 @@
+"""The messages between client and worker: typed headers beside tensors grouped by class."""
+
+from __future__ import annotations
+
+import msgspec
+
+from semgap.policy import Home
+
+
+class Configure(msgspec.Struct, frozen=True, tag="configure"):
+    """Announce the model: its architecture, without any weights.
+
+    Attributes:
+        model_config: the transformers configuration as JSON.
+        dtype: name of the torch dtype of weights, KV cache and logits.
+        weight_names: the state dict's keys, in the order in which weights are always sent.
+    """
+
+    model_config: str
+    dtype: str
+    weight_names: tuple[str, ...]
+
+
+class StoreWeights(msgspec.Struct, frozen=True, tag="store_weights"):
+    """Keep the accompanying weights for the rest of the session.
+
+    Attributes:
+        first: index of the first accompanying tensor in ``Configure.weight_names``.
+    """
+
+    first: int
+
+
+class Forward(msgspec.Struct, frozen=True, tag="forward"):
+    """Run one forward pass over the accompanying tokens.
+
+    Weights and KV cache that accompany the message are used for this pass and then forgotten.
+    Without accompanying weights the stored ones are used.
+
+    Attributes:
+        logits_to_keep: number of last positions whose logits are returned; 0 returns all.
+        kv_cache_home: what becomes of the KV cache that the pass produces: ``client`` returns it,
+            ``worker`` keeps it and returns a reference ID.
+        reference_id: names the KV cache kept from the pass before; consumed by this pass.
+    """
+
+    logits_to_keep: int
+    kv_cache_home: Home
+    reference_id: str | None = None
+
+
+class ProfiledForward(Forward, frozen=True, tag="profiled_forward"):
+    """The same pass under the kernel profiler: never timed, never counted."""
+
+
+class Release(msgspec.Struct, frozen=True, tag="release"):
+    """Free the KV cache that a reference ID names."""
+
+    reference_id: str
+
+
+class Ping(msgspec.Struct, frozen=True, tag="ping"):
+    """Ask for nothing but a reply."""
+
+
+class Done(msgspec.Struct, frozen=True, tag="done"):
+    """The request was carried out.
+
+    Attributes:
+        begin_ns, end_ns: the worker's monotonic clock when the handler started and ended.
+        compute_s: duration of the forward pass on the worker's device; 0 if there was none.
+        cpu_s: processor time the worker process has used since it started, all threads.
+        kernel_s: time in which at least one GPU kernel ran, where that was asked for.
+        reference_id: names the KV cache now kept by the worker.
+        gpu_name, gpu_uuid: the GPU that the worker computes on; empty where a CPU does.
+    """
+
+    begin_ns: int
+    end_ns: int
+    compute_s: float
+    cpu_s: float
+    kernel_s: float | None = None
+    reference_id: str | None = None
+    gpu_name: str = ""
+    gpu_uuid: str = ""
+
+
+class Failed(msgspec.Struct, frozen=True, tag="failed"):
+    """The request was refused or failed.
+
+    Attributes:
+        kind: name of the exception class in ``semgap.errors``.
+        cause, remedy: as in ``SemgapError``.
+    """
+
+    kind: str
+    cause: str
+    remedy: str
+
+
+Request = Configure | StoreWeights | Forward | ProfiledForward | Release | Ping
+Reply = Done | Failed

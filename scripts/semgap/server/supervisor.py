@@ -1,0 +1,239 @@
+"""The server process: forks one fresh worker for each session and reaps it with its session.
+
+The modules a worker needs are imported once, before the first fork, and nothing else is done in
+this process: a forked worker starts in milliseconds with the state of a freshly started one. The
+process stays single-threaded, since only then is a fork safe.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, answer_challenge, deliver_challenge
+from multiprocessing.context import AuthenticationError
+from pathlib import Path
+
+import msgspec
+
+from semgap.errors import SemgapError, ServerError
+from semgap.meters.sockets import sockets_of
+from semgap.processes import describe_exit, die_with_parent, open_owner
+from semgap.records import ServerEndpoint, Versions
+from semgap.server import control
+
+log = logging.getLogger(__name__)
+
+_GRACE_S = 2.0
+_HANDSHAKE_TIMEOUT_S = 5
+
+ServeSession = Callable[[ServerEndpoint, int], None]
+
+
+@dataclass
+class _Session:
+    """A control connection and, once it asked for one, its worker."""
+
+    connection: Connection
+    worker_pid: int | None = None
+
+
+class Supervisor:
+    """Serves control connections until it is stopped, idle for too long, or its owner is gone.
+
+    Args:
+        serve_session: runs in the forked worker; serves one client at a port, then returns.
+    """
+
+    def __init__(
+        self, endpoint: ServerEndpoint, versions: Versions, serve_session: ServeSession
+    ) -> None:
+        self._endpoint = endpoint
+        self._versions = versions
+        self._serve_session = serve_session
+        self._sessions: dict[int, _Session] = {}
+        self._workers: dict[int, _Session] = {}
+        self._stopping = False
+        self._listener = _listen(endpoint)
+        self._secret = _write_secret(Path(endpoint.secret_file))
+
+    def run(self) -> None:
+        """Serve until there is a reason to end; leaves no worker behind."""
+        signal.signal(signal.SIGTERM, self._on_terminate)
+        owner = open_owner()
+        poll = select.poll()
+        listening = self._listener.fileno()
+        for descriptor in (listening, owner):
+            if descriptor is not None:
+                poll.register(descriptor, select.POLLIN)
+        idle_since_s = time.monotonic()
+        log.info("serving at %s:%s", self._endpoint.host, self._endpoint.port)
+        try:
+            while not self._stopping:
+                if self._sessions:
+                    idle_since_s = time.monotonic()
+                elif time.monotonic() - idle_since_s > self._endpoint.idle_timeout_s:
+                    log.info("idle for %s s: ending", self._endpoint.idle_timeout_s)
+                    break
+                for descriptor, _event in poll.poll(1000):
+                    if descriptor == listening:
+                        self._accept(poll)
+                    elif descriptor == owner:
+                        log.info("the workflow that started this server is gone: ending")
+                        self._stopping = True
+                    elif descriptor in self._sessions:
+                        self._answer(descriptor, poll)
+                    elif descriptor in self._workers:
+                        self._reap(descriptor, poll)
+        finally:
+            for session in list(self._sessions.values()):
+                self._end(session, poll)
+            self._listener.close()
+            log.info("ended")
+
+    def _on_terminate(self, _signal: int, _frame: object) -> None:
+        self._stopping = True
+
+    def _accept(self, poll: select.poll) -> None:
+        accepted, peer = self._listener.accept()
+        # This process serves all clients in turn: one that stays silent must not stop the others.
+        _set_receive_timeout(accepted, _HANDSHAKE_TIMEOUT_S)
+        connection = Connection(os.dup(accepted.fileno()))
+        try:
+            deliver_challenge(connection, self._secret)
+            answer_challenge(connection, self._secret)
+        except (AuthenticationError, EOFError, OSError) as error:
+            log.warning("refused a connection from %s: %s", peer, error)
+            connection.close()
+            return
+        finally:
+            _set_receive_timeout(accepted, 0)
+            accepted.close()
+        self._sessions[connection.fileno()] = _Session(connection)
+        poll.register(connection.fileno(), select.POLLIN)
+
+    def _answer(self, descriptor: int, poll: select.poll) -> None:
+        session = self._sessions[descriptor]
+        try:
+            request = control.receive_request(session.connection)
+            control.send(session.connection, self._reply_to(request, session, poll))
+        except (EOFError, OSError, msgspec.DecodeError) as error:
+            if not isinstance(error, EOFError):
+                log.warning("a client broke off: %s", error)
+            self._end(session, poll)
+
+    def _reply_to(
+        self, request: control.ServerRequest, session: _Session, poll: select.poll
+    ) -> control.ServerReply:
+        match request:
+            case control.Hello():
+                return control.Welcome(os.getpid(), self._endpoint.code, self._versions)
+            case control.OpenSession():
+                return self._open(session, poll)
+            case control.ListSockets():
+                assert session.worker_pid is not None, "sockets are asked for after opening"
+                return control.Sockets(sockets_of(session.worker_pid))
+            case control.Stop():
+                self._stopping = True
+                return control.Stopping()
+
+    def _open(self, session: _Session, poll: select.poll) -> control.SessionOpened:
+        port = free_port(self._endpoint.host)
+        pid = os.fork()
+        if pid == 0:
+            self._become_worker(port)
+        log.info("worker %s serves a session at port %s", pid, port)
+        session.worker_pid = pid
+        exited = os.pidfd_open(pid)
+        self._workers[exited] = session
+        poll.register(exited, select.POLLIN)
+        return control.SessionOpened(worker_pid=pid, port=port)
+
+    def _become_worker(self, port: int) -> None:
+        """Never returns: the fork serves one session and exits without the parent's clean-up."""
+        status = 1
+        try:
+            die_with_parent()
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            self._listener.close()
+            for session in self._sessions.values():
+                os.close(session.connection.fileno())
+            self._serve_session(self._endpoint, port)
+            status = 0
+        except SemgapError as error:
+            log.error("%s", error)
+        except BaseException:
+            log.exception("the worker failed")
+        finally:
+            logging.shutdown()
+            sys.stderr.flush()
+            os._exit(status)
+
+    def _reap(self, descriptor: int, poll: select.poll) -> None:
+        session = self._workers.pop(descriptor)
+        poll.unregister(descriptor)
+        os.close(descriptor)
+        assert session.worker_pid is not None
+        _pid, status = os.waitpid(session.worker_pid, 0)
+        log.info("worker %s %s", session.worker_pid, describe_exit(status))
+        session.worker_pid = None
+        if session.connection.closed:
+            return
+        try:
+            control.send(session.connection, control.WorkerEnded(describe_exit(status)))
+        except OSError:
+            log.info("its client is gone too")
+
+    def _end(self, session: _Session, poll: select.poll) -> None:
+        """End a session: its worker gets a moment to finish, then it is killed."""
+        descriptor = session.connection.fileno()
+        poll.unregister(descriptor)
+        del self._sessions[descriptor]
+        session.connection.close()
+        for exited in [key for key, value in self._workers.items() if value is session]:
+            if not select.select([exited], [], [], _GRACE_S)[0]:
+                log.warning("worker %s did not end by itself: killed", session.worker_pid)
+                assert session.worker_pid is not None
+                os.kill(session.worker_pid, signal.SIGKILL)
+            self._reap(exited, poll)
+
+
+def free_port(host: str) -> int:
+    """A TCP port of ``host`` that nobody uses at the moment."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _listen(endpoint: ServerEndpoint) -> socket.socket:
+    try:
+        return socket.create_server((endpoint.host, endpoint.port), backlog=16)
+    except OSError as error:
+        raise ServerError(
+            f"The server cannot listen at {endpoint.host}:{endpoint.port}: {error.strerror}.",
+            "Set server.port to a free port (and server.host to an address of this machine), or "
+            f"stop the program that holds it ('ss -ltnp sport = :{endpoint.port}' shows it).",
+        ) from error
+
+
+def _write_secret(secret_file: Path) -> bytes:
+    """Make the secret that clients must know, in a file that its owner alone can read."""
+    secret = secrets.token_hex(32).encode()
+    secret_file.unlink(missing_ok=True)
+    descriptor = os.open(secret_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(secret)
+    return secret
+
+
+def _set_receive_timeout(connected: socket.socket, timeout_s: int) -> None:
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", timeout_s, 0))

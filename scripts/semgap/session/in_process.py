@@ -1,0 +1,23 @@
+"""A worker in the client's own process: nothing crosses a network."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+import torch
+
+from semgap.meters.sockets import sockets_of
+from semgap.model.device import open_device
+from semgap.session.base import Session, WorkerSettings
+from semgap.transport.in_process import InProcessChannel
+from semgap.worker import Worker
+
+
+@contextlib.contextmanager
+def open_session(settings: WorkerSettings) -> Iterator[Session]:
+    """See ``SessionModule.open_session``."""
+    torch.set_num_threads(settings.compute_threads)
+    worker = Worker(open_device(settings.device))
+    yield Session(InProcessChannel(worker), "in_process", lambda: sockets_of(os.getpid()))

@@ -1,0 +1,38 @@
+#!/usr/bin/env python3
+"""Store a model's weights in the experiment's dtype, from a download, a folder, or a seed."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from semgap.cli import run_script, script_parser
+from semgap.settings import ModelSettings, add_flags, from_flags
+
+
+def store(arguments: argparse.Namespace) -> None:
+    """Write config.json and safetensors shards."""
+    from semgap.model.sources import pretrained_weights, seeded_weights
+    from semgap.model.store import store_weights
+
+    settings = from_flags(arguments, ModelSettings)
+    if arguments.source is not None:
+        source = pretrained_weights(arguments.source, settings.dtype)
+    else:
+        source = seeded_weights(arguments.architecture, settings.dtype, settings.seed)
+    store_weights(source, arguments.weights)
+
+
+def main() -> None:
+    """Command line."""
+    parser = script_parser(__doc__)
+    origin = parser.add_mutually_exclusive_group(required=True)
+    origin.add_argument("--source", type=Path, help="folder with config.json and weight files")
+    origin.add_argument("--architecture", help="transformers configuration as JSON, to be seeded")
+    parser.add_argument("--weights", required=True, type=Path, help="writes this folder")
+    add_flags(parser, ModelSettings)
+    run_script(parser, store)
+
+
+if __name__ == "__main__":
+    main()
