@@ -22,6 +22,7 @@ from semgap.meters.host import describe_host, versions
 from semgap.meters.positive_control import send_control_traffic
 from semgap.meters.sockets import sockets_of
 from semgap.policy import Policy
+from semgap.processes import threads_or_all_cores
 from semgap.protocol import Forward, ProfiledForward
 from semgap.records import (
     CaptureStatus,
@@ -97,7 +98,7 @@ def run_benchmark(
             policy=policy,
             transport=session.transport,
             device=settings.device,
-            compute_threads=settings.compute_threads,
+            compute_threads=threads_or_all_cores(settings.compute_threads),
             started_unix_ns=started_unix_ns,
             model_fingerprint=manifest.fingerprint,
             prompt_tokens=len(prompt.token_ids),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import logging
 import os
 import sys
@@ -47,13 +48,15 @@ def run_script(
     except MemoryError as error:
         _explain("Out of memory. Use a smaller model, or a machine with more memory.", error)
         sys.exit(1)
-    except OSError as error:
-        _explain(
-            f"{error.strerror or error}: {error.filename or 'see the log'}. Check that the disk has "
-            "room and that the file may be written.",
-            error,
-        )
+    except Exception as error:
+        _explain(f"{_unexpected(error)} The traceback is in {arguments.log or 'no log'}.", error)
         sys.exit(1)
+
+
+def _unexpected(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"No room left to write '{error.filename or 'a file'}': make room and run again."
+    return f"Unexpected {type(error).__name__}: {error}."
 
 
 def log_to(log_file: Path | None) -> None:

@@ -49,6 +49,11 @@ def end_with_owner() -> None:
     threading.Thread(target=watch, name="owner-watch", daemon=True).start()
 
 
+def threads_or_all_cores(threads: int) -> int:
+    """Return ``threads``, or the number of cores this process may use where it is 0."""
+    return threads or len(os.sched_getaffinity(0))
+
+
 def describe_exit(status: int) -> str:
     """Say how a process ended, from ``os.waitpid``'s status."""
     code = os.waitstatus_to_exitcode(status)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-
 import torch
 
 from semgap.model.device import open_device
+from semgap.processes import threads_or_all_cores
 from semgap.records import ServerEndpoint
 from semgap.transport.base import load_transport
 from semgap.worker import Worker
@@ -14,7 +13,7 @@ from semgap.worker import Worker
 
 def serve_session(endpoint: ServerEndpoint, port: int) -> None:
     """Serve one client at ``port`` until it closes its channel."""
-    torch.set_num_threads(endpoint.compute_threads or len(os.sched_getaffinity(0)))
+    torch.set_num_threads(threads_or_all_cores(endpoint.compute_threads))
     worker = Worker(open_device(endpoint.device))
     load_transport(endpoint.transport).serve(
         endpoint.host, port, worker, endpoint.step_timeout_s

@@ -10,6 +10,7 @@ import torch
 
 from semgap.meters.sockets import sockets_of
 from semgap.model.device import open_device
+from semgap.processes import threads_or_all_cores
 from semgap.session.base import Session, WorkerSettings
 from semgap.transport.in_process import InProcessChannel
 from semgap.worker import Worker
@@ -18,6 +19,6 @@ from semgap.worker import Worker
 @contextlib.contextmanager
 def open_session(settings: WorkerSettings) -> Iterator[Session]:
     """See ``SessionModule.open_session``."""
-    torch.set_num_threads(settings.compute_threads)
+    torch.set_num_threads(threads_or_all_cores(settings.compute_threads))
     worker = Worker(open_device(settings.device))
     yield Session(InProcessChannel(worker), "in_process", lambda: sockets_of(os.getpid()))

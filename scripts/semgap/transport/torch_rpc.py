@@ -8,8 +8,10 @@ PyTorch RPC unpickles what it receives: it is for trusted networks only.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
@@ -118,11 +120,20 @@ class TorchRpcChannel(Channel):
     def close(self) -> None:
         """See ``Channel.close``."""
         self._endpoint = None
-        rpc.shutdown()
+        with _without_backend_warning():
+            rpc.shutdown()
 
 
 def _first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0].rstrip(".")
+
+
+@contextlib.contextmanager
+def _without_backend_warning() -> Iterator[None]:
+    """PyTorch warns of its own use of a deprecated class when a group forms and ends."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="You are using a Backend", category=UserWarning)
+        yield
 
 
 def _options(host: str, port: int, timeout_s: float) -> rpc.TensorPipeRpcBackendOptions:
@@ -138,19 +149,21 @@ def _options(host: str, port: int, timeout_s: float) -> rpc.TensorPipeRpcBackend
 def serve(host: str, port: int, handler: Handler, timeout_s: float) -> None:
     """See ``NetworkTransport.serve``."""
     _Registry.endpoint = _Endpoint(handler)
-    rpc.init_rpc(
-        _WORKER, rank=0, world_size=2, rpc_backend_options=_options(host, port, timeout_s)
-    )
-    # Returns when the client has shut down its side too.
-    rpc.shutdown()
+    with _without_backend_warning():
+        rpc.init_rpc(
+            _WORKER, rank=0, world_size=2, rpc_backend_options=_options(host, port, timeout_s)
+        )
+        # Returns when the client has shut down its side too.
+        rpc.shutdown()
 
 
 def connect(host: str, port: int, timeout_s: float) -> TorchRpcChannel:
     """See ``NetworkTransport.connect``."""
     try:
-        rpc.init_rpc(
-            _CLIENT, rank=1, world_size=2, rpc_backend_options=_options(host, port, timeout_s)
-        )
+        with _without_backend_warning():
+            rpc.init_rpc(
+                _CLIENT, rank=1, world_size=2, rpc_backend_options=_options(host, port, timeout_s)
+            )
         return TorchRpcChannel(rpc.remote(_WORKER, _worker_endpoint))
     except RuntimeError as error:
         raise TransportError(

@@ -1,0 +1,32 @@
+"""What it costs not to know what a tensor means when the GPU is across a network.
+
+    snakemake --cores 1 results/table.md
+
+This file is the table of contents; each step is a file in workflow/rules/.
+"""
+
+
+configfile: "config/config.yaml"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/model.smk"
+include: "workflow/rules/server.smk"
+include: "workflow/rules/benchmark.smk"
+include: "workflow/rules/capture.smk"
+include: "workflow/rules/analysis.smk"
+include: "workflow/rules/report.smk"
+
+
+onsuccess:
+    stop_server()
+
+
+onerror:
+    stop_server()
+
+
+rule all:
+    input:
+        "results/table.md",
+    default_target: True

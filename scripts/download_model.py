@@ -1,0 +1,29 @@
+#!/usr/bin/env python3
+"""Download a causal language model from the Hugging Face Hub at a pinned revision."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from semgap.cli import run_script, script_parser
+
+
+def download(arguments: argparse.Namespace) -> None:
+    """Fetch and verify the files."""
+    from semgap.model.hub import download_model
+
+    download_model(arguments.repo, arguments.revision, arguments.folder)
+
+
+def main() -> None:
+    """Command line."""
+    parser = script_parser(__doc__)
+    parser.add_argument("--repo", required=True, help="owner/name on the Hub")
+    parser.add_argument("--revision", required=True, help="full hash of the commit")
+    parser.add_argument("--folder", required=True, type=Path, help="writes this folder")
+    run_script(parser, download)
+
+
+if __name__ == "__main__":
+    main()

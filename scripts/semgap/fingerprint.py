@@ -1,0 +1,82 @@
+"""Fingerprints of code: they change when what a job would do can change, and only then.
+
+A fingerprint covers the syntax trees, without comments and docstrings, of a script and of every
+project module that it imports, transitively. Modules that a job imports by name at run time (its
+transport, its kind of session) are given explicitly. The policy table is left out: a job depends
+on its own row alone, which its rule passes by value.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+_PACKAGE = "semgap"
+_BY_VALUE = frozenset({f"{_PACKAGE}.modes"})
+
+
+def code_fingerprint(scripts: Path, entry: str, modules: Iterable[str] = ()) -> str:
+    """Fingerprint of ``scripts/<entry>``, of the named modules, and of what they import.
+
+    Returns:
+        The first 16 hexadecimal digits of a SHA-256.
+    """
+    reached: dict[Path, str] = {}
+    waiting = [scripts / entry, *(path for name in modules for path in _files(scripts, name))]
+    while waiting:
+        path = waiting.pop()
+        if path in reached:
+            continue
+        reached[path], imported = _analysed(path, path.stat().st_mtime_ns)
+        for module in imported - _BY_VALUE:
+            waiting.extend(_files(scripts, module))
+    digest = hashlib.sha256()
+    for path, dump in sorted(reached.items()):
+        digest.update(f"{path.relative_to(scripts)}\n{dump}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+@functools.cache
+def _analysed(path: Path, _mtime_ns: int) -> tuple[str, frozenset[str]]:
+    tree = ast.parse(path.read_text(), filename=str(path))
+    imported = frozenset(_imported(tree))
+    return ast.dump(_WithoutDocstrings().visit(tree)), imported
+
+
+def _imported(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def _files(scripts: Path, module: str) -> Iterator[Path]:
+    """The files behind a project module's name: its own and those of the packages around it."""
+    parts = module.split(".")
+    if parts[0] != _PACKAGE:
+        return
+    for depth in range(1, len(parts) + 1):
+        base = scripts.joinpath(*parts[:depth])
+        for path in (base / "__init__.py", base.with_suffix(".py")):
+            if path.is_file():
+                yield path
+
+
+class _WithoutDocstrings(ast.NodeTransformer):
+    """Removes the string that documents a module, class or function."""
+
+    def _strip(self, node: ast.Module | ast.ClassDef | ast.FunctionDef) -> ast.AST:
+        self.generic_visit(node)
+        if ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+        return node
+
+    visit_Module = _strip  # noqa: N815 - names that ast.NodeTransformer looks up
+    visit_ClassDef = _strip  # noqa: N815
+    visit_FunctionDef = _strip  # noqa: N815
+    visit_AsyncFunctionDef = _strip  # noqa: N815

@@ -1,0 +1,112 @@
+"""The model and the prompt.
+
+Needs internet only for `weights: hub`. Downloading, storing in the experiment's dtype and
+describing are separate rules, and downloading depends on no code: no change of code downloads
+gigabytes again.
+"""
+
+import hashlib
+
+
+def model_settings():
+    model = CONFIG.model
+    origins = {
+        "hub": f"from {model.hub.repo} at {model.hub.revision}",
+        "local": f"from the folder {model.folder}",
+        "seeded": f"made from seed {model.seed}",
+    }
+    return ModelSettings(
+        name=model.name,
+        weights_from=model.weights,
+        origin=origins[model.weights],
+        seed=model.seed,
+        dtype=model.dtype,
+    )
+
+
+def identified(*parts):
+    """A folder name that differs whenever one of the parts does."""
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+    name = "".join(c if c.isalnum() else "-" for c in CONFIG.model.name.lower())
+    return f"results/models/{name}-{digest}"
+
+
+DOWNLOAD = identified("hub", CONFIG.model.hub.repo, CONFIG.model.hub.revision)
+WEIGHTS = identified(
+    to_flags(model_settings()), CONFIG.model.architecture if CONFIG.model.weights == "seeded" else None
+)
+WEIGHT_SOURCES = {"hub": f"{DOWNLOAD}/download", "local": CONFIG.model.folder, "seeded": None}
+
+
+rule download_model:
+    output:
+        directory(f"{DOWNLOAD}/download"),
+    log:
+        f"{DOWNLOAD}/download.log",
+    params:
+        repo=CONFIG.model.hub.repo,
+        revision=CONFIG.model.hub.revision,
+    message:
+        "Downloading {params.repo} at {params.revision}"
+    shell:
+        "python scripts/download_model.py --repo {params.repo:q} --revision {params.revision:q}"
+        " --folder {output:q} --log {log:q}"
+
+
+rule store_weights:
+    input:
+        [source for source in [WEIGHT_SOURCES[CONFIG.model.weights]] if source],
+    output:
+        directory(f"{WEIGHTS}/weights"),
+    log:
+        f"{WEIGHTS}/weights.log",
+    params:
+        code=code_of("store_weights.py"),
+        settings=to_flags(model_settings()),
+        source=(
+            shlex.join(["--architecture", json.dumps(CONFIG.model.architecture, sort_keys=True)])
+            if CONFIG.model.weights == "seeded"
+            else shlex.join(["--source", WEIGHT_SOURCES[CONFIG.model.weights]])
+        ),
+    message:
+        "Storing the weights of {CONFIG.model.name}"
+    shell:
+        "python scripts/store_weights.py --weights {output:q} {params.source} {params.settings}"
+        " --log {log:q}"
+
+
+rule describe_model:
+    input:
+        weights=f"{WEIGHTS}/weights",
+    output:
+        manifest=f"{EXPERIMENT}/model/manifest.json",
+    log:
+        f"{EXPERIMENT}/logs/describe_model.log",
+    params:
+        code=code_of("describe_model.py"),
+        settings=to_flags(model_settings()),
+    message:
+        "Describing the model: sizes, hashes, bytes of KV cache a token"
+    shell:
+        "python scripts/describe_model.py --weights {input.weights:q}"
+        " --manifest {output.manifest:q} {params.settings} --log {log:q}"
+
+
+rule prompt:
+    input:
+        manifest=f"{EXPERIMENT}/model/manifest.json",
+    output:
+        prompt=f"{EXPERIMENT}/model/prompt.json",
+    log:
+        f"{EXPERIMENT}/logs/prompt.log",
+    params:
+        code=code_of("make_prompt.py"),
+        tokens=CONFIG.workload.prompt_tokens,
+        decode_steps=CONFIG.workload.decode_steps,
+        seed=CONFIG.workload.prompt_seed,
+    message:
+        "Choosing a prompt of {params.tokens} tokens"
+    shell:
+        "python scripts/make_prompt.py --manifest {input.manifest:q} --prompt {output.prompt:q}"
+        " --tokens {params.tokens} --decode-steps {params.decode_steps} --seed {params.seed}"
+        " --log {log:q}"
