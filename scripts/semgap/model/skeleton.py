@@ -35,8 +35,9 @@ def _parameters_on_meta() -> Iterator[None]:
     """
 
     def to_meta(_module: nn.Module, _name: str, parameter: nn.Parameter | None) -> Any:
-        if parameter is None:
-            return None
+        # A tied parameter is registered again as it is: it must stay the same object.
+        if parameter is None or parameter.is_meta:
+            return parameter
         return nn.Parameter(parameter.to("meta"), requires_grad=False)
 
     handle = register_module_parameter_registration_hook(to_meta)

@@ -17,6 +17,7 @@ from semgap.errors import ModelError
 from semgap.records import Manifest, WeightFile
 
 CONFIG_FILE = "config.json"
+INDEX_FILE = "model.safetensors.index.json"
 _SHARD_BYTES = 2_000_000_000
 _DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64}
 
@@ -34,11 +35,25 @@ def shard_plan(sizes_bytes: Mapping[str, int]) -> list[list[str]]:
     return shards
 
 
-def write_shard(folder: Path, index: int, count: int, tensors: Mapping[str, Tensor]) -> None:
-    """Write one shard, named as the Hub names shards."""
-    folder.mkdir(parents=True, exist_ok=True)
-    file = folder / f"model-{index + 1:05d}-of-{count:05d}.safetensors"
-    save_file(dict(tensors), file, metadata={"format": "pt"})
+def write_shard(folder: Path, file_name: str, tensors: Mapping[str, Tensor]) -> None:
+    """Write one safetensors file."""
+    save_file(dict(tensors), folder / file_name, metadata={"format": "pt"})
+
+
+def write_index(folder: Path, files: Mapping[str, Sequence[str]], total_bytes: int) -> None:
+    """Write the index that says which file holds which tensor, as the Hub has it."""
+    index = {
+        "metadata": {"total_size": total_bytes},
+        "weight_map": {name: file for file, names in files.items() for name in names},
+    }
+    (folder / INDEX_FILE).write_text(json.dumps(index, indent=2))
+
+
+def file_names(count: int) -> list[str]:
+    """Names of ``count`` shards, as the Hub has them."""
+    if count == 1:
+        return ["model.safetensors"]
+    return [f"model-{index:05d}-of-{count:05d}.safetensors" for index in range(1, count + 1)]
 
 
 def describe_file(path: Path) -> WeightFile:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import logging
+import os
+import select
 import subprocess
 import sys
 import time
@@ -58,18 +60,19 @@ def log_file_of(endpoint_file: Path) -> Path:
 
 
 def _greet(endpoint: ServerEndpoint) -> control.Welcome:
-    connection = control.connect(endpoint)
-    with connection:
+    with control.connect(endpoint) as connection:
         return control.ask(connection, control.Hello(), control.Welcome)
 
 
 def _stop(endpoint: ServerEndpoint) -> None:
-    connection = control.connect(endpoint)
-    with connection:
-        control.ask(connection, control.Stop(), control.Stopping)
-        with contextlib.suppress(EOFError, OSError):
-            # The server hangs up when its workers are reaped.
-            connection.poll(endpoint.start_timeout_s) and connection.recv_bytes()
+    with control.connect(endpoint) as connection:
+        welcome = control.ask(connection, control.Hello(), control.Welcome)
+        with contextlib.suppress(ProcessLookupError):
+            process = os.pidfd_open(welcome.pid)
+            control.ask(connection, control.Stop(), control.Stopping)
+            # It is gone, and its port free, only when its process has ended.
+            select.select([process], [], [], endpoint.start_timeout_s)
+            os.close(process)
 
 
 def _start(endpoint: ServerEndpoint, endpoint_file: Path) -> control.Welcome:

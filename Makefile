@@ -1,0 +1,83 @@
+# The two commands of the README are `make table` and `make test`; `make help` lists the others.
+
+PYTHON ?= python3
+# The set of pinned versions: envs/lock-$(SET).txt
+SET ?= current
+CONFIG ?= config/config.yaml
+CORES ?= 1
+
+VENV := .venv
+BIN := $(VENV)/bin
+RUNTIME := $(VENV)/installed-runtime-$(SET)
+TEST_TOOLS := $(VENV)/installed-test-$(SET)
+UV := $(VENV)/bin/uv
+LOCK = $(UV) pip compile -q --universal --python-version 3.11 --no-header --no-annotate \
+	--no-emit-index-url
+# A CUDA build of torch pins these itself; a CPU build needs none of them.
+WITHOUT_CUDA := sed -i -E '/^(nvidia-(cu|nccl|nvjitlink|nvshmem|nvtx)|cuda-|triton)/d'
+
+.DEFAULT_GOAL := help
+.PHONY: help table test lint long clean locks docs environment tcpdump stop
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+table: environment tcpdump  ## measure what is missing, build results/table.md and print it
+	@$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG) -- results/table.md
+	@cat results/table.md
+
+test: environment $(TEST_TOOLS) tcpdump  ## run all tests and checks
+	@$(BIN)/python -m pytest
+
+lint: $(TEST_TOOLS)  ## format, lint and type-check
+	@$(BIN)/ruff format scripts tests
+	@$(BIN)/snakefmt Snakefile workflow
+	@$(BIN)/ruff check scripts tests
+	@$(BIN)/mypy
+
+docs: environment  ## write config/README.md from the schema
+	@$(BIN)/python scripts/document_config.py --output config/README.md
+
+stop: environment  ## stop servers that were left behind
+	@for endpoint in results/*/server/endpoint.json; do \
+		test ! -e "$$endpoint" || $(BIN)/python scripts/rpc_server.py stop --endpoint "$$endpoint"; \
+	done
+
+clean: stop  ## remove all results but the recorded ones
+	@find results -mindepth 1 -maxdepth 1 ! -name reference -exec rm -rf {} +
+
+environment: $(RUNTIME)  ## create .venv from the pinned lock
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "Python 3.11 or newer is needed; $(PYTHON) is $$($(PYTHON) --version 2>&1)." \
+			"Call make with PYTHON=/path/to/python3.12, for example." >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "$(PYTHON) cannot make a virtual environment (Debian: apt-get install python3-venv)." \
+			>&2; exit 1; }
+
+$(RUNTIME): envs/lock-$(SET).txt | $(VENV)/bin/python
+	@echo "Installing the pinned packages into $(VENV) (minutes, once)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r envs/lock-$(SET).txt
+	@rm -f $(VENV)/installed-*
+	@touch $@
+
+$(TEST_TOOLS): envs/lock-test.txt $(RUNTIME)
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r envs/lock-test.txt
+	@touch $@
+
+tcpdump:
+	@PATH="$$PATH:/usr/sbin:/sbin"; command -v tcpdump > /dev/null || { \
+		if [ "$$(id -u)" = 0 ]; then run=; elif sudo -n true 2> /dev/null; then run="sudo -n"; \
+		else run=false; fi; \
+		{ $$run apt-get update -qq && $$run apt-get install -y -qq tcpdump; } > /dev/null 2>&1 \
+		|| echo "tcpdump is not installed and cannot be installed here: bytes will be counted by" \
+			"the transport instead of captured, and the table will say so." >&2; }
+
+locks: $(TEST_TOOLS)  ## pin all packages anew from envs/*.in
+	@$(BIN)/pip install --quiet --disable-pip-version-check uv
+	@for set in current gpu-host; do \
+		$(LOCK) envs/direct.in envs/set-$$set.in -o envs/lock-$$set.txt; \
+		$(WITHOUT_CUDA) envs/lock-$$set.txt; \
+	done
+	@$(LOCK) envs/test.in -c envs/lock-current.txt -c envs/lock-gpu-host.txt -o envs/lock-test.txt

@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+"""Write config/README.md from the configuration's schema."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from semgap.cli import run_script, script_parser
+from semgap.config import SCHEMA_FILE
+from tabulate import tabulate
+
+_INTRODUCTION = """\
+# Configuration
+
+One file describes one experiment. `config.yaml` is the embedded default and runs anywhere;
+`gptj-6b.yaml` is the paper's experiment. Use another file with
+
+    make table CONFIG=config/gptj-6b.yaml
+
+The file is validated before any job starts: an unknown key, a wrong type or an impossible value is
+an error that names the key and what is allowed. This page is written from
+`workflow/schemas/config.schema.yaml` by `make docs`.
+
+"""
+
+
+def keys(schema: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str, str, str]]:
+    """For each key its name, what it may be, its default, and its description."""
+    for name, described in schema["properties"].items():
+        if "properties" in described:
+            yield from keys(described, f"{prefix}{name}.")
+        else:
+            yield (
+                f"`{prefix}{name}`",
+                _allowed(described),
+                f"`{json.dumps(described['default'])}`" if "default" in described else "required",
+                described["description"].strip(),
+            )
+
+
+def _allowed(described: Mapping[str, Any]) -> str:
+    if "enum" in described:
+        return ", ".join(f"`{value}`" for value in described["enum"])
+    kinds = described["type"]
+    words = [" or ".join(kinds) if isinstance(kinds, list) else kinds]
+    for key, sign in (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤")):
+        if key in described:
+            words.append(f"{sign} {described[key]}")
+    return " ".join(words)
+
+
+def document(arguments: argparse.Namespace) -> None:
+    """Write the page."""
+    table = tabulate(
+        keys(yaml.safe_load(SCHEMA_FILE.read_text())),
+        headers=("Key", "Allowed", "Default", "Meaning"),
+        tablefmt="pipe",
+        disable_numparse=True,
+    )
+    arguments.output.write_text(f"{_INTRODUCTION}{table}\n")
+
+
+def main() -> None:
+    """Command line."""
+    parser = script_parser(__doc__)
+    parser.add_argument("--output", required=True, type=Path, help="writes this file")
+    run_script(parser, document)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,25 @@
+"""The policy table is the published definition of the modes."""
+
+from __future__ import annotations
+
+import pytest
+from semgap.errors import ConfigError
+from semgap.modes import POLICIES, policy_of
+
+
+def test_the_table_is_the_one_of_the_design():
+    rows = [
+        (row.mode, str(row.worker), str(row.weights), str(row.kv_cache), row.logit_tolerance)
+        for row in POLICIES
+    ]
+    assert rows == [
+        ("local", "in_process", "worker", "worker", 0.0),
+        ("naive", "server", "client", "client", 0.0),
+        ("remote_cache", "server", "worker", "client", 0.0),
+        ("semantic", "server", "worker", "worker", 0.0),
+    ]
+
+
+def test_an_unknown_mode_names_the_known_ones():
+    with pytest.raises(ConfigError, match="no mode 'blind'.*local, naive, remote_cache, semantic"):
+        policy_of("blind")

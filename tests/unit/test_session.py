@@ -1,0 +1,213 @@
+"""Client and worker under every policy, in one process: what is kept, sent, and refused."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+import torch
+import transformers
+from semgap.client import InferenceClient, KvCacheState
+from semgap.errors import ModelError, ReferenceIdError, RemoteError
+from semgap.model.device import CpuDevice, open_device, union_length
+from semgap.model.weights import map_weights
+from semgap.modes import POLICIES, policy_of
+from semgap.policy import TensorClass
+from semgap.protocol import Forward
+from semgap.transport.base import RequestMessage
+from semgap.transport.in_process import InProcessChannel
+from semgap.worker import Worker
+
+PROMPT = torch.tensor([[3, 1, 4, 1, 5, 9, 2, 6]])
+
+
+def start(stored, policy, channel=None):
+    folder, manifest = stored
+    channel = channel or InProcessChannel(Worker(CpuDevice()))
+    client = InferenceClient(channel, policy, manifest, map_weights(folder, manifest))
+    client.configure()
+    client.setup()
+    return client
+
+
+def generate(client, steps=3, logits_to_keep=1):
+    tokens, kv_cache, answer = PROMPT, KvCacheState(), []
+    for _ in range(1 + steps):
+        logits, kv_cache, _ = client.forward(tokens, kv_cache, logits_to_keep)
+        answer.append(logits[0, -1])
+        tokens = logits[:, -1:].argmax(-1)
+    return torch.stack(answer)
+
+
+def reference(stored, steps=3):
+    """The same generation by transformers alone."""
+    folder, _manifest = stored
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    tokens, kv_cache, answer = PROMPT, None, []
+    for _ in range(1 + steps):
+        with torch.inference_mode():
+            output = model(input_ids=tokens, past_key_values=kv_cache, use_cache=True)
+        kv_cache = output.past_key_values
+        answer.append(output.logits[0, -1])
+        tokens = output.logits[:, -1:].argmax(-1)
+    return torch.stack(answer)
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.mode)
+def test_every_policy_computes_what_transformers_computes(stored_model, policy):
+    answer = generate(start(stored_model, policy))
+    expected = reference(stored_model)
+    assert torch.equal(answer.argmax(-1), expected.argmax(-1))
+    torch.testing.assert_close(answer, expected, rtol=0, atol=1e-5)
+
+
+def test_all_policies_agree_to_the_bit(stored_model):
+    answers = [generate(start(stored_model, policy)) for policy in POLICIES]
+    assert all(torch.equal(answer, answers[0]) for answer in answers)
+
+
+def test_all_logits_are_returned_on_request(gptj):
+    client = start(gptj, policy_of("semantic"))
+    logits, _, exchange = client.forward(PROMPT, KvCacheState(), logits_to_keep=0)
+    assert logits.shape == (1, 8, 500)
+    assert exchange.step.down_bytes == {TensorClass.LOGITS: 8 * 500 * 4}
+
+
+@pytest.mark.parametrize(
+    ("mode", "up", "down"),
+    [
+        ("naive", {"weights", "tokens", "kv_cache"}, {"logits", "kv_cache"}),
+        ("remote_cache", {"tokens", "kv_cache"}, {"logits", "kv_cache"}),
+        ("semantic", {"tokens"}, {"logits"}),
+    ],
+)
+def test_what_a_decode_step_carries(gptj, mode, up, down):
+    client = start(gptj, policy_of(mode))
+    _, kv_cache, _ = client.forward(PROMPT, KvCacheState(), 1)
+    _, _, exchange = client.forward(PROMPT[:, :1], kv_cache, 1)
+    assert {str(name) for name in exchange.step.up_bytes} == up
+    assert {str(name) for name in exchange.step.down_bytes} == down
+
+
+class Withholding(InProcessChannel):
+    """Loses the last weight of every pass after the first."""
+
+    passes = 0
+
+    def request(self, message):
+        if isinstance(message.header, Forward):
+            self.passes += 1
+            if self.passes > 1:
+                tensors = dict(message.tensors)
+                tensors[TensorClass.WEIGHTS] = tensors[TensorClass.WEIGHTS][:-1]
+                message = RequestMessage(message.header, tensors)
+        return super().request(message)
+
+
+def test_naive_keeps_no_weight_between_steps(gptj):
+    client = start(gptj, policy_of("naive"), Withholding(Worker(CpuDevice())))
+    _, kv_cache, _ = client.forward(PROMPT, KvCacheState(), 1)
+    with pytest.raises(ModelError, match="weight tensors came where"):
+        client.forward(PROMPT[:, :1], kv_cache, 1)
+
+
+class Watching(InProcessChannel):
+    """Sees what the worker does to the weights it was lent."""
+
+    lent: tuple[torch.Tensor, ...] = ()
+
+    def request(self, message):
+        copies = {
+            name: [tensor.clone() for tensor in group] for name, group in message.tensors.items()
+        }
+        self.lent = tuple(copies.get(TensorClass.WEIGHTS, ()))
+        reply = self._handler.handle(RequestMessage(message.header, copies))
+        self._handler.settle()
+        return reply
+
+
+def test_what_was_lent_for_a_step_is_overwritten(gptj):
+    channel = Watching(Worker(CpuDevice()))
+    client = start(gptj, policy_of("naive"), channel)
+    client.forward(PROMPT, KvCacheState(), 1)
+    assert channel.lent
+    assert all(torch.isnan(tensor).all() for tensor in channel.lent)
+
+
+def test_a_pass_without_any_weights_is_an_error(gptj):
+    policy = msgspec.structs.replace(policy_of("naive"), weights="worker")
+    folder, manifest = gptj
+    client = InferenceClient(
+        InProcessChannel(Worker(CpuDevice())), policy, manifest, map_weights(folder, manifest)
+    )
+    client.configure()
+    with pytest.raises(ModelError, match="weights are not there"):
+        client.forward(PROMPT, KvCacheState(), 1)
+
+
+def test_a_pass_before_the_model_is_an_error(gptj):
+    folder, manifest = gptj
+    client = InferenceClient(
+        InProcessChannel(Worker(CpuDevice())),
+        policy_of("semantic"),
+        manifest,
+        map_weights(folder, manifest),
+    )
+    with pytest.raises(RemoteError, match="no model yet"):
+        client.forward(PROMPT, KvCacheState(), 1)
+
+
+def test_a_reference_id_serves_once(gptj):
+    client = start(gptj, policy_of("semantic"))
+    _, first, _ = client.forward(PROMPT, KvCacheState(), 1)
+    _, second, _ = client.forward(PROMPT[:, :1], first, 1)
+    assert first.reference_id != second.reference_id
+    with pytest.raises(ReferenceIdError, match="used up"):
+        client.forward(PROMPT[:, :1], first, 1)
+
+
+def test_a_released_reference_id_is_gone(gptj):
+    client = start(gptj, policy_of("semantic"))
+    _, kv_cache, _ = client.forward(PROMPT, KvCacheState(), 1)
+    client.release(kv_cache)
+    with pytest.raises(ReferenceIdError):
+        client.forward(PROMPT[:, :1], kv_cache, 1)
+
+
+def test_a_reference_id_of_another_session_is_unknown(gptj):
+    mine, theirs = (start(gptj, policy_of("semantic")) for _ in range(2))
+    _, kv_cache, _ = theirs.forward(PROMPT, KvCacheState(), 1)
+    mine.forward(PROMPT, KvCacheState(), 1)
+    with pytest.raises(ReferenceIdError, match="belongs to another session"):
+        mine.forward(PROMPT[:, :1], kv_cache, 1)
+
+
+def test_the_kv_cache_matters(gptj):
+    """Dropping it must be visible far beyond any tolerance, or the gate would prove nothing."""
+    client = start(gptj, policy_of("remote_cache"))
+    _, kv_cache, _ = client.forward(PROMPT, KvCacheState(), 1)
+    kept, _, _ = client.forward(PROMPT[:, :1], kv_cache, 1)
+    dropped, _, _ = client.forward(PROMPT[:, :1], KvCacheState(), 1)
+    assert (kept - dropped).abs().max() > 1e-2
+
+
+def test_weights_of_another_shape_are_refused(gptj):
+    folder, manifest = gptj
+    weights = list(map_weights(folder, manifest))
+    weights[0] = torch.zeros(3)
+    client = InferenceClient(
+        InProcessChannel(Worker(CpuDevice())), policy_of("naive"), manifest, weights
+    )
+    client.configure()
+    with pytest.raises(ModelError, match=r"is \(3,\)"):
+        client.forward(PROMPT, KvCacheState(), 1)
+
+
+def test_a_gpu_that_is_not_there_is_named():
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    with pytest.raises(Exception, match="PyTorch sees no CUDA device"):
+        open_device("cuda")
+
+
+def test_overlapping_kernels_count_once():
+    assert union_length([(0.0, 2.0), (1.0, 3.0), (5.0, 6.0), (5.2, 5.4)]) == 4.0
