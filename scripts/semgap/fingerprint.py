@@ -31,8 +31,7 @@ def code_fingerprint(scripts: Path, entry: str, modules: Iterable[str] = ()) -> 
         if path in reached:
             continue
         reached[path], imported = _analysed(path, path.stat().st_mtime_ns)
-        for module in imported - _BY_VALUE:
-            waiting.extend(_files(scripts, module))
+        waiting.extend(path for module in imported for path in _files(scripts, module))
     digest = hashlib.sha256()
     for path, dump in sorted(reached.items()):
         digest.update(f"{path.relative_to(scripts)}\n{dump}\n".encode())
@@ -58,7 +57,7 @@ def _imported(tree: ast.Module) -> Iterator[str]:
 def _files(scripts: Path, module: str) -> Iterator[Path]:
     """The files behind a project module's name: its own and those of the packages around it."""
     parts = module.split(".")
-    if parts[0] != _PACKAGE:
+    if parts[0] != _PACKAGE or _BY_VALUE & {module, module.rpartition(".")[0]}:
         return
     for depth in range(1, len(parts) + 1):
         base = scripts.joinpath(*parts[:depth])

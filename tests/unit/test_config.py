@@ -1,0 +1,133 @@
+"""The configuration: its schema, its defaults, and what a wrong one says."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import yaml
+from conftest import PROJECT
+from semgap.config import SCHEMA_FILE, load_config
+from semgap.errors import ConfigError
+
+DEFAULT = PROJECT / "config" / "config.yaml"
+FULL_SIZE = PROJECT / "config" / "gptj-6b.yaml"
+
+
+def values(path=DEFAULT):
+    return yaml.safe_load(path.read_text())
+
+
+def changed(key, value):
+    config = values()
+    *parents, last = key.split(".")
+    section = config
+    for parent in parents:
+        section = section[parent]
+    section[last] = value
+    return config
+
+
+def leaves(schema, prefix=""):
+    for name, described in schema["properties"].items():
+        if "properties" in described:
+            yield from leaves(described, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", described
+
+
+def test_the_default_is_the_experiment_in_small():
+    config = load_config(values())
+    assert config.experiment == "mini"
+    assert (config.model.weights, config.model.dtype, config.worker.device) == (
+        "seeded",
+        "float32",
+        "cpu",
+    )
+    assert (config.workload.prompt_tokens, config.workload.decode_steps) == (128, 5)
+    assert config.workload.repeats == 3
+
+
+def test_the_paper_experiment_is_full_size():
+    config = load_config(values(FULL_SIZE))
+    assert (config.model.weights, config.model.hub.repo) == ("hub", "EleutherAI/gpt-j-6b")
+    assert (config.model.dtype, config.worker.device) == ("float16", "cuda")
+    assert (config.workload.prompt_tokens, config.workload.decode_steps) == (128, 5)
+
+
+@pytest.mark.parametrize("path", [DEFAULT, FULL_SIZE], ids=lambda path: path.name)
+def test_every_file_spells_out_every_key(path):
+    """Snakemake merges a given file into the default one: a key left out would be mini's."""
+    config = values(path)
+    for key, _ in leaves(yaml.safe_load(SCHEMA_FILE.read_text())):
+        section = config
+        for part in key.split("."):
+            assert part in section, key
+            section = section[part]
+
+
+def test_defaults_of_schema_and_default_file_agree():
+    config = values()
+    own = {"experiment", "model.name", "model.weights", "model.architecture"}
+    for key, described in leaves(yaml.safe_load(SCHEMA_FILE.read_text())):
+        if key not in own:
+            section = config
+            for part in key.split("."):
+                section = section[part]
+            assert section == described["default"], key
+
+
+def test_a_minimal_file_is_completed():
+    minimal = {
+        "experiment": "x",
+        "model": {"name": "m", "weights": "seeded", "architecture": {"model_type": "gpt2"}},
+    }
+    config = load_config(minimal)
+    assert config.workload.decode_steps == 5
+    assert config.modes == ("local", "naive", "remote_cache", "semantic")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("workload.decode_stps", 5, r"no key 'workload.decode_stps'. Did you mean 'decode_steps'"),
+        ("colour", "red", r"no key 'colour'. Allowed here: .*workload"),
+        ("workload.decode_steps", 0, r"'workload.decode_steps' is 0. Allowed is: integer, at least 1"),
+        ("workload.repeats", "three", r"'workload.repeats' is 'three'. Allowed is: integer"),
+        ("model.dtype", "float64", r"'model.dtype' is 'float64'.*float32 or float16 or bfloat16"),
+        ("server.port", 80, r"'server.port' is 80.*at least 1024"),
+        ("server.host", "localhost", r"'server.host' is 'localhost'.*formatted as ipv4"),
+        ("server.transport", "carrier-pigeon", r"Allowed is: torch_rpc"),
+        ("worker.device", "gpu", r"'worker.device' is 'gpu'"),
+        ("modes", ["naive"], r"'modes' is .*containing"),
+        ("modes", ["local", "blind"], r"no mode 'blind'"),
+        ("labels", {"blind": "Blind"}, r"no mode 'blind'"),
+        ("model.weights", "hub", r"'model.weights' is 'hub', but 'model.hub.repo' is not set"),
+        ("model.weights", "local", r"'model.folder' is not set"),
+        ("model.architecture", None, r"'model.architecture' is not set"),
+        ("model.hub.revision", "main", r"'model.hub.revision' is 'main'"),
+        ("experiment", "reference", r"'experiment' is 'reference'"),
+        ("experiment", "../x", r"'experiment' is '../x'"),
+    ],
+)
+def test_a_wrong_value_is_named_with_what_is_allowed(key, value, message):
+    with pytest.raises(ConfigError, match=message):
+        load_config(changed(key, value))
+
+
+def test_a_missing_key_is_named():
+    config = values()
+    del config["model"]["weights"]
+    with pytest.raises(ConfigError, match=r"lacks the key 'model.weights'"):
+        load_config(config)
+
+
+
+def test_the_documentation_is_current(tmp_path):
+    written = tmp_path / "README.md"
+    subprocess.run(
+        [sys.executable, PROJECT / "scripts" / "document_config.py", "--output", written],
+        check=True,
+    )
+    assert written.read_text() == (PROJECT / "config" / "README.md").read_text(), "run: make docs"

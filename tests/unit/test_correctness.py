@@ -1,0 +1,77 @@
+"""The gate: nothing is published from a wrong computation."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+import pytest
+from records import run
+from semgap.correctness import RunResult, check_correctness
+from semgap.errors import CorrectnessError, MeasurementError
+from semgap.records import Versions
+
+LOGITS = np.array([[0, 1, 0], [0, 0, 1], [0, 0, 2]], dtype=np.float32)
+
+
+def results(**changed_of_naive):
+    return [
+        RunResult(run("local"), LOGITS),
+        RunResult(run("naive", **changed_of_naive), LOGITS),
+        RunResult(run("naive", repeat=2), LOGITS),
+    ]
+
+
+def test_equal_answers_pass():
+    check_correctness(results())
+
+
+def test_a_logit_beyond_the_tolerance_is_named():
+    runs = results()
+    wrong = LOGITS.copy()
+    wrong[1, 0] += 1e-6
+    runs[2] = RunResult(runs[2].record, wrong)
+    with pytest.raises(CorrectnessError, match=r"naive, repeat 2, step 1: a logit differs by 1e-06"):
+        check_correctness(runs)
+
+
+def test_the_tolerance_is_the_policys():
+    tolerant = msgspec.structs.replace(run("naive").policy, logit_tolerance=1e-5)
+    runs = results(policy=tolerant)
+    runs[1] = RunResult(runs[1].record, LOGITS + np.float32(1e-6))
+    check_correctness(runs)
+
+
+@pytest.mark.parametrize("wrong", [np.nan, np.inf])
+def test_logits_that_are_no_numbers_are_refused(wrong):
+    runs = results()
+    runs[1] = RunResult(runs[1].record, np.full_like(LOGITS, wrong))
+    with pytest.raises(CorrectnessError, match="naive, repeat 1, step 0"):
+        check_correctness(runs)
+
+
+def test_another_token_is_named():
+    with pytest.raises(CorrectnessError, match="step 2: token 4 instead of 3"):
+        check_correctness(results(token_ids=(1, 2, 4)))
+
+
+def test_fewer_steps_are_refused():
+    runs = results()
+    runs[1] = RunResult(runs[1].record, LOGITS[:2])
+    with pytest.raises(CorrectnessError, match="shape"):
+        check_correctness(runs)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"model_fingerprint": "g"},
+        {"prompt_tokens": 7},
+        {"logits_to_keep": 0},
+        {"compute_threads": 1},
+        {"versions": Versions("3.11", "2.11", "5.23")},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_runs_of_different_setups_do_not_mix(changed):
+    with pytest.raises(MeasurementError, match="naive, repeat 1 was measured with another"):
+        check_correctness(results(**changed))

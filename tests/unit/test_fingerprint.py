@@ -1,0 +1,69 @@
+"""Fingerprints change with what code does, and with nothing else."""
+
+from __future__ import annotations
+
+import pytest
+from semgap.fingerprint import code_fingerprint
+
+SCRIPT = '"""Doc."""\nfrom semgap import used\n\n\ndef main():\n    """Doc."""\n    return used.VALUE\n'
+
+
+@pytest.fixture
+def scripts(tmp_path):
+    package = tmp_path / "semgap"
+    package.mkdir()
+    (tmp_path / "script.py").write_text(SCRIPT)
+    (package / "__init__.py").write_text("")
+    (package / "used.py").write_text("from semgap.deeper import inner\nVALUE = inner()\n")
+    (package / "deeper.py").write_text("def inner():\n    return 1\n")
+    (package / "unused.py").write_text("OTHER = 1\n")
+    (package / "named.py").write_text("NAMED = 1\n")
+    (package / "modes.py").write_text("POLICIES = ()\n")
+    return tmp_path
+
+
+def after(scripts, file, text, modules=()):
+    before = code_fingerprint(scripts, "script.py", modules)
+    (scripts / file).write_text(text)
+    return before != code_fingerprint(scripts, "script.py", modules)
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("script.py", SCRIPT.replace("VALUE", "VALUE + 1")),
+        ("semgap/used.py", "from semgap.deeper import inner\nVALUE = 2\n"),
+        ("semgap/deeper.py", "def inner():\n    return 2\n"),
+    ],
+)
+def test_changed_code_is_seen(scripts, file, text):
+    assert after(scripts, file, text)
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("script.py", SCRIPT.replace("Doc.", "Reworded.")),
+        ("script.py", "# A comment.\n\n" + SCRIPT),
+        ("semgap/deeper.py", "def inner():\n    # Why.\n\n    return 1\n"),
+        ("semgap/deeper.py", 'def inner():\n    """What."""\n    return 1\n'),
+        ("semgap/unused.py", "OTHER = 2\n"),
+        ("semgap/named.py", "NAMED = 2\n"),
+    ],
+)
+def test_what_does_not_matter_is_not_seen(scripts, file, text):
+    assert not after(scripts, file, text)
+
+
+def test_modules_imported_by_name_are_given(scripts):
+    assert after(scripts, "semgap/named.py", "NAMED = 2\n", ["semgap.named"])
+
+
+def test_imports_inside_functions_count(scripts):
+    (scripts / "script.py").write_text("def main():\n    from semgap import unused\n")
+    assert after(scripts, "semgap/unused.py", "OTHER = 2\n")
+
+
+def test_the_policy_table_counts_by_value_elsewhere(scripts):
+    (scripts / "script.py").write_text("from semgap.modes import POLICIES\n")
+    assert not after(scripts, "semgap/modes.py", "POLICIES = (1,)\n")

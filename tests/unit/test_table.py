@@ -1,0 +1,219 @@
+"""From runs to the table: statistics, digits, notes."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import statistics
+import subprocess
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from records import phase, run
+from semgap.csv_rows import read_rows, write_rows
+from semgap.errors import SemgapError
+from semgap.modes import POLICIES
+from semgap.records import CaptureStatus, Manifest
+from semgap.summary import MeasuredRun, SummaryRow, repeat_rows, summarise
+from semgap.table import (
+    PHASES,
+    Experiment,
+    TableRow,
+    latex,
+    markdown,
+    significant,
+    table_rows,
+    with_deviation,
+)
+from semgap.traffic import TrafficRow
+from semgap.utilisation import utilisation_of_run
+
+LABELS = {policy.mode: policy.label for policy in POLICIES}
+MANIFEST = Manifest(
+    name="GPT-J test",
+    origin="made from seed 0",
+    pretrained=False,
+    dtype="float32",
+    parameters=77_000_000,
+    weights_bytes=307_422_080,
+    kv_cache_tensors=16,
+    kv_cache_bytes_per_token=32_768,
+    logits_bytes_per_position=201_600,
+    vocabulary_size=50_400,
+    max_positions=2048,
+    fingerprint="f",
+    model_config="{}",
+    tensors=(),
+    files=(),
+)
+
+
+def measured(mode, repeat, latency_s, network_bytes=1000, **more):
+    phases = tuple(
+        phase(name, 10 + 2 * index, latency_s)
+        for index, name in enumerate(("setup", "warmup", "prefill", "decode"))
+    )
+    record = run(mode, repeat, phases=phases, **more)
+    source = "tcpdump" if record.capture.captured else "transport"
+    traffic = [
+        TrafficRow(item.name, direction, source, network_bytes, network_bytes + 66, 1)
+        for item in phases
+        for direction in ("up", "down")
+    ]
+    return MeasuredRun(record, traffic, utilisation_of_run(record))
+
+
+def rendered(**more):
+    runs = [
+        measured(mode, repeat, 0.1 * repeat, **more) for mode in LABELS for repeat in (1, 2, 3)
+    ]
+    summary = summarise(repeat_rows(runs))
+    experiment = Experiment(
+        MANIFEST, [item.record for item in runs], table_rows(summary, LABELS, ("setup",))
+    )
+    return table_rows(summary, LABELS, PHASES), experiment
+
+
+def test_eight_rows_in_the_order_of_the_plan():
+    lines = markdown(*rendered()).splitlines()
+    header = [cell.strip() for cell in lines[0].strip("|").split("|")]
+    assert header == [
+        "Phase",
+        "Mode",
+        "Latency (s)",
+        "Network (GB)",
+        "GPU Util (%)",
+        "Latency Std Dev (s)",
+    ]
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:10]]
+    assert [row[0] for row in rows] == ["Prefill"] * 4 + ["Decode"] * 4
+    assert [row[1] for row in rows] == list(LABELS.values()) * 2
+    assert rows[0][2:] == ["0.200 ± 0.100", "2.000e-06", "–", "0.100"]
+
+
+def test_the_notes_say_what_a_reader_must_know():
+    notes = markdown(*rendered()).split("\n\n", 1)[1]
+    for said in (
+        "weights made from seed 0; this is not the pretrained model",
+        "8-token prompt, 1 decode steps",
+        "n = 3",
+        "torch_rpc over TCP on interface lo",
+        "captured by tcpdump without drops",
+        "Setup (weights shipped once",
+        "– because a CPU computed",
+        "single node",
+    ):
+        assert said in notes, said
+
+
+def test_a_table_without_captures_says_so():
+    status = CaptureStatus(False, "tcpdump is not installed.", "lo")
+    notes = markdown(*rendered(capture=status))
+    assert "NOT (or not always) captured by tcpdump (tcpdump is not installed.)" in notes
+    assert "counted by transport" in notes
+
+
+@given(st.lists(st.floats(1e-4, 1e4), min_size=2, max_size=10))
+def test_mean_and_sample_deviation(latencies_s):
+    runs = [measured("local", index + 1, value) for index, value in enumerate(latencies_s)]
+    row = next(row for row in summarise(repeat_rows(runs)) if row.phase == "decode")
+    assert row.n == len(latencies_s)
+    assert row.latency_mean_s == pytest.approx(statistics.fmean(latencies_s))
+    assert row.latency_std_s == pytest.approx(statistics.stdev(latencies_s), abs=1e-12)
+
+
+def test_one_repeat_has_no_deviation():
+    (row, *_) = summarise(repeat_rows([measured("local", 1, 0.5)]))
+    assert row.latency_std_s is None
+    assert with_deviation(0.5, None) == ("0.5000", "–")
+
+
+def test_runs_are_numbered_in_the_order_they_ran():
+    late, early = measured("local", 2, 0.1), measured("naive", 1, 0.1)
+    order = {(row.mode, row.run_order) for row in repeat_rows([late, early])}
+    assert order == {("naive", 1), ("local", 2)}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (75.3, "75.30"),
+        (12.10219, "12.10"),
+        (0.3118, "0.3118"),
+        (1.0083e-3, "0.001008"),
+        (2.04e-7, "2.040e-07"),
+        (1234.4, "1234"),
+    ],
+)
+def test_four_significant_digits(value, text):
+    assert significant(value) == text
+
+
+@pytest.mark.parametrize(
+    ("mean", "deviation", "texts"),
+    [
+        (0.12345, 0.0012, ("0.1235", "0.0012")),
+        (7.4321, 0.25, ("7.43", "0.25")),
+        (120.4, 14.0, ("120", "14")),
+        (0.0204, 0.0, ("0.0204", "0.0000")),
+    ],
+)
+def test_mean_and_deviation_share_their_decimals(mean, deviation, texts):
+    assert with_deviation(mean, deviation) == texts
+
+
+@given(st.floats(1e-5, 1e5), st.floats(1e-6, 1e5))
+def test_rounded_values_are_near_the_exact_ones(mean, deviation):
+    shown = with_deviation(mean, deviation)
+    assert float(shown[0]) == pytest.approx(mean, rel=0.006)
+    assert float(shown[1]) == pytest.approx(deviation, rel=0.06)
+
+
+def test_csv_rows_come_back(tmp_path):
+    rows = summarise(repeat_rows([measured("local", 1, 1 / 3)]))
+    write_rows(tmp_path / "rows.csv", SummaryRow, rows)
+    assert read_rows(tmp_path / "rows.csv", SummaryRow) == rows
+
+
+def test_a_damaged_csv_names_the_file(tmp_path):
+    rows = summarise(repeat_rows([measured("local", 1, 1 / 3)]))
+    write_rows(tmp_path / "rows.csv", SummaryRow, rows)
+    damaged = (tmp_path / "rows.csv").read_text().replace("setup,local,1", "setup,local,one")
+    (tmp_path / "rows.csv").write_text(damaged)
+    with pytest.raises(SemgapError, match=r"rows.csv"):
+        read_rows(tmp_path / "rows.csv", SummaryRow)
+
+
+def test_the_csv_is_unrounded(tmp_path):
+    rows, _ = rendered()
+    write_rows(tmp_path / "table.csv", TableRow, rows)
+    with (tmp_path / "table.csv").open() as file:
+        cells = list(csv.DictReader(file))
+    assert len(cells) == 8
+    assert float(cells[0]["latency_mean_s"]) == rows[0].latency_mean_s
+
+
+def test_the_latex_table_uses_booktabs_and_keeps_the_macro():
+    text = latex(*rendered())
+    for part in (r"\toprule", r"\midrule", r"\bottomrule", r"(\sys)", r"GPU Util (\%)", r"$\pm$"):
+        assert part in text
+    assert text.count(r"\\") == 9
+
+
+def test_the_latex_table_compiles(tmp_path):
+    if shutil.which("pdflatex") is None:
+        pytest.skip("pdflatex is not installed")
+    document = (
+        r"\documentclass{article}\usepackage{booktabs}\newcommand{\sys}{System}"
+        r"\begin{document}" + latex(*rendered()) + r"\end{document}"
+    )
+    (tmp_path / "paper.tex").write_text(document)
+    done = subprocess.run(
+        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
