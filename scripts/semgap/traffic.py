@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from semgap.errors import CaptureError
-from semgap.meters.pcap import SegmentBatch, read_tcp_segments
+from semgap.meters.pcap import SegmentBatch, packed_ip, read_tcp_segments
 from semgap.records import PhaseRecord, RunRecord, SocketPair, StepRecord
 
 UP = "up"
@@ -55,8 +55,13 @@ def traffic_of_run(record: RunRecord, capture_file: Path) -> list[TrafficRow]:
     """
     if not record.capture.captured:
         return [row for phase in record.phases for row in _by_transport(phase)]
-    batches = _with_count_checked(read_tcp_segments(capture_file), record, capture_file)
-    sums, control_bytes = _count(batches, record)
+    sums, control_bytes, packets = _count(read_tcp_segments(capture_file), record)
+    if packets != record.capture.packets:
+        raise CaptureError(
+            f"'{capture_file}' holds {packets} packets, but tcpdump wrote {record.capture.packets}:"
+            " it was cut off or replaced.",
+            _remedy(capture_file),
+        )
     for control in record.control:
         seen = control_bytes[control.socket]
         if seen != control.payload_bytes:
@@ -102,11 +107,14 @@ def _by_transport(phase: PhaseRecord) -> list[TrafficRow]:
 
 def _count(
     batches: Iterable[SegmentBatch], record: RunRecord
-) -> tuple[dict[tuple[str, str], _Sums], dict[SocketPair, int]]:
+) -> tuple[dict[tuple[str, str], _Sums], dict[SocketPair, int], int]:
+    """Sums by phase and direction, bytes of the control traffic, and the number of packets."""
     session = _SocketTable.of_session(record)
     sums: dict[tuple[str, str], _Sums] = defaultdict(_Sums)
     control_bytes: dict[SocketPair, int] = defaultdict(int)
+    packets = 0
     for batch in batches:
+        packets += batch.records
         direction = session.directions(batch)
         for control in record.control:
             sent = _matches(batch, control.socket)
@@ -119,7 +127,7 @@ def _count(
                 total.payload_bytes += int(batch.payload_bytes[chosen].sum())
                 total.frame_bytes += int(batch.frame_bytes[chosen].sum())
                 total.packets += int(chosen.sum())
-    return sums, control_bytes
+    return sums, control_bytes, packets
 
 
 @dataclass(frozen=True)

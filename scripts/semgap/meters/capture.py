@@ -22,6 +22,7 @@ _SNAPSHOT_BYTES = 96
 _BUFFER_KIB = 65536
 _READY_TIMEOUT_S = 20.0
 _STOP_TIMEOUT_S = 60.0
+_CATCH_UP_S = 0.05
 
 
 class CaptureUnavailableError(CaptureError):
@@ -51,7 +52,7 @@ class Capture:
         Raises:
             CaptureError: tcpdump died before, or packets were dropped.
         """
-        self.check_running()
+        self._wait_until_caught_up()
         self._process.send_signal(signal.SIGINT)
         _out, report = self._process.communicate(timeout=_STOP_TIMEOUT_S)
         packets = _count(rb"(\d+) packets? captured", report)
@@ -69,6 +70,23 @@ class Capture:
             packets=packets,
             dropped_packets=dropped,
         )
+
+    def _wait_until_caught_up(self) -> None:
+        """Wait until tcpdump has read all that the kernel holds for it.
+
+        Told to end, it would leave unread packets behind and count them nowhere. Its account of
+        packets, which SIGUSR1 asks for, stands still when it has caught up.
+        """
+        before = -1
+        while (packets := self._packets_so_far()) != before:
+            before = packets
+            time.sleep(_CATCH_UP_S)
+
+    def _packets_so_far(self) -> int:
+        self.check_running()
+        self._process.send_signal(signal.SIGUSR1)
+        report = _read_until(self._process, b"dropped by kernel", _STOP_TIMEOUT_S)
+        return _count(rb"(\d+) packets? captured", report)
 
     def kill(self) -> None:
         """End the capture whatever its state."""
@@ -96,6 +114,8 @@ def capture(interface: str, file: Path) -> Iterator[Capture]:
             command,
             *("-i", interface, "-w", str(file), "-n"),
             *("-s", str(_SNAPSHOT_BYTES), "-B", str(_BUFFER_KIB)),
+            # Without it the kernel hands packets over a second late, and the last ones never.
+            "--immediate-mode",
             # tcpdump would change to a user of its own, who may not be able to write here.
             *(("-Z", "root") if os.geteuid() == 0 else ()),
             "tcp",
@@ -116,20 +136,29 @@ def capture(interface: str, file: Path) -> Iterator[Capture]:
 
 
 def _wait_until_listening(process: subprocess.Popen[bytes], interface: str) -> None:
+    said = _read_until(process, b"listening on", _READY_TIMEOUT_S)
+    if b"listening on" not in said:
+        text = said.decode(errors="replace").strip().replace("tcpdump: ", "")
+        raise CaptureUnavailableError(
+            f"tcpdump cannot capture on '{interface}': {text or 'it said nothing'}.",
+            "Check capture.interface; run as root, or allow tcpdump to capture: "
+            "setcap cap_net_raw,cap_net_admin+eip on its executable.",
+        )
+
+
+def _read_until(process: subprocess.Popen[bytes], marker: bytes, timeout_s: float) -> bytes:
+    """What tcpdump says until the line with ``marker`` is complete, it ends, or time is up."""
     assert process.stderr is not None
-    seen = b""
-    deadline_s = time.monotonic() + _READY_TIMEOUT_S
-    while b"listening on" not in seen:
-        ready, _, _ = select.select([process.stderr], [], [], deadline_s - time.monotonic())
+    said = b""
+    deadline_s = time.monotonic() + timeout_s
+    while not (marker in said and said.endswith(b"\n")):
+        remaining_s = max(0.0, deadline_s - time.monotonic())
+        ready, _, _ = select.select([process.stderr], [], [], remaining_s)
         chunk = os.read(process.stderr.fileno(), 4096) if ready else b""
         if not chunk:
-            text = seen.decode(errors="replace").strip().replace("tcpdump: ", "")
-            raise CaptureUnavailableError(
-                f"tcpdump cannot capture on '{interface}': {text or 'it said nothing'}.",
-                "Check capture.interface; run as root, or allow tcpdump to capture: "
-                "setcap cap_net_raw,cap_net_admin+eip on its executable.",
-            )
-        seen += chunk
+            break
+        said += chunk
+    return said
 
 
 def _rest(process: subprocess.Popen[bytes]) -> str:
