@@ -29,7 +29,7 @@ class RepeatRow(msgspec.Struct, frozen=True):
         run_order: position in the order in which the runs really started, from 1.
         latency_per_step_s: latency ÷ number of steps (decode: per token).
         network_source: where the network bytes come from (tcpdump, transport).
-        network_bytes: TCP payload, both directions.
+        network_bytes: TCP payload of both directions, each byte once.
     """
 
     phase: str
@@ -47,6 +47,7 @@ class RepeatRow(msgspec.Struct, frozen=True):
     network_bytes: int
     network_up_bytes: int
     network_down_bytes: int
+    network_retransmitted_bytes: int | None
     network_frame_bytes: int | None
     tensor_up_bytes: int
     tensor_down_bytes: int
@@ -77,6 +78,7 @@ class SummaryRow(msgspec.Struct, frozen=True):
     network_mean_bytes: float
     network_up_mean_bytes: float
     network_down_mean_bytes: float
+    network_retransmitted_mean_bytes: float | None
     network_frame_mean_bytes: float | None
     tensor_up_mean_bytes: float
     tensor_down_mean_bytes: float
@@ -97,7 +99,6 @@ def _rows_of(run: MeasuredRun, run_order: int) -> Iterable[RepeatRow]:
     for phase in run.record.phases:
         up, down = traffic[phase.name, UP], traffic[phase.name, DOWN]
         busy = utilisation[phase.name]
-        frames = (up.frame_bytes, down.frame_bytes)
         yield RepeatRow(
             phase=phase.name,
             mode=run.record.mode,
@@ -114,13 +115,20 @@ def _rows_of(run: MeasuredRun, run_order: int) -> Iterable[RepeatRow]:
             network_bytes=up.payload_bytes + down.payload_bytes,
             network_up_bytes=up.payload_bytes,
             network_down_bytes=down.payload_bytes,
-            network_frame_bytes=None if None in frames else sum(frame or 0 for frame in frames),
+            network_retransmitted_bytes=_sum_if_measured(
+                up.retransmitted_bytes, down.retransmitted_bytes
+            ),
+            network_frame_bytes=_sum_if_measured(up.frame_bytes, down.frame_bytes),
             tensor_up_bytes=tensor_bytes_up(phase.steps),
             tensor_down_bytes=tensor_bytes_down(phase.steps),
             gpu_kernel_percent=busy.gpu_kernel_percent,
             gpu_nvml_percent=busy.gpu_nvml_percent,
             worker_cpu_percent=busy.worker_cpu_percent,
         )
+
+
+def _sum_if_measured(up: int | None, down: int | None) -> int | None:
+    return None if up is None or down is None else up + down
 
 
 def summarise(rows: Sequence[RepeatRow]) -> list[SummaryRow]:
@@ -157,6 +165,7 @@ def _summary_of(phase: str, mode: str, group: pd.DataFrame) -> SummaryRow:
         network_mean_bytes=mean("network_bytes"),
         network_up_mean_bytes=mean("network_up_bytes"),
         network_down_mean_bytes=mean("network_down_bytes"),
+        network_retransmitted_mean_bytes=mean_if_measured("network_retransmitted_bytes"),
         network_frame_mean_bytes=mean_if_measured("network_frame_bytes"),
         tensor_up_mean_bytes=mean("tensor_up_bytes"),
         tensor_down_mean_bytes=mean("tensor_down_bytes"),

@@ -156,8 +156,8 @@ def _network_note(rows: Sequence[TableRow], records: Sequence[RunRecord]) -> str
     reasons = sorted({item.capture.reason for item in records if not item.capture.captured})
     if not reasons:
         return (
-            "Network: TCP payload of both directions over the whole phase (1 GB = 1e9 bytes), "
-            "captured by tcpdump without drops; mean of the repeats."
+            "Network: TCP payload of both directions over the whole phase, retransmissions not "
+            "counted (1 GB = 1e9 bytes), captured by tcpdump without drops; mean of the repeats."
         )
     sources = sorted({row.network_source for row in rows})
     return (

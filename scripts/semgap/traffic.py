@@ -2,31 +2,31 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from semgap.errors import CaptureError
 from semgap.meters.pcap import SegmentBatch, packed_ip, read_tcp_segments
+from semgap.meters.retransmission import first_transmission_bytes
 from semgap.records import PhaseRecord, RunRecord, SocketPair, StepRecord
 
 UP = "up"
 DOWN = "down"
-OTHER = "other"
 
 
 class TrafficRow(msgspec.Struct, frozen=True):
     """What crossed in one direction during one phase.
 
     Attributes:
-        direction: up (client to worker), down, or other: TCP traffic of other processes on the
-            same interface at the same time, which no other number contains.
+        direction: up (client to worker) or down.
         source: tcpdump, or transport where nothing was captured.
-        payload_bytes: TCP payload; from the transport, content of the tensors alone.
+        payload_bytes: TCP payload, each byte once; from the transport, content of the tensors.
+        retransmitted_bytes: TCP payload that was sent again; empty from the transport.
         frame_bytes: whole frames as captured, headers included; empty from the transport.
         packets: captured packets; empty from the transport.
     """
@@ -35,15 +35,19 @@ class TrafficRow(msgspec.Struct, frozen=True):
     direction: str
     source: str
     payload_bytes: int
+    retransmitted_bytes: int | None
     frame_bytes: int | None
     packets: int | None
 
 
-@dataclass
-class _Sums:
-    payload_bytes: int = 0
-    frame_bytes: int = 0
-    packets: int = 0
+@dataclass(frozen=True)
+class _Flow:
+    """What was captured of one direction of one connection, in the order of capture."""
+
+    time_ns: NDArray[np.int64]
+    first_bytes: NDArray[np.int64]
+    payload_bytes: NDArray[np.int64]
+    frame_bytes: NDArray[np.int64]
 
 
 def traffic_of_run(record: RunRecord, capture_file: Path) -> list[TrafficRow]:
@@ -55,7 +59,11 @@ def traffic_of_run(record: RunRecord, capture_file: Path) -> list[TrafficRow]:
     """
     if not record.capture.captured:
         return [row for phase in record.phases for row in _by_transport(phase)]
-    sums, control_bytes, packets = _count(read_tcp_segments(capture_file), record)
+    session = _SocketTable.of_session(record)
+    controls = frozenset(control.socket for control in record.control)
+    flows, packets = _collect(
+        read_tcp_segments(capture_file), session.upward | session.downward | controls
+    )
     if packets != record.capture.packets:
         raise CaptureError(
             f"'{capture_file}' holds {packets} packets, but tcpdump wrote {record.capture.packets}:"
@@ -63,7 +71,7 @@ def traffic_of_run(record: RunRecord, capture_file: Path) -> list[TrafficRow]:
             _remedy(capture_file),
         )
     for control in record.control:
-        seen = control_bytes[control.socket]
+        seen = int(flows[control.socket].first_bytes.sum())
         if seen != control.payload_bytes:
             raise CaptureError(
                 f"'{capture_file}' shows {seen} of the {control.payload_bytes} bytes that were "
@@ -71,17 +79,12 @@ def traffic_of_run(record: RunRecord, capture_file: Path) -> list[TrafficRow]:
                 "interface.",
                 _remedy(capture_file),
             )
+    up = [flows[pair] for pair in session.upward]
+    down = [flows[pair] for pair in session.downward]
     rows = [
-        TrafficRow(
-            phase.name,
-            direction,
-            "tcpdump",
-            sums[phase.name, direction].payload_bytes,
-            sums[phase.name, direction].frame_bytes,
-            sums[phase.name, direction].packets,
-        )
+        _row(phase, direction, group)
         for phase in record.phases
-        for direction in (UP, DOWN, OTHER)
+        for direction, group in ((UP, up), (DOWN, down))
     ]
     if record.transport != "in_process":
         _check_not_below_tensors(rows, record, capture_file)
@@ -100,34 +103,55 @@ def tensor_bytes_down(steps: Iterable[StepRecord]) -> int:
 
 def _by_transport(phase: PhaseRecord) -> list[TrafficRow]:
     return [
-        TrafficRow(phase.name, UP, "transport", tensor_bytes_up(phase.steps), None, None),
-        TrafficRow(phase.name, DOWN, "transport", tensor_bytes_down(phase.steps), None, None),
+        TrafficRow(phase.name, UP, "transport", tensor_bytes_up(phase.steps), None, None, None),
+        TrafficRow(phase.name, DOWN, "transport", tensor_bytes_down(phase.steps), None, None, None),
     ]
 
 
-def _count(
-    batches: Iterable[SegmentBatch], record: RunRecord
-) -> tuple[dict[tuple[str, str], _Sums], dict[SocketPair, int], int]:
-    """Sums by phase and direction, bytes of the control traffic, and the number of packets."""
-    session = _SocketTable.of_session(record)
-    sums: dict[tuple[str, str], _Sums] = defaultdict(_Sums)
-    control_bytes: dict[SocketPair, int] = defaultdict(int)
+def _row(phase: PhaseRecord, direction: str, flows: Iterable[_Flow]) -> TrafficRow:
+    first_bytes = payload_bytes = frame_bytes = packets = 0
+    for flow in flows:
+        during = (flow.time_ns >= phase.begin_unix_ns) & (flow.time_ns < phase.end_unix_ns)
+        first_bytes += int(flow.first_bytes[during].sum())
+        payload_bytes += int(flow.payload_bytes[during].sum())
+        frame_bytes += int(flow.frame_bytes[during].sum())
+        packets += int(during.sum())
+    return TrafficRow(
+        phase=phase.name,
+        direction=direction,
+        source="tcpdump",
+        payload_bytes=first_bytes,
+        retransmitted_bytes=payload_bytes - first_bytes,
+        frame_bytes=frame_bytes,
+        packets=packets,
+    )
+
+
+def _collect(
+    batches: Iterable[SegmentBatch], pairs: frozenset[SocketPair]
+) -> tuple[dict[SocketPair, _Flow], int]:
+    """The segments of the given connections and directions, and the number of all packets.
+
+    Memory grows with the segments of these connections, about 40 bytes each.
+    """
+    columns: dict[SocketPair, list[SegmentBatch]] = {pair: [] for pair in pairs}
     packets = 0
     for batch in batches:
         packets += batch.records
-        direction = session.directions(batch)
-        for control in record.control:
-            sent = _matches(batch, control.socket)
-            control_bytes[control.socket] += int(batch.payload_bytes[sent].sum())
-        for phase in record.phases:
-            during = (batch.time_ns >= phase.begin_unix_ns) & (batch.time_ns < phase.end_unix_ns)
-            for name in (UP, DOWN, OTHER):
-                chosen = during & (direction == name)
-                total = sums[phase.name, name]
-                total.payload_bytes += int(batch.payload_bytes[chosen].sum())
-                total.frame_bytes += int(batch.frame_bytes[chosen].sum())
-                total.packets += int(chosen.sum())
-    return sums, control_bytes, packets
+        for pair, parts in columns.items():
+            parts.append(batch.only(_matches(batch, pair)))
+    return {pair: _flow_of(parts) for pair, parts in columns.items()}, packets
+
+
+def _flow_of(parts: Sequence[SegmentBatch]) -> _Flow:
+    payload_bytes = np.concatenate([part.payload_bytes for part in parts])
+    sequence = np.concatenate([part.sequence for part in parts])
+    return _Flow(
+        time_ns=np.concatenate([part.time_ns for part in parts]),
+        first_bytes=first_transmission_bytes(sequence, payload_bytes),
+        payload_bytes=payload_bytes,
+        frame_bytes=np.concatenate([part.frame_bytes for part in parts]),
+    )
 
 
 @dataclass(frozen=True)
@@ -148,14 +172,6 @@ class _SocketTable:
         upward = {pair for pair in client if _reversed(pair) not in client}
         upward |= {_reversed(pair) for pair in worker if _reversed(pair) not in worker}
         return cls(frozenset(upward), frozenset(map(_reversed, upward)))
-
-    def directions(self, batch: SegmentBatch) -> np.ndarray:
-        """For each segment of a batch: up, down or other."""
-        direction = np.full(len(batch.time_ns), OTHER, dtype="U5")
-        for name, pairs in ((UP, self.upward), (DOWN, self.downward)):
-            for pair in pairs:
-                direction[_matches(batch, pair)] = name
-        return direction
 
 
 def _matches(batch: SegmentBatch, pair: SocketPair) -> np.ndarray:

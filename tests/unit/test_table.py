@@ -57,7 +57,7 @@ def measured(mode, repeat, latency_s, network_bytes=1000, **more):
     record = run(mode, repeat, phases=phases, **more)
     source = "tcpdump" if record.capture.captured else "transport"
     traffic = [
-        TrafficRow(item.name, direction, source, network_bytes, network_bytes + 66, 1)
+        TrafficRow(item.name, direction, source, network_bytes, 0, network_bytes + 66, 1)
         for item in phases
         for direction in ("up", "down")
     ]

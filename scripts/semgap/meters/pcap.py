@@ -52,6 +52,7 @@ class SegmentBatch:
         payload_bytes: int64, TCP payload by the lengths that the IP header states, so that a
             capture of headers alone counts in full.
         frame_bytes: int64, length on the link.
+        sequence: uint32, TCP sequence number of the first payload byte.
     """
 
     records: int
@@ -62,6 +63,12 @@ class SegmentBatch:
     dst_port: NDArray[np.uint16]
     payload_bytes: NDArray[np.int64]
     frame_bytes: NDArray[np.int64]
+    sequence: NDArray[np.uint32]
+
+    def only(self, chosen: NDArray[np.bool_]) -> SegmentBatch:
+        """The chosen segments; ``records`` still speaks of all that were read."""
+        columns = {name: values[chosen] for name, values in vars(self).items() if name != "records"}
+        return SegmentBatch(records=self.records, **columns)
 
 
 def packed_ip(text: str) -> np.void:
@@ -184,6 +191,7 @@ def _segments(
         dst_port=frames.u16(tcp + 2),
         payload_bytes=payload,
         frame_bytes=original,
+        sequence=(frames.u16(tcp + 4).astype(np.uint32) << np.uint32(16)) | frames.u16(tcp + 6),
     )
 
 
