@@ -27,6 +27,6 @@ onerror:
 
 
 rule all:
+    default_target: True
     input:
         "results/table.md",
-    default_target: True

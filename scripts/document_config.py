@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from tabulate import tabulate
+
 from semgap.cli import run_script, script_parser
 from semgap.config import SCHEMA_FILE
-from tabulate import tabulate
 
 _INTRODUCTION = """\
 # Configuration

@@ -1,4 +1,4 @@
-"""What all scripts share: a log file, one clear paragraph for a person, the traceback in the log."""
+"""What all scripts share: progress, one clear paragraph on failure, the traceback in a log."""
 
 from __future__ import annotations
 
@@ -23,7 +23,9 @@ def script_parser(description: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--log", type=Path, help="also write everything that is logged to this file")
+    parser.add_argument(
+        "--log", type=Path, help="also write everything that is logged to this file"
+    )
     return parser
 
 

@@ -107,7 +107,7 @@ def load_config(values: Mapping[str, Any]) -> Config:
     return config
 
 
-def _with_defaults(values: dict[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
+def _with_defaults(values: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
     completed = dict(values)
     for key, described in schema["properties"].items():
         if "default" in described:
@@ -118,12 +118,12 @@ def _with_defaults(values: dict[str, Any], schema: Mapping[str, Any]) -> dict[st
 
 
 def _check_model(model: Model) -> None:
-    needed = {
+    required: dict[str, dict[str, Any]] = {
         "hub": {"model.hub.repo": model.hub.repo, "model.hub.revision": model.hub.revision},
         "local": {"model.folder": model.folder},
         "seeded": {"model.architecture": model.architecture},
-    }[model.weights]
-    for key, value in needed.items():
+    }
+    for key, value in required[model.weights].items():
         if value is None:
             raise ConfigError(
                 f"'model.weights' is '{model.weights}', but '{key}' is not set.",

@@ -69,7 +69,9 @@ def _files(scripts: Path, module: str) -> Iterator[Path]:
 class _WithoutDocstrings(ast.NodeTransformer):
     """Removes the string that documents a module, class or function."""
 
-    def _strip(self, node: ast.Module | ast.ClassDef | ast.FunctionDef) -> ast.AST:
+    def _strip(
+        self, node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    ) -> ast.AST:
         self.generic_visit(node)
         if ast.get_docstring(node, clean=False) is not None:
             node.body = node.body[1:] or [ast.Pass()]

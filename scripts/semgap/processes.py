@@ -6,7 +6,9 @@ import ctypes
 import os
 import select
 import signal
+import sys
 import threading
+from pathlib import Path
 
 OWNER_VARIABLE = "SEMGAP_OWNER_PID"
 _PR_SET_PDEATHSIG = 1
@@ -17,6 +19,18 @@ def die_with_parent(signal_number: int = signal.SIGKILL) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+
+
+def adopt_jobs() -> None:
+    """Make this process, the workflow engine, the owner of all that its jobs start.
+
+    Jobs then run with the interpreter that runs this process, whether or not its environment is
+    activated. A job that the engine starts in a process of its own inherits both.
+    """
+    if OWNER_VARIABLE not in os.environ:
+        os.environ[OWNER_VARIABLE] = str(os.getpid())
+        own_executables = str(Path(sys.executable).parent)
+        os.environ["PATH"] = os.pathsep.join((own_executables, os.environ["PATH"]))
 
 
 def open_owner() -> int | None:

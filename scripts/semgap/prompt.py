@@ -17,8 +17,8 @@ def seeded_prompt(manifest: Manifest, tokens: int, decode_steps: int, seed: int)
     needed = tokens + decode_steps
     if needed > manifest.max_positions:
         raise ConfigError(
-            f"workload.prompt_tokens ({tokens}) + workload.decode_steps ({decode_steps}) = {needed} "
-            f"tokens, but the context of {manifest.name} holds {manifest.max_positions}.",
+            f"workload.prompt_tokens ({tokens}) + workload.decode_steps ({decode_steps}) = "
+            f"{needed} tokens, but the context of {manifest.name} holds {manifest.max_positions}.",
             "Shorten the prompt or decode fewer steps.",
         )
     chooser = random.Random(seed)

@@ -174,14 +174,15 @@ class _SocketTable:
         return cls(frozenset(upward), frozenset(map(_reversed, upward)))
 
 
-def _matches(batch: SegmentBatch, pair: SocketPair) -> np.ndarray:
+def _matches(batch: SegmentBatch, pair: SocketPair) -> NDArray[np.bool_]:
     """Which segments were sent from the pair's local to its remote end."""
-    ports = (batch.src_port == pair.local_port) & (batch.dst_port == pair.remote_port)
-    return (
-        ports
+    matches: NDArray[np.bool_] = (
+        (batch.src_port == pair.local_port)
+        & (batch.dst_port == pair.remote_port)
         & (batch.src_ip == packed_ip(pair.local_ip))
         & (batch.dst_ip == packed_ip(pair.remote_ip))
     )
+    return matches
 
 
 def _reversed(pair: SocketPair) -> SocketPair:

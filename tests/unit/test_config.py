@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import yaml
+
 from conftest import PROJECT
 from semgap.config import SCHEMA_FILE, load_config
 from semgap.errors import ConfigError
@@ -93,7 +94,11 @@ def test_a_minimal_file_is_completed():
     [
         ("workload.decode_stps", 5, r"no key 'workload.decode_stps'. Did you mean 'decode_steps'"),
         ("colour", "red", r"no key 'colour'. Allowed here: .*workload"),
-        ("workload.decode_steps", 0, r"'workload.decode_steps' is 0. Allowed is: integer, at least 1"),
+        (
+            "workload.decode_steps",
+            0,
+            r"'workload.decode_steps' is 0. Allowed is: integer, at least 1",
+        ),
         ("workload.repeats", "three", r"'workload.repeats' is 'three'. Allowed is: integer"),
         ("model.dtype", "float64", r"'model.dtype' is 'float64'.*float32 or float16 or bfloat16"),
         ("server.port", 80, r"'server.port' is 80.*at least 1024"),
@@ -121,7 +126,6 @@ def test_a_missing_key_is_named():
     del config["model"]["weights"]
     with pytest.raises(ConfigError, match=r"lacks the key 'model.weights'"):
         load_config(config)
-
 
 
 def test_the_documentation_is_current(tmp_path):

@@ -6,6 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 from records import run
+
 from semgap.correctness import RunResult, check_correctness
 from semgap.errors import CorrectnessError, MeasurementError
 from semgap.records import Versions
@@ -30,7 +31,9 @@ def test_a_logit_beyond_the_tolerance_is_named():
     wrong = LOGITS.copy()
     wrong[1, 0] += 1e-6
     runs[2] = RunResult(runs[2].record, wrong)
-    with pytest.raises(CorrectnessError, match=r"naive, repeat 2, step 1: a logit differs by 1e-06"):
+    with pytest.raises(
+        CorrectnessError, match=r"naive, repeat 2, step 1: a logit differs by 1e-06"
+    ):
         check_correctness(runs)
 
 

@@ -6,6 +6,7 @@ import re
 
 import pytest
 import yaml
+
 from conftest import PROJECT
 
 ENVS = PROJECT / "envs"
@@ -33,7 +34,9 @@ def test_a_conda_environment_pins_what_the_lock_pins(name):
     (pip,) = [entry["pip"] for entry in environment["dependencies"] if isinstance(entry, dict)]
     lock = pins(ENVS / f"lock-{name}.txt")
     direct = re.findall(r"^[a-z0-9-]+$", (ENVS / "direct.in").read_text(), re.MULTILINE)
-    assert dict(entry.split("==") for entry in pip) == {package: lock[package] for package in direct}
+    assert dict(entry.split("==") for entry in pip) == {
+        package: lock[package] for package in direct
+    }
 
 
 @pytest.mark.parametrize("name", SETS)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+
 from semgap.fingerprint import code_fingerprint
 
-SCRIPT = '"""Doc."""\nfrom semgap import used\n\n\ndef main():\n    """Doc."""\n    return used.VALUE\n'
+SCRIPT = (
+    '"""Doc."""\nfrom semgap import used\n\n\ndef main():\n    """Doc."""\n    return used.VALUE\n'
+)
 
 
 @pytest.fixture

@@ -6,7 +6,8 @@ import json
 
 import pytest
 import torch
-from conftest import ARCHITECTURES, store_small_model
+
+from conftest import store_small_model
 from semgap.errors import ConfigError, ModelError
 from semgap.model.seeded import seeded_weight
 from semgap.model.sources import pretrained_weights, seeded_weights
@@ -118,7 +119,9 @@ class Payload:
 def test_a_malicious_checkpoint_runs_nothing(gptj, tmp_path):
     folder, _ = gptj
     (tmp_path / "config.json").write_text((folder / "config.json").read_text())
-    torch.save({"transformer.wte.weight": Payload(tmp_path / "owned")}, tmp_path / "pytorch_model.bin")
+    torch.save(
+        {"transformer.wte.weight": Payload(tmp_path / "owned")}, tmp_path / "pytorch_model.bin"
+    )
     with pytest.raises(ModelError, match="cannot be read"):
         pretrained_weights(tmp_path, "float32")
     assert not (tmp_path / "owned").exists()
@@ -131,7 +134,7 @@ def test_a_checkpoint_that_lacks_a_tensor_is_refused(gptj, tmp_path):
     del tensors["transformer.wte.weight"]
     torch.save(tensors, tmp_path / "pytorch_model.bin")
     (tmp_path / "config.json").write_text((folder / "config.json").read_text())
-    with pytest.raises(ModelError, match="transformer.wte.weight"):
+    with pytest.raises(ModelError, match=r"transformer\.wte\.weight"):
         pretrained_weights(tmp_path, "float32")
 
 
@@ -170,5 +173,3 @@ def test_a_prompt_beyond_the_context_is_refused(gptj):
     _, manifest = gptj
     with pytest.raises(ConfigError, match=r"prompt_tokens \(60\).*context.*holds 64"):
         seeded_prompt(manifest, 60, 5, 0)
-
-

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from semgap.errors import ConfigError
 from semgap.modes import POLICIES, policy_of
 
@@ -21,5 +22,5 @@ def test_the_table_is_the_one_of_the_design():
 
 
 def test_an_unknown_mode_names_the_known_ones():
-    with pytest.raises(ConfigError, match="no mode 'blind'.*local, naive, remote_cache, semantic"):
+    with pytest.raises(ConfigError, match=r"no mode 'blind'.*local, naive, remote_cache, semantic"):
         policy_of("blind")

@@ -12,6 +12,7 @@ import time
 import msgspec
 import psutil
 import pytest
+
 from conftest import PROJECT
 from semgap.errors import ServerError, WorkerLostError
 from semgap.meters.host import versions
@@ -129,7 +130,9 @@ def test_a_taken_port_is_named(server):
     endpoint, file = server
     with (
         socket.create_server((endpoint.host, endpoint.port)),
-        pytest.raises(ServerError, match=rf"cannot listen at 127.0.0.1:{endpoint.port}.*server.port"),
+        pytest.raises(
+            ServerError, match=rf"cannot listen at 127.0.0.1:{endpoint.port}.*server.port"
+        ),
     ):
         ensure_server(msgspec.structs.replace(endpoint, start_timeout_s=20), file)
 
@@ -161,7 +164,8 @@ def test_a_killed_worker_is_reported_with_its_signal(server):
     pid = ensure_server(endpoint, file).pid
     process = client_process(
         file,
-        "time.sleep(1); from semgap.protocol import Ping; from semgap.transport.base import RequestMessage; "
+        "time.sleep(1); from semgap.protocol import Ping; "
+        "from semgap.transport.base import RequestMessage; "
         "session.channel.request(RequestMessage(Ping()))",
     )
     (worker,) = workers_of(pid)

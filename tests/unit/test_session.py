@@ -6,6 +6,7 @@ import msgspec
 import pytest
 import torch
 import transformers
+
 from semgap.client import InferenceClient, KvCacheState
 from semgap.errors import ModelError, ReferenceIdError, RemoteError
 from semgap.model.device import CpuDevice, open_device, union_length

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from records import phase, run
+
 from semgap.csv_rows import read_rows, write_rows
 from semgap.errors import SemgapError
 from semgap.modes import POLICIES
@@ -65,9 +66,7 @@ def measured(mode, repeat, latency_s, network_bytes=1000, **more):
 
 
 def rendered(**more):
-    runs = [
-        measured(mode, repeat, 0.1 * repeat, **more) for mode in LABELS for repeat in (1, 2, 3)
-    ]
+    runs = [measured(mode, repeat, 0.1 * repeat, **more) for mode in LABELS for repeat in (1, 2, 3)]
     summary = summarise(repeat_rows(runs))
     experiment = Experiment(
         MANIFEST, [item.record for item in runs], table_rows(summary, LABELS, ("setup",))

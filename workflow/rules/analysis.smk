@@ -12,6 +12,8 @@ rule aggregate:
         summary=f"{EXPERIMENT}/summary.csv",
     log:
         f"{EXPERIMENT}/logs/aggregate.log",
+    conda:
+        ENVIRONMENT
     params:
         code=code_of("aggregate.py"),
     message:

@@ -9,6 +9,8 @@ rule parse_capture:
         traffic=f"{EXPERIMENT}/traffic/{{mode}}/rep{{repeat}}.csv",
     log:
         f"{EXPERIMENT}/logs/parse_capture/{{mode}}.rep{{repeat}}.log",
+    conda:
+        ENVIRONMENT
     params:
         code=code_of("parse_capture.py"),
     message:
@@ -25,6 +27,8 @@ rule utilisation:
         utilisation=f"{EXPERIMENT}/utilisation/{{mode}}/rep{{repeat}}.csv",
     log:
         f"{EXPERIMENT}/logs/utilisation/{{mode}}.rep{{repeat}}.log",
+    conda:
+        ENVIRONMENT
     params:
         code=code_of("utilisation.py"),
     message:

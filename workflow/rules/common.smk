@@ -1,9 +1,10 @@
 """The validated configuration, the order of the runs, and what each job's code is."""
 
+import hashlib
 import json
-import os
 import random
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from semgap.errors import ConfigError
 from semgap.fingerprint import code_fingerprint
 from semgap.modes import POLICIES, policy_of
 from semgap.policy import WorkerPlace
-from semgap.processes import OWNER_VARIABLE
+from semgap.processes import adopt_jobs
 from semgap.settings import BenchmarkSettings, ModelSettings, ServerSettings, to_flags
 
 try:
@@ -27,14 +28,12 @@ except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
 EXPERIMENT = f"results/{CONFIG.experiment}"
+# Used with `--sdm conda`; without it, jobs run in the environment of Snakemake itself.
+ENVIRONMENT = f"{workflow.basedir}/envs/current.yaml"
+ENDPOINT = f"{EXPERIMENT}/server/endpoint.json"
 REPEATS = range(1, CONFIG.workload.repeats + 1)
 
-# Jobs run with the interpreter that runs Snakemake, whether or not its environment is activated;
-# everything a job starts ends when this process ends. A job that Snakemake starts in a process of
-# its own inherits both.
-if OWNER_VARIABLE not in os.environ:
-    os.environ[OWNER_VARIABLE] = str(os.getpid())
-    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+adopt_jobs()
 
 
 wildcard_constraints:
@@ -55,7 +54,9 @@ def per_run(pattern):
 def labels():
     """The modes' names in the table, in the order of the policy table."""
     chosen = [policy for policy in POLICIES if policy.mode in CONFIG.modes]
-    return {policy.mode: CONFIG.labels.get(policy.mode, policy.label) for policy in chosen}
+    return {
+        policy.mode: CONFIG.labels.get(policy.mode, policy.label) for policy in chosen
+    }
 
 
 def round_priority(wildcards):
@@ -66,3 +67,99 @@ def round_priority(wildcards):
     )
     position = (repeat - 1) * len(shuffled) + shuffled.index(wildcards.mode)
     return 1_000_000 - position
+
+
+def model_settings():
+    model = CONFIG.model
+    origins = {
+        "hub": f"from {model.hub.repo} at {model.hub.revision}",
+        "local": f"from the folder {model.folder}",
+        "seeded": f"made from seed {model.seed}",
+    }
+    return ModelSettings(
+        name=model.name,
+        weights_from=model.weights,
+        origin=origins[model.weights],
+        seed=model.seed,
+        dtype=model.dtype,
+    )
+
+
+def identified(*parts):
+    """A folder name that differs whenever one of the parts does."""
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+    name = "".join(c if c.isalnum() else "-" for c in CONFIG.model.name.lower())
+    return f"results/models/{name}-{digest}"
+
+
+DOWNLOAD = identified("hub", CONFIG.model.hub.repo, CONFIG.model.hub.revision)
+WEIGHTS = identified(
+    to_flags(model_settings()),
+    CONFIG.model.architecture if CONFIG.model.weights == "seeded" else None,
+)
+WEIGHT_SOURCES = {
+    "hub": f"{DOWNLOAD}/download",
+    "local": CONFIG.model.folder,
+    "seeded": None,
+}
+
+
+def server_settings():
+    return ServerSettings(
+        host=CONFIG.server.host,
+        port=CONFIG.server.port,
+        transport=CONFIG.server.transport,
+        device=CONFIG.worker.device,
+        compute_threads=CONFIG.worker.compute_threads,
+        idle_timeout_s=CONFIG.server.idle_timeout_s,
+        start_timeout_s=CONFIG.server.start_timeout_s,
+        step_timeout_s=CONFIG.server.step_timeout_s,
+        external=CONFIG.server.external,
+        secret_file=f"{EXPERIMENT}/server/secret",
+    )
+
+
+def stop_server():
+    """Called when a run ends, well or not: nothing that it started stays behind."""
+    if Path(ENDPOINT).exists():
+        subprocess.run(
+            ["python", SCRIPTS / "rpc_server.py", "stop", "--endpoint", ENDPOINT],
+            check=False,
+        )
+
+
+def endpoint_of(wildcards):
+    """The server's description, for modes whose worker is one of the server's."""
+    if policy_of(wildcards.mode).worker is WorkerPlace.SERVER:
+        return {"endpoint": ENDPOINT}
+    return {}
+
+
+def benchmark_code(wildcards):
+    """What this mode's job is made of: its kind of session, and its transport if it has one."""
+    place = policy_of(wildcards.mode).worker
+    modules = {
+        WorkerPlace.IN_PROCESS: [],
+        WorkerPlace.SERVER: [
+            f"semgap.transport.{CONFIG.server.transport}",
+            "semgap.server.worker_process",
+        ],
+    }[place]
+    return code_of("benchmark.py", f"semgap.session.{place}", *modules)
+
+
+def benchmark_settings(wildcards):
+    return to_flags(
+        BenchmarkSettings(
+            experiment=CONFIG.experiment,
+            repeat=int(wildcards.repeat),
+            decode_steps=CONFIG.workload.decode_steps,
+            warmup_decode_steps=CONFIG.workload.warmup_decode_steps,
+            logits_to_keep=CONFIG.workload.logits_to_keep,
+            device=CONFIG.worker.device,
+            compute_threads=CONFIG.worker.compute_threads,
+            capture_use=CONFIG.capture.use,
+            interface=CONFIG.capture.interface,
+            interface_address=CONFIG.capture.interface_address,
+        )
+    )

@@ -5,44 +5,14 @@ describing are separate rules, and downloading depends on no code: no change of 
 gigabytes again.
 """
 
-import hashlib
-
-
-def model_settings():
-    model = CONFIG.model
-    origins = {
-        "hub": f"from {model.hub.repo} at {model.hub.revision}",
-        "local": f"from the folder {model.folder}",
-        "seeded": f"made from seed {model.seed}",
-    }
-    return ModelSettings(
-        name=model.name,
-        weights_from=model.weights,
-        origin=origins[model.weights],
-        seed=model.seed,
-        dtype=model.dtype,
-    )
-
-
-def identified(*parts):
-    """A folder name that differs whenever one of the parts does."""
-    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
-    name = "".join(c if c.isalnum() else "-" for c in CONFIG.model.name.lower())
-    return f"results/models/{name}-{digest}"
-
-
-DOWNLOAD = identified("hub", CONFIG.model.hub.repo, CONFIG.model.hub.revision)
-WEIGHTS = identified(
-    to_flags(model_settings()), CONFIG.model.architecture if CONFIG.model.weights == "seeded" else None
-)
-WEIGHT_SOURCES = {"hub": f"{DOWNLOAD}/download", "local": CONFIG.model.folder, "seeded": None}
-
 
 rule download_model:
     output:
         directory(f"{DOWNLOAD}/download"),
     log:
         f"{DOWNLOAD}/download.log",
+    conda:
+        ENVIRONMENT
     params:
         repo=CONFIG.model.hub.repo,
         revision=CONFIG.model.hub.revision,
@@ -60,11 +30,18 @@ rule store_weights:
         directory(f"{WEIGHTS}/weights"),
     log:
         f"{WEIGHTS}/weights.log",
+    conda:
+        ENVIRONMENT
     params:
         code=code_of("store_weights.py"),
         settings=to_flags(model_settings()),
         source=(
-            shlex.join(["--architecture", json.dumps(CONFIG.model.architecture, sort_keys=True)])
+            shlex.join(
+                [
+                    "--architecture",
+                    json.dumps(CONFIG.model.architecture, sort_keys=True),
+                ]
+            )
             if CONFIG.model.weights == "seeded"
             else shlex.join(["--source", WEIGHT_SOURCES[CONFIG.model.weights]])
         ),
@@ -82,6 +59,8 @@ rule describe_model:
         manifest=f"{EXPERIMENT}/model/manifest.json",
     log:
         f"{EXPERIMENT}/logs/describe_model.log",
+    conda:
+        ENVIRONMENT
     params:
         code=code_of("describe_model.py"),
         settings=to_flags(model_settings()),
@@ -99,6 +78,8 @@ rule prompt:
         prompt=f"{EXPERIMENT}/model/prompt.json",
     log:
         f"{EXPERIMENT}/logs/prompt.log",
+    conda:
+        ENVIRONMENT
     params:
         code=code_of("make_prompt.py"),
         tokens=CONFIG.workload.prompt_tokens,

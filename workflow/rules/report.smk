@@ -16,6 +16,8 @@ rule experiment_table:
         tex=f"{EXPERIMENT}/table.tex",
     log:
         f"{EXPERIMENT}/logs/experiment_table.log",
+    conda:
+        ENVIRONMENT
     params:
         code=code_of("render_table.py"),
         labels=shlex.quote(json.dumps(labels())),
@@ -38,6 +40,8 @@ rule active_table:
         tex="results/table.tex",
     log:
         f"{EXPERIMENT}/logs/active_table.log",
+    conda:
+        ENVIRONMENT
     params:
         experiment=CONFIG.experiment,
     message:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +64,7 @@ class Packets:
 class CaptureWindow:
     """The part of a capture file that is in memory; it moves forward only."""
 
-    def __init__(self, file: BinaryIO, path: Path, chunk_bytes: int) -> None:
+    def __init__(self, file: FileIO, path: Path, chunk_bytes: int) -> None:
         self.path = path
         self._file = file
         self._buffer = np.empty(chunk_bytes, dtype=np.uint8)
@@ -95,9 +95,9 @@ class CaptureWindow:
         target[:kept] = self.data
         self._buffer_offset += self._begin
         self._buffer, self._begin, self._end = target, 0, kept
-        space = memoryview(target)
+        space = target.data
         while self._end < target.size:
-            read = self._file.readinto(space[self._end :])  # type: ignore[attr-defined]
+            read = self._file.readinto(space[self._end :])
             if not read:
                 break
             self._end += read
@@ -119,13 +119,9 @@ class CaptureWindow:
 
     def cut_off(self) -> CaptureError:
         """The error for a file that ends within a record."""
-        return CaptureError(
-            f"'{self.path}' is cut off: it ends within a record.", again(self.path)
-        )
+        return CaptureError(f"'{self.path}' is cut off: it ends within a record.", again(self.path))
 
-    def check(
-        self, sound: NDArray[np.bool_], record: NDArray[np.int64], what: str
-    ) -> None:
+    def check(self, sound: NDArray[np.bool_], record: NDArray[np.int64], what: str) -> None:
         """Raise CaptureError for the first record, by offset in ``data``, that is not sound."""
         if not sound.all():
             raise self.corrupt(int(record[int(np.argmin(sound))]), what)

@@ -12,7 +12,6 @@ from semgap.meters.capture_file import (
     MAXIMUM_CAPTURED_BYTES,
     CaptureWindow,
     Packets,
-    again,
 )
 from semgap.meters.record_chain import End, Framing, record_chain, u32_fields
 
@@ -77,6 +76,7 @@ def _framing(window: CaptureWindow, order: str, longest: int) -> Framing:
         longest=longest,
         multiple=1,
         extra_bytes=_RECORD_HEADER_BYTES,
+        usual_longest_bytes=_RECORD_HEADER_BYTES + longest,
         mark_low=max(1, seconds - _DAY_S),
         mark_high=min(0xFFFF_FFFF, seconds + _DAY_S),
         sentinel=None,

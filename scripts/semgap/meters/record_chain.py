@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _LANE_BYTES = 16384
-# Where lanes look for their first record. Longer records leave lanes without one, but then there
-# are few records to follow.
+# Where lanes look for their first record, at most. Longer records leave lanes without one, but
+# then there are few records to follow.
 _WINDOW_BYTES = 2048
 _HOPS = 3
 # With fewer unfinished lanes, a plain walk of what remains is faster.
@@ -44,6 +44,7 @@ class Framing:
         shortest, longest: bounds of the value of the length, both included.
         multiple: what each length is a multiple of.
         extra_bytes: length of a record less its stated length.
+        usual_longest_bytes: length of a record that few exceed; influences speed alone.
         mark_low, mark_high: bounds of the first uint32 of the records worth a guess.
         sentinel: value of the first uint32 of a record that ends the chain; None without one.
     """
@@ -55,6 +56,7 @@ class Framing:
     longest: int
     multiple: int
     extra_bytes: int
+    usual_longest_bytes: int
     mark_low: int
     mark_high: int
     sentinel: int | None
@@ -80,9 +82,7 @@ def u32_fields(data: NDArray[np.uint8], order: str) -> NDArray[np.uint32]:
     return np.ndarray((max(0, data.size - 3),), dtype=f"{order}u4", buffer=data, strides=(1,))
 
 
-def record_chain(
-    data: NDArray[np.uint8], framing: Framing, lane_bytes: int = _LANE_BYTES
-) -> Chain:
+def record_chain(data: NDArray[np.uint8], framing: Framing, lane_bytes: int = _LANE_BYTES) -> Chain:
     """Follow the records from offset 0 to the last one that ``data`` (uint8) holds completely.
 
     ``lane_bytes`` is how far lanes start from each other; it influences speed alone.
@@ -109,7 +109,7 @@ class _Walk:
     """The plain way to follow records, one at a time."""
 
     def __init__(self, data: NDArray[np.uint8], framing: Framing) -> None:
-        self._data = memoryview(data)
+        self._data = data.data
         self._framing = framing
         self._field = struct.Struct(f"{framing.order}I")
 
@@ -191,7 +191,7 @@ def _guess(data: NDArray[np.uint8], framing: Framing, lane_bytes: int) -> NDArra
 
 def _lane_heads(data: NDArray[np.uint8], framing: Framing, lane_bytes: int) -> NDArray[np.int64]:
     """Offset 0, and the first likely record boundary of each lane that has one."""
-    window = min(_WINDOW_BYTES, lane_bytes, framing.longest + framing.extra_bytes)
+    window = min(_WINDOW_BYTES, lane_bytes, framing.usual_longest_bytes)
     lanes = (data.size - window - framing.header_bytes) // lane_bytes
     if lanes < _FEWEST_LANES:
         return np.empty(0, dtype=np.int64)

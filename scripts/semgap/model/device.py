@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Protocol, TypeVar
 
 import torch
+from torch.autograd import DeviceType  # type: ignore[attr-defined]
 
 from semgap.errors import ConfigError
 
@@ -75,7 +76,7 @@ class CudaDevice:
         intervals_us = (
             (event.time_range.start, event.time_range.end)
             for event in profile.events()
-            if event.device_type == torch.autograd.DeviceType.CUDA
+            if event.device_type == DeviceType.CUDA
         )
         return result, union_length(intervals_us) / 1e6
 

@@ -101,8 +101,7 @@ class ModelSkeleton:
         """
         if self._unbound:
             raise ModelError(
-                f"{len(self._unbound)} weights are not there, among them "
-                f"'{min(self._unbound)}'.",
+                f"{len(self._unbound)} weights are not there, among them '{min(self._unbound)}'.",
                 "Send the complete state dict before or with the pass.",
             )
         layers = list(zip(kv_cache[0::2], kv_cache[1::2], strict=True))
@@ -114,7 +113,9 @@ class ModelSkeleton:
                 logits_to_keep=logits_to_keep,
             )
         extended = tuple(
-            tensor for layer in output.past_key_values.layers for tensor in (layer.keys, layer.values)
+            tensor
+            for layer in output.past_key_values.layers
+            for tensor in (layer.keys, layer.values)
         )
         return output.logits, extended
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
@@ -63,7 +64,7 @@ def pretrained_weights(folder: Path, dtype: str) -> WeightSource:
     if not (folder / CONFIG_FILE).exists():
         raise ModelError(f"'{folder}' holds no {CONFIG_FILE}.", _REMEDY)
     try:
-        model, loading = transformers.AutoModelForCausalLM.from_pretrained(
+        loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=getattr(torch, dtype),
             local_files_only=True,
@@ -74,6 +75,7 @@ def pretrained_weights(folder: Path, dtype: str) -> WeightSource:
     except Exception as error:
         # Whatever a corrupt file makes safetensors, pickle or zipfile raise, it means the same.
         raise ModelError(f"The model in '{folder}' cannot be read: {error}.", _REMEDY) from error
+    model, loading = loaded
     incomplete = sorted({*loading["missing_keys"], *map(str, loading["mismatched_keys"])})
     if incomplete:
         raise ModelError(

@@ -69,8 +69,8 @@ class Stopping(msgspec.Struct, frozen=True, tag="stopping"):
 ServerRequest = Hello | OpenSession | ListSockets | Stop
 ServerReply = Welcome | SessionOpened | Sockets | WorkerEnded | Stopping
 
-_REQUESTS = msgspec.json.Decoder(ServerRequest)
-_REPLIES = msgspec.json.Decoder(ServerReply)
+_REQUESTS: msgspec.json.Decoder[ServerRequest] = msgspec.json.Decoder(ServerRequest)
+_REPLIES: msgspec.json.Decoder[ServerReply] = msgspec.json.Decoder(ServerReply)
 
 
 def send(connection: Connection, message: ServerRequest | ServerReply) -> None:

@@ -15,6 +15,4 @@ def serve_session(endpoint: ServerEndpoint, port: int) -> None:
     """Serve one client at ``port`` until it closes its channel."""
     torch.set_num_threads(threads_or_all_cores(endpoint.compute_threads))
     worker = Worker(open_device(endpoint.device))
-    load_transport(endpoint.transport).serve(
-        endpoint.host, port, worker, endpoint.step_timeout_s
-    )
+    load_transport(endpoint.transport).serve(endpoint.host, port, worker, endpoint.step_timeout_s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from multiprocessing.connection import Connection
 
 from semgap.errors import ServerError, TransportError, WorkerLostError
 from semgap.records import ServerEndpoint, SocketPair, read_record
@@ -43,7 +44,7 @@ def open_session(settings: WorkerSettings) -> Iterator[Session]:
             ) from error
 
 
-def _what_became_of_the_worker(connection: control.Connection) -> str:
+def _what_became_of_the_worker(connection: Connection) -> str:
     """Ask the server, which knows how the worker ended, if it ended."""
     with contextlib.suppress(EOFError, OSError):
         if not connection.poll(1.0):

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
+import torch
 from torch import Tensor
 from torch.distributed import rpc
 
@@ -96,8 +97,8 @@ def _worker_endpoint() -> _Endpoint:
 class TorchRpcChannel(Channel):
     """The client's member of a two-rank RPC group that lives as long as its session."""
 
-    def __init__(self, endpoint: rpc.PyRRef) -> None:
-        self._endpoint: rpc.PyRRef | None = endpoint
+    def __init__(self, endpoint: torch._C._distributed_rpc.PyRRef[_Endpoint]) -> None:
+        self._endpoint: torch._C._distributed_rpc.PyRRef[_Endpoint] | None = endpoint
 
     def request(self, message: RequestMessage) -> ReplyMessage:
         """See ``Channel.request``."""
