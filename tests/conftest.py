@@ -1,45 +1,10 @@
-"""Paths and small models that all tests share."""
+"""Models that all tests share."""
 
 from __future__ import annotations
 
-import json
-import sys
-from pathlib import Path
-
 import pytest
 
-PROJECT = Path(__file__).parents[1]
-sys.path.insert(0, str(PROJECT / "scripts"))
-
-ARCHITECTURES = {
-    "gptj": {
-        "model_type": "gptj",
-        "n_layer": 2,
-        "n_embd": 64,
-        "n_head": 4,
-        "rotary_dim": 8,
-        "n_positions": 64,
-        "vocab_size": 500,
-    },
-    "gpt2-tied": {
-        "model_type": "gpt2",
-        "n_layer": 2,
-        "n_embd": 64,
-        "n_head": 4,
-        "n_positions": 64,
-        "vocab_size": 500,
-    },
-    "llama-grouped-query": {
-        "model_type": "llama",
-        "num_hidden_layers": 2,
-        "hidden_size": 64,
-        "intermediate_size": 128,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "max_position_embeddings": 64,
-        "vocab_size": 500,
-    },
-}
+from small_models import ARCHITECTURES, store_small_model
 
 
 @pytest.fixture(params=ARCHITECTURES, scope="session")
@@ -52,16 +17,3 @@ def stored_model(request, tmp_path_factory):
 def gptj(tmp_path_factory):
     """A small GPT-J: its folder of weights and its manifest."""
     return store_small_model("gptj", tmp_path_factory.mktemp("gptj"))
-
-
-def store_small_model(name: str, folder: Path):
-    """Make a seeded model of a named architecture and describe it."""
-    from semgap.model.description import describe_model
-    from semgap.model.sources import seeded_weights
-    from semgap.model.store import store_weights
-    from semgap.settings import ModelSettings
-
-    settings = ModelSettings(name, "seeded", "made from seed 0", 0, "float32")
-    source = seeded_weights(json.dumps(ARCHITECTURES[name]), settings.dtype, settings.seed)
-    store_weights(source, folder / "weights")
-    return folder / "weights", describe_model(folder / "weights", settings)

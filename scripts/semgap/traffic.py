@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
@@ -12,11 +12,13 @@ from numpy.typing import NDArray
 
 from semgap.errors import CaptureError
 from semgap.meters.pcap import SegmentBatch, packed_ip, read_tcp_segments
-from semgap.meters.retransmission import first_transmission_bytes
-from semgap.records import PhaseRecord, RunRecord, SocketPair, StepRecord
+from semgap.meters.retransmissions import Flow, RetransmissionCounter
+from semgap.records import ControlTraffic, PhaseRecord, RunRecord, SocketPair, StepRecord
 
 UP = "up"
 DOWN = "down"
+
+_END_OF_TIME_NS = 1 << 62
 
 
 class TrafficRow(msgspec.Struct, frozen=True):
@@ -40,14 +42,51 @@ class TrafficRow(msgspec.Struct, frozen=True):
     packets: int | None
 
 
-@dataclass(frozen=True)
-class _Flow:
-    """What was captured of one direction of one connection, in the order of capture."""
+@dataclass
+class _Sums:
+    payload_bytes: int = 0
+    frame_bytes: int = 0
+    packets: int = 0
 
-    time_ns: NDArray[np.int64]
-    first_bytes: NDArray[np.int64]
-    payload_bytes: NDArray[np.int64]
-    frame_bytes: NDArray[np.int64]
+
+class _Window:
+    """Counts what was captured of some connections between two instants."""
+
+    def __init__(self, begin_unix_ns: int, end_unix_ns: int, pairs: Iterable[SocketPair]) -> None:
+        self._begin_unix_ns = begin_unix_ns
+        self._end_unix_ns = end_unix_ns
+        self._sums = {pair: _Sums() for pair in pairs}
+        self._retransmissions = RetransmissionCounter()
+
+    def add(self, batch: SegmentBatch) -> None:
+        """Take in the next batch of the capture."""
+        during = (batch.time_ns >= self._begin_unix_ns) & (batch.time_ns < self._end_unix_ns)
+        for pair, sums in self._sums.items():
+            chosen = during & _matches(batch, pair)
+            sums.payload_bytes += int(batch.payload_bytes[chosen].sum())
+            sums.frame_bytes += int(batch.frame_bytes[chosen].sum())
+            sums.packets += int(chosen.sum())
+            self._retransmissions.add(_only(batch, chosen))
+
+    def row(self, phase: str, direction: str, pairs: Iterable[SocketPair]) -> TrafficRow:
+        """The traffic of some of the connections."""
+        retransmitted = self._retransmissions.retransmitted_bytes()
+        again_bytes = payload_bytes = frame_bytes = packets = 0
+        for pair in pairs:
+            sums = self._sums[pair]
+            again_bytes += retransmitted.get(_flow_of(pair), 0)
+            payload_bytes += sums.payload_bytes
+            frame_bytes += sums.frame_bytes
+            packets += sums.packets
+        return TrafficRow(
+            phase=phase,
+            direction=direction,
+            source="tcpdump",
+            payload_bytes=payload_bytes - again_bytes,
+            retransmitted_bytes=again_bytes,
+            frame_bytes=frame_bytes,
+            packets=packets,
+        )
 
 
 def traffic_of_run(record: RunRecord, capture_file: Path) -> list[TrafficRow]:
@@ -60,31 +99,28 @@ def traffic_of_run(record: RunRecord, capture_file: Path) -> list[TrafficRow]:
     if not record.capture.captured:
         return [row for phase in record.phases for row in _by_transport(phase)]
     session = _SocketTable.of_session(record)
-    controls = frozenset(control.socket for control in record.control)
-    flows, packets = _collect(
-        read_tcp_segments(capture_file), session.upward | session.downward | controls
-    )
+    phases = [
+        (phase, _Window(phase.begin_unix_ns, phase.end_unix_ns, session.upward | session.downward))
+        for phase in record.phases
+    ]
+    control = _Window(0, _END_OF_TIME_NS, {sent.socket for sent in record.control})
+    packets = 0
+    for batch in read_tcp_segments(capture_file):
+        packets += batch.records
+        for window in (control, *(window for _, window in phases)):
+            window.add(batch)
     if packets != record.capture.packets:
         raise CaptureError(
             f"'{capture_file}' holds {packets} packets, but tcpdump wrote {record.capture.packets}:"
             " it was cut off or replaced.",
             _remedy(capture_file),
         )
-    for control in record.control:
-        seen = int(flows[control.socket].first_bytes.sum())
-        if seen != control.payload_bytes:
-            raise CaptureError(
-                f"'{capture_file}' shows {seen} of the {control.payload_bytes} bytes that were "
-                "sent on purpose to test it: it started late, stopped early, or is of another "
-                "interface.",
-                _remedy(capture_file),
-            )
-    up = [flows[pair] for pair in session.upward]
-    down = [flows[pair] for pair in session.downward]
+    for sent in record.control:
+        _check_control(sent, control, capture_file)
     rows = [
-        _row(phase, direction, group)
-        for phase in record.phases
-        for direction, group in ((UP, up), (DOWN, down))
+        window.row(phase.name, direction, pairs)
+        for phase, window in phases
+        for direction, pairs in ((UP, session.upward), (DOWN, session.downward))
     ]
     if record.transport != "in_process":
         _check_not_below_tensors(rows, record, capture_file)
@@ -106,52 +142,6 @@ def _by_transport(phase: PhaseRecord) -> list[TrafficRow]:
         TrafficRow(phase.name, UP, "transport", tensor_bytes_up(phase.steps), None, None, None),
         TrafficRow(phase.name, DOWN, "transport", tensor_bytes_down(phase.steps), None, None, None),
     ]
-
-
-def _row(phase: PhaseRecord, direction: str, flows: Iterable[_Flow]) -> TrafficRow:
-    first_bytes = payload_bytes = frame_bytes = packets = 0
-    for flow in flows:
-        during = (flow.time_ns >= phase.begin_unix_ns) & (flow.time_ns < phase.end_unix_ns)
-        first_bytes += int(flow.first_bytes[during].sum())
-        payload_bytes += int(flow.payload_bytes[during].sum())
-        frame_bytes += int(flow.frame_bytes[during].sum())
-        packets += int(during.sum())
-    return TrafficRow(
-        phase=phase.name,
-        direction=direction,
-        source="tcpdump",
-        payload_bytes=first_bytes,
-        retransmitted_bytes=payload_bytes - first_bytes,
-        frame_bytes=frame_bytes,
-        packets=packets,
-    )
-
-
-def _collect(
-    batches: Iterable[SegmentBatch], pairs: frozenset[SocketPair]
-) -> tuple[dict[SocketPair, _Flow], int]:
-    """The segments of the given connections and directions, and the number of all packets.
-
-    Memory grows with the segments of these connections, about 40 bytes each.
-    """
-    columns: dict[SocketPair, list[SegmentBatch]] = {pair: [] for pair in pairs}
-    packets = 0
-    for batch in batches:
-        packets += batch.records
-        for pair, parts in columns.items():
-            parts.append(batch.only(_matches(batch, pair)))
-    return {pair: _flow_of(parts) for pair, parts in columns.items()}, packets
-
-
-def _flow_of(parts: Sequence[SegmentBatch]) -> _Flow:
-    payload_bytes = np.concatenate([part.payload_bytes for part in parts])
-    sequence = np.concatenate([part.sequence for part in parts])
-    return _Flow(
-        time_ns=np.concatenate([part.time_ns for part in parts]),
-        first_bytes=first_transmission_bytes(sequence, payload_bytes),
-        payload_bytes=payload_bytes,
-        frame_bytes=np.concatenate([part.frame_bytes for part in parts]),
-    )
 
 
 @dataclass(frozen=True)
@@ -185,8 +175,36 @@ def _matches(batch: SegmentBatch, pair: SocketPair) -> NDArray[np.bool_]:
     return matches
 
 
+def _only(batch: SegmentBatch, chosen: NDArray[np.bool_]) -> SegmentBatch:
+    columns = {
+        name: values[chosen]
+        for name, values in vars(batch).items()
+        if isinstance(values, np.ndarray)
+    }
+    return replace(batch, **columns)
+
+
+def _flow_of(pair: SocketPair) -> Flow:
+    return Flow(
+        packed_ip(pair.local_ip).tobytes(),
+        pair.local_port,
+        packed_ip(pair.remote_ip).tobytes(),
+        pair.remote_port,
+    )
+
+
 def _reversed(pair: SocketPair) -> SocketPair:
     return SocketPair(pair.remote_ip, pair.remote_port, pair.local_ip, pair.local_port)
+
+
+def _check_control(sent: ControlTraffic, control: _Window, capture_file: Path) -> None:
+    seen_bytes = control.row("control", UP, [sent.socket]).payload_bytes
+    if seen_bytes != sent.payload_bytes:
+        raise CaptureError(
+            f"'{capture_file}' shows {seen_bytes} of the {sent.payload_bytes} bytes that were sent "
+            "on purpose to test it: it started late, stopped early, or is of another interface.",
+            _remedy(capture_file),
+        )
 
 
 def _check_not_below_tensors(

@@ -8,9 +8,9 @@ import sys
 import pytest
 import yaml
 
-from conftest import PROJECT
 from semgap.config import SCHEMA_FILE, load_config
 from semgap.errors import ConfigError
+from small_models import PROJECT
 
 DEFAULT = PROJECT / "config" / "config.yaml"
 FULL_SIZE = PROJECT / "config" / "gptj-6b.yaml"

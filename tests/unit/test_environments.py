@@ -7,7 +7,7 @@ import re
 import pytest
 import yaml
 
-from conftest import PROJECT
+from small_models import PROJECT
 
 ENVS = PROJECT / "envs"
 SETS = ("current", "gpu-host")

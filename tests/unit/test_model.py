@@ -7,13 +7,13 @@ import json
 import pytest
 import torch
 
-from conftest import store_small_model
 from semgap.errors import ConfigError, ModelError
 from semgap.model.seeded import seeded_weight
 from semgap.model.sources import pretrained_weights, seeded_weights
 from semgap.model.store import store_weights
 from semgap.model.weights import map_weights, shard_plan
 from semgap.prompt import seeded_prompt
+from small_models import store_small_model
 
 CPU = torch.device("cpu")
 

@@ -13,13 +13,13 @@ import msgspec
 import psutil
 import pytest
 
-from conftest import PROJECT
 from semgap.errors import ServerError, WorkerLostError
 from semgap.meters.host import versions
 from semgap.processes import OWNER_VARIABLE
 from semgap.records import ServerEndpoint, write_record
 from semgap.server import control
 from semgap.server.lifecycle import ensure_server, log_file_of, stop_server
+from small_models import PROJECT
 
 WAIT_S = 20
 CLIENT_SCRIPT = """

@@ -16,7 +16,7 @@ from enum import Enum
 import numpy as np
 from numpy.typing import NDArray
 
-_LANE_BYTES = 16384
+_LANE_BYTES = 8192
 # Where lanes look for their first record, at most. Longer records leave lanes without one, but
 # then there are few records to follow.
 _WINDOW_BYTES = 2048

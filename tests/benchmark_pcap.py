@@ -1,0 +1,134 @@
+#!/usr/bin/env python3
+"""Measure how many packets a second the capture reader takes in.
+
+The capture is made up: one loopback connection, IPv4 over Ethernet, captured at a snapshot length
+of 96 bytes. About half of its packets are acknowledgements of 66 bytes, the others data.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import struct
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
+
+from semgap.meters.pcap import read_tcp_segments
+from semgap.meters.retransmissions import RetransmissionCounter
+
+_SNAP_BYTES = 96
+_HEADER_BYTES = 66
+_PAYLOAD_BYTES = 32768
+_RECORD_HEADER_BYTES = 16
+_ENHANCED_HEADER_BYTES = 28
+_BLOCK_TRAILER_BYTES = 4
+
+
+def made_up_packets(packets: int, seed: int) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
+    """Which packets carry data, and the captured bytes of all, 96 a row."""
+    random = np.random.default_rng(seed)
+    is_data = random.random(packets) < 0.5
+    rows = np.empty((packets, _SNAP_BYTES), dtype=np.uint8)
+    rows[:, _HEADER_BYTES:] = random.integers(0, 256, (packets, _SNAP_BYTES - _HEADER_BYTES))
+    addresses = bytes((127, 0, 0, 1)) * 2
+    for data, ports in ((True, (40000, 5000)), (False, (5000, 40000))):
+        payload_bytes = _PAYLOAD_BYTES if data else 0
+        headers = (
+            bytes(12)
+            + struct.pack(">H", 0x0800)
+            + struct.pack(">BBHHHBBH", 0x45, 0, 52 + payload_bytes, 1, 0x4000, 64, 6, 0)
+            + addresses
+            + struct.pack(">HHIIBBHHH", *ports, 0, 0, 0x80, 0x10, 512, 0, 0)
+            + b"\x01\x01\x08\x0a"
+            + bytes(8)
+        )
+        rows[is_data == data, :_HEADER_BYTES] = np.frombuffer(headers, dtype=np.uint8)
+    seq = np.where(is_data, np.cumsum(is_data) * _PAYLOAD_BYTES, 0).astype(">u4")
+    rows[:, 38:42] = seq.view(np.uint8).reshape(-1, 4)
+    return is_data, rows
+
+
+def write_capture(path: Path, packets: int, seed: int, pcapng: bool) -> None:
+    """Write a made-up capture."""
+    is_data, rows = made_up_packets(packets, seed)
+    captured = np.where(is_data, _SNAP_BYTES, _HEADER_BYTES)
+    original = np.where(is_data, _HEADER_BYTES + _PAYLOAD_BYTES, _HEADER_BYTES)
+    time_us = 1_700_000_000_000_000 + np.arange(packets) * 3
+    if pcapng:
+        padded = (captured + 3) // 4 * 4
+        length = _ENHANCED_HEADER_BYTES + padded + _BLOCK_TRAILER_BYTES
+        zero = np.zeros(packets)
+        header = [zero + 6, length, zero, time_us >> 32, time_us & 0xFFFFFFFF, captured, original]
+        file_header = struct.pack("<IIIHHqI", 0x0A0D0D0A, 28, 0x1A2B3C4D, 1, 0, -1, 28)
+        file_header += struct.pack("<IIHHII", 1, 20, 1, 0, _SNAP_BYTES, 20)
+        padding_and_trailer = [(padded, length)]
+    else:
+        header = [time_us // 1_000_000, time_us % 1_000_000, captured, original]
+        file_header = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, _SNAP_BYTES, 1)
+        length = _RECORD_HEADER_BYTES + captured
+        padding_and_trailer = []
+    header_bytes = 4 * len(header)
+    records = np.zeros((packets, header_bytes + _SNAP_BYTES + 4), dtype=np.uint8)
+    records[:, :header_bytes] = np.stack(header, axis=1).astype("<u4").view(np.uint8)
+    records[:, header_bytes:-4] = rows
+    for padded, trailer in padding_and_trailer:
+        for size in np.unique(padded):
+            end = header_bytes + int(size)
+            chosen = padded == size
+            words = trailer[chosen].astype("<u4").view(np.uint8).reshape(-1, 4)
+            records[chosen, end : end + 4] = words
+    within = np.arange(records.shape[1]) < length[:, None]
+    with path.open("wb") as file:
+        file.write(file_header)
+        file.write(records[within].tobytes())
+
+
+def read_seconds(path: Path, packets: int, count_retransmissions: bool) -> float:
+    """Time to read the capture once, and check that nothing is missing."""
+    begin_s = time.perf_counter()
+    counter = RetransmissionCounter()
+    records = 0
+    for batch in read_tcp_segments(path):
+        records += batch.records
+        if count_retransmissions:
+            counter.add(batch)
+    seconds = time.perf_counter() - begin_s
+    if records != packets:
+        raise SystemExit(f"{records} of {packets} packets were read.")
+    return seconds
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--packets", type=int, default=3_000_000, help="default: %(default)s")
+    parser.add_argument("--repeats", type=int, default=5, help="default: %(default)s")
+    parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
+    parser.add_argument("--folder", type=Path, help="for the capture; default: a temporary one")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        for pcapng in (False, True):
+            path = Path(folder) / "capture"
+            write_capture(path, arguments.packets, arguments.seed, pcapng)
+            for count_retransmissions in (False, True):
+                rates = [
+                    arguments.packets / read_seconds(path, arguments.packets, count_retransmissions)
+                    for _ in range(arguments.repeats)
+                ]
+                print(
+                    f"{'pcapng' if pcapng else 'pcap'}"
+                    f"{', counting retransmissions' if count_retransmissions else ''}: "
+                    f"median {statistics.median(rates) / 1e6:.2f}, best {max(rates) / 1e6:.2f} "
+                    "million packets/s"
+                )
+
+
+if __name__ == "__main__":
+    main()

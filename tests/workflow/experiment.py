@@ -1,0 +1,147 @@
+"""A small experiment in a copy of the project, run by Snakemake as a user would."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from small_models import ARCHITECTURES, PROJECT
+
+PROMPT_TOKENS = 8
+DECODE_STEPS = 3
+REPEATS = 2
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A copy of the project with a configuration of its own."""
+
+    folder: Path
+
+    @property
+    def results(self):
+        return self.folder / "results" / "tiny"
+
+    @property
+    def config_file(self):
+        return self.folder / "config" / "config.yaml"
+
+    @property
+    def config(self):
+        return yaml.safe_load(self.config_file.read_text())
+
+    def configure(self, **sections):
+        """Change keys of sections of the configuration."""
+        config = self.config
+        for section, values in sections.items():
+            if isinstance(values, dict):
+                config[section].update(values)
+            else:
+                config[section] = values
+        self.config_file.write_text(yaml.safe_dump(config))
+
+    def snakemake(self, *arguments, timeout_s=240, **variables):
+        """Run Snakemake to its end; returns the finished process with its output as text."""
+        return subprocess.run(
+            self.command(*arguments),
+            cwd=self.folder,
+            env={**os.environ, **variables},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout_s,
+        )
+
+    def command(self, *arguments):
+        return [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--cores",
+            "1",
+            *arguments,
+            "--",
+            "results/table.md",
+        ]
+
+    def build(self):
+        """Build the table; fail with Snakemake's output if that fails."""
+        done = self.snakemake()
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def planned(self):
+        """What ``snakemake -n`` would run: rule names, those with a mode as rule:mode.repeat."""
+        done = self.snakemake("-n", "--quiet", "progress")
+        assert done.returncode == 0, done.stdout
+        return planned_jobs(done.stdout)
+
+    def record(self, mode, repeat):
+        return json.loads((self.results / "runs" / mode / f"rep{repeat}.json").read_text())
+
+
+_MESSAGES = {
+    "Storing the weights": "store_weights",
+    "Describing the model": "describe_model",
+    "Choosing a prompt": "prompt",
+    "Starting the server": "rpc_server",
+    "Measuring": "benchmark",
+    "Counting the bytes of": "parse_capture",
+    "Deriving the utilisation of": "utilisation",
+    "Checking that all modes": "aggregate",
+    "Rendering the table": "experiment_table",
+    "Publishing the table": "active_table",
+    "Downloading": "download_model",
+}
+
+
+def planned_jobs(output):
+    """The jobs that Snakemake's output announces."""
+    jobs = set()
+    for text in re.findall(r"^Job \d+: (.+)$", output, re.MULTILINE):
+        rule = next(rule for message, rule in _MESSAGES.items() if text.startswith(message))
+        run = re.search(r"(\w+), repeat (\d+)$", text)
+        jobs.add(f"{rule}:{run[1]}.{run[2]}" if run else rule)
+    return jobs
+
+
+def copy_project(folder, port):
+    """Copy what git tracks or would track, and configure a small experiment."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=PROJECT,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout
+    for name in filter(None, listed.split("\0")):
+        if (PROJECT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(PROJECT / name, folder / name)
+    experiment = Experiment(folder)
+    experiment.configure(
+        experiment="tiny",
+        model={"name": "tiny", "architecture": ARCHITECTURES["gptj"]},
+        workload={
+            "prompt_tokens": PROMPT_TOKENS,
+            "decode_steps": DECODE_STEPS,
+            "repeats": REPEATS,
+        },
+        worker={"compute_threads": 1},
+        server={"port": port},
+    )
+    return experiment
