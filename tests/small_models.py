@@ -16,6 +16,8 @@ ARCHITECTURES = {
         "rotary_dim": 8,
         "n_positions": 64,
         "vocab_size": 500,
+        "bos_token_id": 0,
+        "eos_token_id": 0,
     },
     "gpt2-tied": {
         "model_type": "gpt2",
@@ -24,6 +26,8 @@ ARCHITECTURES = {
         "n_head": 4,
         "n_positions": 64,
         "vocab_size": 500,
+        "bos_token_id": 0,
+        "eos_token_id": 0,
     },
     "llama-grouped-query": {
         "model_type": "llama",
@@ -34,6 +38,8 @@ ARCHITECTURES = {
         "num_key_value_heads": 2,
         "max_position_embeddings": 64,
         "vocab_size": 500,
+        "bos_token_id": 0,
+        "eos_token_id": 0,
     },
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -176,7 +177,7 @@ def _matches(batch: SegmentBatch, pair: SocketPair) -> NDArray[np.bool_]:
 
 
 def _only(batch: SegmentBatch, chosen: NDArray[np.bool_]) -> SegmentBatch:
-    columns = {
+    columns: dict[str, Any] = {
         name: values[chosen]
         for name, values in vars(batch).items()
         if isinstance(values, np.ndarray)

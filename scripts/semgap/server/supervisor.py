@@ -159,7 +159,6 @@ class Supervisor:
 
     def _become_worker(self, port: int) -> None:
         """Never returns: the fork serves one session and exits without the parent's clean-up."""
-        status = 1
         try:
             die_with_parent()
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -167,7 +166,9 @@ class Supervisor:
             for session in self._sessions.values():
                 os.close(session.connection.fileno())
             self._serve_session(self._endpoint, port)
-            status = 0
+            # The client may still need what this process holds of the transport (PyTorch RPC's
+            # store): the worker ends when its session does.
+            signal.pause()
         except SemgapError as error:
             log.error("%s", error)
         except BaseException:
@@ -175,7 +176,7 @@ class Supervisor:
         finally:
             logging.shutdown()
             sys.stderr.flush()
-            os._exit(status)
+            os._exit(1)
 
     def _reap(self, descriptor: int, poll: select.poll) -> None:
         session = self._workers.pop(descriptor)
@@ -183,25 +184,26 @@ class Supervisor:
         os.close(descriptor)
         assert session.worker_pid is not None
         _pid, status = os.waitpid(session.worker_pid, 0)
-        log.info("worker %s %s", session.worker_pid, describe_exit(status))
-        session.worker_pid = None
+        worker_pid, session.worker_pid = session.worker_pid, None
         if session.connection.closed:
+            log.info("worker %s ended with its session", worker_pid)
             return
+        log.warning("worker %s %s", worker_pid, describe_exit(status))
         try:
             control.send(session.connection, control.WorkerEnded(describe_exit(status)))
         except OSError:
             log.info("its client is gone too")
 
     def _end(self, session: _Session, poll: select.poll) -> None:
-        """End a session: its worker gets a moment to finish, then it is killed."""
+        """End a session and its worker."""
         descriptor = session.connection.fileno()
         poll.unregister(descriptor)
         del self._sessions[descriptor]
         session.connection.close()
         for exited in [key for key, value in self._workers.items() if value is session]:
+            assert session.worker_pid is not None
+            os.kill(session.worker_pid, signal.SIGTERM)
             if not select.select([exited], [], [], _GRACE_S)[0]:
-                log.warning("worker %s did not end by itself: killed", session.worker_pid)
-                assert session.worker_pid is not None
                 os.kill(session.worker_pid, signal.SIGKILL)
             self._reap(exited, poll)
 
