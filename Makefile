@@ -23,7 +23,7 @@ help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 table: environment tcpdump  ## measure what is missing, build results/table.md and print it
-	@$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG) -- results/table.md
+	@$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG) -- all
 	@cat results/table.md
 
 test: environment $(TEST_TOOLS) tcpdump  ## run all tests and checks

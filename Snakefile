@@ -18,6 +18,10 @@ include: "workflow/rules/analysis.smk"
 include: "workflow/rules/report.smk"
 
 
+onstart:
+    RUN_LOCK.acquire()
+
+
 onsuccess:
     stop_server()
 
@@ -30,3 +34,5 @@ rule all:
     default_target: True
     input:
         "results/table.md",
+        # Named here, so that a deleted one is measured again although a table exists.
+        per_run(f"{EXPERIMENT}/runs/{{mode}}/rep{{repeat}}.json"),

@@ -51,6 +51,10 @@ class ServerError(SemgapError):
     """The server could not be started, reached, or trusted."""
 
 
+class RunningError(SemgapError):
+    """Another run is using the folder."""
+
+
 class CorrectnessError(SemgapError):
     """A mode computed something else than ``local`` did."""
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import os
 import select
 import signal
 import sys
 import threading
 from pathlib import Path
+
+from semgap.errors import RunningError
 
 OWNER_VARIABLE = "SEMGAP_OWNER_PID"
 _PR_SET_PDEATHSIG = 1
@@ -61,6 +64,30 @@ def end_with_owner() -> None:
         os.kill(os.getpid(), signal.SIGINT)
 
     threading.Thread(target=watch, name="owner-watch", daemon=True).start()
+
+
+class FolderLock:
+    """Keeps two runs out of one folder; the kernel releases it however its process ends."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._descriptor: int | None = None
+
+    def acquire(self) -> None:
+        """Take the lock for the rest of this process's life.
+
+        Raises:
+            RunningError: another run has it.
+        """
+        self._file.parent.mkdir(exist_ok=True)
+        self._descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunningError(
+                "Another run is using this folder.",
+                "Wait for it, stop it, or work in a second clone.",
+            ) from None
 
 
 def threads_or_all_cores(threads: int) -> int:

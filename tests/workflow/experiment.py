@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import socket
@@ -54,29 +53,19 @@ class Experiment:
                 config[section] = values
         self.config_file.write_text(yaml.safe_dump(config))
 
-    def snakemake(self, *arguments, timeout_s=240, **variables):
+    def snakemake(self, *arguments, target="results/table.md", timeout_s=240):
         """Run Snakemake to its end; returns the finished process with its output as text."""
         return subprocess.run(
-            self.command(*arguments),
+            self.command(*arguments, target=target),
             cwd=self.folder,
-            env={**os.environ, **variables},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             timeout=timeout_s,
         )
 
-    def command(self, *arguments):
-        return [
-            sys.executable,
-            "-m",
-            "snakemake",
-            "--cores",
-            "1",
-            *arguments,
-            "--",
-            "results/table.md",
-        ]
+    def command(self, *arguments, target="results/table.md"):
+        return [sys.executable, "-m", "snakemake", "--cores", "1", *arguments, "--", target]
 
     def build(self):
         """Build the table; fail with Snakemake's output if that fails."""
@@ -84,9 +73,9 @@ class Experiment:
         assert done.returncode == 0, done.stdout
         return done.stdout
 
-    def planned(self):
+    def planned(self, target="results/table.md"):
         """What ``snakemake -n`` would run: rule names, those with a mode as rule:mode.repeat."""
-        done = self.snakemake("-n", "--quiet", "progress")
+        done = self.snakemake("-n", "--quiet", "progress", target=target)
         assert done.returncode == 0, done.stdout
         return planned_jobs(done.stdout)
 

@@ -22,7 +22,7 @@ rule benchmark:
     threads: workflow.cores
     params:
         code=benchmark_code,
-        policy=lambda wildcards: repr(policy_of(wildcards.mode)),
+        policy=lambda wildcards: policy_value(wildcards.mode),
         settings=benchmark_settings,
         endpoint=lambda wildcards, input: (
             shlex.join(["--endpoint", input.endpoint])

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from msgspec.structs import asdict
 from snakemake.exceptions import WorkflowError
 
 SCRIPTS = Path(workflow.basedir) / "scripts"
@@ -19,7 +20,7 @@ from semgap.errors import ConfigError
 from semgap.fingerprint import code_fingerprint
 from semgap.modes import POLICIES, policy_of
 from semgap.policy import WorkerPlace
-from semgap.processes import adopt_jobs
+from semgap.processes import FolderLock, adopt_jobs
 from semgap.settings import BenchmarkSettings, ModelSettings, ServerSettings, to_flags
 
 try:
@@ -34,6 +35,7 @@ ENDPOINT = f"{EXPERIMENT}/server/endpoint.json"
 REPEATS = range(1, CONFIG.workload.repeats + 1)
 
 adopt_jobs()
+RUN_LOCK = FolderLock(Path(".snakemake") / "run.lock")
 
 
 wildcard_constraints:
@@ -56,6 +58,15 @@ def labels():
     chosen = [policy for policy in POLICIES if policy.mode in CONFIG.modes]
     return {
         policy.mode: CONFIG.labels.get(policy.mode, policy.label) for policy in chosen
+    }
+
+
+def policy_value(mode):
+    """What a mode's row of the policy table says of it; the label concerns the table alone."""
+    return {
+        name: str(value)
+        for name, value in asdict(policy_of(mode)).items()
+        if name != "label"
     }
 
 

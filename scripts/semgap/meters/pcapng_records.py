@@ -181,7 +181,9 @@ def _packets(
     enhanced = _enhanced(window, record[kind == _ENHANCED_PACKET], order, interfaces)
     simple = _simple(window, record[kind == _SIMPLE_PACKET], order, interfaces)
     found = _in_order(enhanced, simple)
-    known = described_before + np.searchsorted(described, found.record)
+    known: int | NDArray[np.int64] = described_before
+    if described.size:
+        known = described_before + np.searchsorted(described, found.record)
     window.check(found.interface < known, found.record, "precedes its interface's description")
     window.check(
         found.captured <= found.original,
@@ -190,7 +192,7 @@ def _packets(
     )
     snap_bytes = np.array([one.snap_bytes for one in interfaces], dtype=np.int64)
     window.check(
-        found.captured <= snap_bytes[found.interface],
+        found.captured <= (snap_bytes if snap_bytes.size == 1 else snap_bytes[found.interface]),
         found.record,
         "claims more captured bytes than its interface captures",
     )

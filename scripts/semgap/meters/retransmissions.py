@@ -29,9 +29,9 @@ class Flow(NamedTuple):
 class RetransmissionCounter:
     """Counts, for each flow, payload bytes whose place in the stream was captured before.
 
-    A segment that was only reordered counts nothing. A packet that was captured twice (by the
-    interface ``any``, say) counts like one that was sent twice, and so do the bytes of keep-alive
-    probes.
+    A segment that was only reordered counts nothing. A packet that was captured twice (on two
+    interfaces that it crosses, say) counts like one that was sent twice, and so do the bytes of
+    keep-alive probes.
     """
 
     def __init__(self) -> None:

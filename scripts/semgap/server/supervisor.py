@@ -139,7 +139,8 @@ class Supervisor:
             case control.OpenSession():
                 return self._open(session, poll)
             case control.ListSockets():
-                assert session.worker_pid is not None, "sockets are asked for after opening"
+                if session.worker_pid is None:
+                    return control.WorkerEnded("is not there (any more)")
                 return control.Sockets(sockets_of(session.worker_pid))
             case control.Stop():
                 self._stopping = True

@@ -1,0 +1,146 @@
+"""What goes wrong is named, costs only its own job, leaves nothing behind, and can be continued."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+
+import numpy as np
+import psutil
+import pytest
+from experiment import copy_project, free_port
+
+WAIT_S = 90
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    return copy_project(tmp_path, free_port())
+
+
+def processes_in(folder):
+    """Command lines of processes that work in a folder."""
+    return [
+        " ".join(process.info["cmdline"] or ())
+        for process in psutil.process_iter(["cmdline", "cwd"])
+        if process.info["cwd"] == str(folder)
+    ]
+
+
+def ends_empty(folder):
+    deadline_s = time.monotonic() + 20
+    while processes_in(folder) and time.monotonic() < deadline_s:
+        time.sleep(0.1)
+    return processes_in(folder) == []
+
+
+def start(experiment):
+    return subprocess.Popen(
+        experiment.command(),
+        cwd=experiment.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def read_until(process, text):
+    """Read a process's output up to a line that contains ``text``."""
+    deadline_s = time.monotonic() + WAIT_S
+    seen = ""
+    while text not in seen:
+        assert time.monotonic() < deadline_s, seen
+        line = process.stdout.readline()
+        assert line, seen
+        seen += line
+    return seen
+
+
+def test_a_killed_and_an_interrupted_run_are_continued(experiment):
+    process = start(experiment)
+    read_until(process, "Measuring naive, repeat 1")
+    process.kill()
+    process.wait()
+    assert ends_empty(experiment.folder)
+    finished = {path: path.stat().st_mtime_ns for path in experiment.results.glob("runs/*/*.json")}
+
+    process = start(experiment)
+    read_until(process, "repeat 1: the worker builds the model")
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=WAIT_S)
+    assert process.returncode != 0
+    assert ends_empty(experiment.folder)
+
+    experiment.build()
+    assert ends_empty(experiment.folder)
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    assert len(list(experiment.results.glob("runs/*/*.json"))) == 8
+
+
+def test_two_runs_in_one_folder_do_not_mix(experiment):
+    first = start(experiment)
+    read_until(first, "Storing the weights")
+    second = experiment.snakemake()
+    assert second.returncode != 0
+    assert "Another run is using this folder." in second.stdout
+    os.killpg(first.pid, signal.SIGINT)
+    first.communicate(timeout=WAIT_S)
+    assert ends_empty(experiment.folder)
+
+
+def test_a_taken_port_is_named_and_costs_no_local_result(experiment):
+    port = experiment.config["server"]["port"]
+    with socket.create_server(("127.0.0.1", port)):
+        done = experiment.snakemake()
+    assert done.returncode != 0
+    assert f"cannot listen at 127.0.0.1:{port}" in done.stdout
+    assert "Set server.port to a free port" in done.stdout
+    assert len(list(experiment.results.glob("runs/local/*.json"))) == 2
+    assert ends_empty(experiment.folder)
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "message"),
+    [
+        ("workload", {"decode_stps": 5}, "no key 'workload.decode_stps'. Did you mean"),
+        ("model", {"dtype": "float64"}, "'model.dtype' is 'float64'"),
+    ],
+)
+def test_a_wrong_configuration_stops_before_any_job(experiment, section, values, message):
+    experiment.configure(**{section: values})
+    done = experiment.snakemake()
+    assert done.returncode != 0
+    assert message in done.stdout
+    assert not (experiment.folder / "results").exists()
+
+
+def test_a_prompt_beyond_the_context_is_named(experiment):
+    experiment.configure(workload={"prompt_tokens": 64})
+    done = experiment.snakemake(target="results/tiny/model/prompt.json")
+    assert done.returncode != 0
+    assert "the context of tiny holds 64" in done.stdout
+
+
+def test_damaged_results_are_named_and_measured_again(experiment):
+    """A capture cut off and logits from a wrong computation: no table, then a right one."""
+    experiment.build()
+    capture = experiment.results / "captures" / "semantic" / "rep1.pcap"
+    logits = experiment.results / "runs" / "naive" / "rep2.logits.npy"
+    capture.write_bytes(capture.read_bytes()[:-50])
+    wrong = np.load(logits)
+    wrong[1] += 1
+    np.save(logits, wrong)
+    done = experiment.snakemake()
+    assert done.returncode != 0
+    assert str(capture.relative_to(experiment.folder)) in done.stdout
+    capture.unlink()
+    done = experiment.snakemake()
+    assert done.returncode != 0
+    assert "naive, repeat 2, step 1: a logit differs by 1 from local, repeat 1" in done.stdout
+    logits.unlink()
+    experiment.build()
+    assert ends_empty(experiment.folder)

@@ -1,0 +1,245 @@
+"""After a change, exactly the invalidated steps run again: expected sets, written out by hand."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from pathlib import Path
+
+import pytest
+from experiment import REPEATS, Experiment
+
+REMOTE = ("naive", "remote_cache", "semantic")
+MODES = ("local", *REMOTE)
+
+
+def runs(rule, *modes, repeats=range(1, REPEATS + 1)):
+    return {f"{rule}:{mode}.{repeat}" for mode in modes for repeat in repeats}
+
+
+def measured(*modes, **which):
+    """Benchmarks of modes and all that follows from them."""
+    return (
+        runs("benchmark", *modes, **which)
+        | runs("parse_capture", *modes, **which)
+        | runs("utilisation", *modes, **which)
+        | ANALYSIS
+    )
+
+
+TABLE = {"experiment_table", "active_table"}
+ANALYSIS = {"aggregate", *TABLE}
+ALL_RUNS = measured(*MODES)
+REMOTE_RUNS = {"rpc_server"} | measured(*REMOTE)
+FROM_MANIFEST = {"describe_model", "prompt", "rpc_server"} | ALL_RUNS
+EVERYTHING = {"store_weights"} | FROM_MANIFEST
+TRAFFIC = runs("parse_capture", *MODES) | ANALYSIS
+
+MODULES = {
+    "aggregate.py": ANALYSIS,
+    "benchmark.py": ALL_RUNS,
+    "describe_model.py": FROM_MANIFEST,
+    "document_config.py": set(),
+    "download_model.py": set(),
+    "make_prompt.py": {"prompt"} | ALL_RUNS,
+    "parse_capture.py": TRAFFIC,
+    "render_table.py": TABLE,
+    "rpc_server.py": REMOTE_RUNS,
+    "store_weights.py": EVERYTHING,
+    "utilisation.py": runs("utilisation", *MODES) | ANALYSIS,
+    "semgap/benchmark.py": ALL_RUNS,
+    "semgap/cli.py": EVERYTHING | TRAFFIC,
+    "semgap/client.py": ALL_RUNS,
+    "semgap/config.py": set(),
+    "semgap/correctness.py": ANALYSIS,
+    "semgap/csv_rows.py": TRAFFIC | runs("utilisation", *MODES),
+    "semgap/errors.py": EVERYTHING,
+    "semgap/fingerprint.py": set(),
+    "semgap/kv_store.py": {"rpc_server"} | ALL_RUNS,
+    "semgap/modes.py": set(),
+    "semgap/policy.py": EVERYTHING,
+    "semgap/processes.py": EVERYTHING,
+    "semgap/prompt.py": {"prompt"} | ALL_RUNS,
+    "semgap/protocol.py": {"rpc_server"} | ALL_RUNS,
+    "semgap/records.py": EVERYTHING,
+    "semgap/settings.py": EVERYTHING,
+    "semgap/summary.py": ANALYSIS,
+    "semgap/table.py": TABLE,
+    "semgap/traffic.py": TRAFFIC,
+    "semgap/utilisation.py": runs("utilisation", *MODES) | ANALYSIS,
+    "semgap/worker.py": {"rpc_server"} | ALL_RUNS,
+    "semgap/meters/capture.py": ALL_RUNS,
+    "semgap/meters/capture_file.py": TRAFFIC,
+    "semgap/meters/gpu.py": ALL_RUNS,
+    "semgap/meters/host.py": {"rpc_server"} | ALL_RUNS,
+    "semgap/meters/packets.py": TRAFFIC,
+    "semgap/meters/pcap.py": TRAFFIC,
+    "semgap/meters/pcap_records.py": TRAFFIC,
+    "semgap/meters/pcapng_records.py": TRAFFIC,
+    "semgap/meters/positive_control.py": ALL_RUNS,
+    "semgap/meters/record_chain.py": TRAFFIC,
+    "semgap/meters/retransmissions.py": TRAFFIC,
+    "semgap/meters/sockets.py": {"rpc_server"} | ALL_RUNS,
+    "semgap/model/description.py": FROM_MANIFEST,
+    "semgap/model/device.py": {"rpc_server"} | ALL_RUNS,
+    "semgap/model/hub.py": set(),
+    "semgap/model/seeded.py": EVERYTHING,
+    "semgap/model/skeleton.py": EVERYTHING,
+    "semgap/model/sources.py": EVERYTHING,
+    "semgap/model/store.py": EVERYTHING,
+    "semgap/model/weights.py": EVERYTHING,
+    "semgap/server/control.py": REMOTE_RUNS,
+    "semgap/server/lifecycle.py": REMOTE_RUNS,
+    "semgap/server/supervisor.py": REMOTE_RUNS,
+    "semgap/server/worker_process.py": REMOTE_RUNS,
+    "semgap/session/base.py": ALL_RUNS,
+    "semgap/session/in_process.py": measured("local"),
+    "semgap/session/server.py": measured(*REMOTE),
+    "semgap/transport/base.py": {"rpc_server"} | ALL_RUNS,
+    "semgap/transport/in_process.py": measured("local"),
+    "semgap/transport/torch_rpc.py": REMOTE_RUNS,
+}
+
+KEYS = {
+    "model.name": ("other", EVERYTHING),
+    "model.hub.repo": ("owner/name", set()),
+    "model.hub.revision": ("0" * 40, set()),
+    "model.folder": ("elsewhere", set()),
+    "model.architecture.n_layer": (3, EVERYTHING),
+    "model.seed": (1, EVERYTHING),
+    "model.dtype": ("bfloat16", EVERYTHING),
+    "workload.prompt_tokens": (9, {"prompt"} | ALL_RUNS),
+    "workload.prompt_seed": (1, {"prompt"} | ALL_RUNS),
+    "workload.decode_steps": (4, {"prompt"} | ALL_RUNS),
+    "workload.warmup_decode_steps": (2, ALL_RUNS),
+    "workload.logits_to_keep": (0, ALL_RUNS),
+    "workload.repeats": (3, measured(*MODES, repeats=[3])),
+    "workload.order_seed": (1, set()),
+    "modes": (["local", "semantic"], ANALYSIS),
+    "labels": ({"naive": "Blind"}, TABLE),
+    "worker.device": ("cuda", {"rpc_server"} | ALL_RUNS),
+    "worker.compute_threads": (2, {"rpc_server"} | ALL_RUNS),
+    "server.host": ("127.0.0.2", REMOTE_RUNS),
+    "server.port": (29999, REMOTE_RUNS),
+    "server.external": (True, REMOTE_RUNS),
+    "server.idle_timeout_s": (10, REMOTE_RUNS),
+    "server.start_timeout_s": (10, REMOTE_RUNS),
+    "server.step_timeout_s": (10, REMOTE_RUNS),
+    "capture.use": ("off", ALL_RUNS),
+    "capture.interface": ("any", ALL_RUNS),
+    "capture.interface_address": ("127.0.0.2", ALL_RUNS),
+}
+
+
+@contextlib.contextmanager
+def edited(path, text):
+    """Put other text into a file, then the old text and modification time back."""
+    old, status = path.read_text(), path.stat()
+    path.write_text(text)
+    try:
+        yield
+    finally:
+        path.write_text(old)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+
+
+def set_key(experiment, key, value):
+    section, _, rest = key.partition(".")
+    if not rest:
+        experiment.configure(**{section: value})
+        return
+    values = experiment.config[section]
+    *parents, last = rest.split(".")
+    inner = values
+    for parent in parents:
+        inner = inner[parent]
+    inner[last] = value
+    experiment.configure(**{section: values})
+
+
+def differences(experiment: Experiment, expected):
+    planned = experiment.planned()
+    return planned - expected, expected - planned
+
+
+def test_nothing_runs_again_without_a_change(finished):
+    assert finished.planned() == set()
+    begin_s = time.monotonic()
+    output = finished.build()
+    assert "Nothing to be done" in output
+    assert time.monotonic() - begin_s < 20
+
+
+def test_every_module_and_key_is_covered(finished):
+    scripts = finished.folder / "scripts"
+    packages = {path for path in scripts.rglob("*.py") if path.read_text() == ""}
+    files = {str(path.relative_to(scripts)) for path in set(scripts.rglob("*.py")) - packages}
+    assert files == set(MODULES)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_change_of_code(finished, module):
+    path: Path = finished.folder / "scripts" / module
+    with edited(path, path.read_text() + "\nEDITED = 1\n"):
+        assert differences(finished, MODULES[module]) == (set(), set())
+
+
+def test_rewording_and_touching_change_nothing(finished):
+    with contextlib.ExitStack() as stack:
+        for path in (finished.folder / "scripts").rglob("*.py"):
+            text = path.read_text()
+            if text:
+                stack.enter_context(edited(path, f"# A remark.\n{text.replace('See ', 'Cf. ')}\n"))
+        for path in (finished.folder / "workflow").rglob("*.smk"):
+            path.touch()
+        assert finished.planned() == set()
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_change_of_the_configuration(finished, key):
+    value, expected = KEYS[key]
+    with edited(finished.config_file, finished.config_file.read_text()):
+        set_key(finished, key, value)
+        assert differences(finished, expected) == (set(), set())
+
+
+def test_a_new_row_of_the_policy_table_reruns_no_old_mode(finished):
+    path = finished.folder / "scripts" / "semgap" / "modes.py"
+    row = '    Policy("delta", "Delta", WorkerPlace.SERVER, Home.WORKER, Home.CLIENT, 0.0),\n'
+    with edited(path, path.read_text().replace(")\n\n\ndef", f"{row})\n\n\ndef", 1)):
+        assert finished.planned() == set()
+        with edited(finished.config_file, finished.config_file.read_text()):
+            finished.configure(modes=[*MODES, "delta"])
+            assert differences(finished, measured("delta")) == (set(), set())
+
+
+def test_a_changed_row_reruns_its_own_mode(finished):
+    path = finished.folder / "scripts" / "semgap" / "modes.py"
+    text = path.read_text().replace(
+        'label="Semantic-Blind (Naive)"', 'label="Semantic-Blind (Naive, changed)"'
+    )
+    with edited(path, text):
+        assert differences(finished, TABLE) == (set(), set())
+    text = path.read_text()
+    naive = text.index('mode="naive"')
+    changed = text[:naive] + text[naive:].replace("logit_tolerance=0.0", "logit_tolerance=0.1", 1)
+    with edited(path, changed):
+        assert differences(finished, measured("naive")) == (set(), set())
+
+
+def test_a_deleted_result_is_made_again_alone(finished):
+    path = finished.results / "runs" / "semantic" / "rep2.json"
+    text, status = path.read_text(), path.stat()
+    path.unlink()
+    try:
+        assert finished.planned("all") == measured("semantic", repeats=[2])
+    finally:
+        path.write_text(text)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert finished.planned() == set()
+
+
+def test_a_vanished_server_invalidates_nothing(finished):
+    (finished.results / "server" / "secret").unlink()
+    assert finished.planned() == set()
