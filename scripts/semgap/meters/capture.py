@@ -90,9 +90,10 @@ class Capture:
 
     def kill(self) -> None:
         """End the capture whatever its state."""
-        if self._process.poll() is None:
-            self._process.kill()
-        self._process.communicate()
+        self._process.kill()
+        self._process.wait()
+        if self._process.stderr is not None:
+            self._process.stderr.close()
 
 
 @contextlib.contextmanager
@@ -138,7 +139,7 @@ def capture(interface: str, file: Path) -> Iterator[Capture]:
 def _wait_until_listening(process: subprocess.Popen[bytes], interface: str) -> None:
     said = _read_until(process, b"listening on", _READY_TIMEOUT_S)
     if b"listening on" not in said:
-        text = said.decode(errors="replace").strip().replace("tcpdump: ", "")
+        text = " ".join(said.decode(errors="replace").replace("tcpdump: ", "").split())
         raise CaptureUnavailableError(
             f"tcpdump cannot capture on '{interface}': {text or 'it said nothing'}.",
             "Check capture.interface; run as root, or allow tcpdump to capture: "

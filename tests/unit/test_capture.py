@@ -1,0 +1,150 @@
+"""Real captures of real sockets: complete, or an error that says what is wrong."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+
+import pytest
+from records import phase, run, step
+
+from semgap.errors import CaptureError
+from semgap.meters.capture import CaptureUnavailableError, capture
+from semgap.meters.pcap import read_tcp_segments
+from semgap.meters.positive_control import send_control_traffic
+from semgap.meters.sockets import sockets_of
+from semgap.records import CaptureStatus
+from semgap.traffic import traffic_of_run
+
+if shutil.which("tcpdump", path="/usr/sbin:/usr/bin:/sbin:/bin") is None:
+    pytest.skip("tcpdump is not installed", allow_module_level=True)
+
+
+@pytest.fixture
+def captured(tmp_path):
+    """A record of a run in this process, whose one phase sent 1 MB of control traffic."""
+    file = tmp_path / "run.pcap"
+    with capture("lo", file) as running:
+        before = send_control_traffic("127.0.0.1")
+        begin_ns = time.time_ns()
+        sent = send_control_traffic("127.0.0.1")
+        end_ns = time.time_ns()
+        after = send_control_traffic("127.0.0.1")
+        running.stop()
+    only = phase("decode", 0)
+    only = type(only)(
+        **{
+            **{name: getattr(only, name) for name in only.__struct_fields__},
+            "begin_unix_ns": begin_ns,
+            "end_unix_ns": end_ns,
+            "steps": (step(up=sent.payload_bytes, down=0),),
+        }
+    )
+    record = run(
+        phases=(only,),
+        client_sockets=(sent.socket,),
+        worker_sockets=(),
+        control=(before, after),
+        capture=running.status,
+    )
+    return record, file
+
+
+def changed(record, **values):
+    fields = {name: getattr(record, name) for name in record.__struct_fields__}
+    return type(record)(**{**fields, **values})
+
+
+def test_a_phase_is_counted_to_the_byte(captured):
+    record, file = captured
+    up, down = traffic_of_run(record, file)
+    assert (up.direction, up.payload_bytes, up.source) == ("up", 1_000_003, "tcpdump")
+    assert (down.direction, down.payload_bytes) == ("down", 0)
+    assert up.frame_bytes >= up.payload_bytes + 66 * 10
+
+
+def test_the_last_packets_are_in_the_file(tmp_path):
+    """tcpdump told to stop leaves unread what the kernel still holds; we wait for it."""
+    for attempt in range(3):
+        file = tmp_path / f"{attempt}.pcap"
+        with capture("lo", file) as running:
+            sent = send_control_traffic("127.0.0.1")
+            running.stop()
+        batches = list(read_tcp_segments(file))
+        assert sum(int(batch.payload_bytes.sum()) for batch in batches) >= sent.payload_bytes
+        assert sum(batch.records for batch in batches) == running.status.packets
+        assert running.status.dropped_packets == 0
+
+
+def test_a_capture_that_lacks_its_end_is_refused(captured):
+    record, file = captured
+    with pytest.raises(CaptureError, match="packets, but tcpdump wrote"):
+        traffic_of_run(
+            changed(record, capture=CaptureStatus(True, "", "lo", record.capture.packets + 1)), file
+        )
+
+
+def test_a_capture_that_is_cut_off_is_refused(captured):
+    record, file = captured
+    file.write_bytes(file.read_bytes()[:-7])
+    with pytest.raises(CaptureError, match="Delete"):
+        traffic_of_run(record, file)
+
+
+def test_a_capture_without_the_control_traffic_is_refused(captured):
+    record, file = captured
+    other = send_control_traffic("127.0.0.1")
+    with pytest.raises(
+        CaptureError, match="shows 0 of the 1000003 bytes that were sent on purpose"
+    ):
+        traffic_of_run(changed(record, control=(other,)), file)
+
+
+def test_tensors_that_the_capture_did_not_see_are_an_error(captured):
+    """What shared memory moves, no capture sees: such a run must not be published."""
+    record, file = captured
+    (only,) = record.phases
+    hidden = changed(only, steps=(step(up=2_000_000, down=0),))
+    with pytest.raises(
+        CaptureError, match="1000003 bytes up in the phase decode, but tensors of 2"
+    ):
+        traffic_of_run(changed(record, phases=(hidden,)), file)
+
+
+def test_without_a_capture_the_transport_counts(tmp_path):
+    record = run(capture=CaptureStatus(False, "tcpdump is not installed.", "lo"))
+    rows = {(row.phase, row.direction): row for row in traffic_of_run(record, tmp_path / "none")}
+    assert rows["decode", "up"].payload_bytes == 200
+    assert rows["decode", "down"].payload_bytes == 100
+    assert {row.source for row in rows.values()} == {"transport"}
+
+
+def test_an_interface_that_is_not_there_is_named(tmp_path):
+    with (
+        pytest.raises(
+            CaptureUnavailableError, match=r"cannot capture on 'nope0'.*capture\.interface"
+        ),
+        capture("nope0", tmp_path / "x.pcap"),
+    ):
+        pass
+
+
+def test_a_killed_tcpdump_is_noticed(tmp_path):
+    with capture("lo", tmp_path / "x.pcap") as running:
+        os.kill(running._process.pid, signal.SIGKILL)
+        running._process.wait()
+        with pytest.raises(CaptureError, match="tcpdump ended in the middle"):
+            running.stop()
+
+
+def test_tcpdump_ends_with_its_job(tmp_path):
+    with capture("lo", tmp_path / "x.pcap") as running:
+        process = running._process
+    assert process.poll() is not None
+
+
+def test_control_traffic_is_no_longer_connected():
+    sent = send_control_traffic("127.0.0.1")
+    assert sent.socket not in sockets_of(os.getpid())
