@@ -8,8 +8,8 @@ import signal
 import time
 
 import pytest
-from records import phase, run, step
 
+from records import phase, run, step
 from semgap.errors import CaptureError
 from semgap.meters.capture import CaptureUnavailableError, capture
 from semgap.meters.pcap import read_tcp_segments

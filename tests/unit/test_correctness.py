@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 import pytest
-from records import run
 
+from records import run
 from semgap.correctness import RunResult, check_correctness
 from semgap.errors import CorrectnessError, MeasurementError
 from semgap.records import Versions

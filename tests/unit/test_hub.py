@@ -11,9 +11,9 @@ import time
 
 import pytest
 import torch
-from hub_server import REPO, REVISION, Hub
 from safetensors.torch import save_file
 
+from hub_server import REPO, REVISION, Hub
 from semgap.model.sources import pretrained_weights
 from semgap.model.weights import map_weights
 from small_models import PROJECT

@@ -10,8 +10,8 @@ import subprocess
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from records import phase, run
 
+from records import phase, run
 from semgap.csv_rows import read_rows, write_rows
 from semgap.errors import SemgapError
 from semgap.modes import POLICIES

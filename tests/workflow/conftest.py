@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from experiment import copy_project, free_port
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+
 from experiment import copy_project, free_port
 from small_models import PROJECT
 

@@ -9,8 +9,8 @@ import shutil
 import numpy as np
 import psutil
 import pytest
-from experiment import DECODE_STEPS, PROMPT_TOKENS, REPEATS
 
+from experiment import DECODE_STEPS, PROMPT_TOKENS, REPEATS
 from small_models import ARCHITECTURES
 
 MODES = ("local", "naive", "remote_cache", "semantic")

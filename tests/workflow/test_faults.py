@@ -11,6 +11,7 @@ import time
 import numpy as np
 import psutil
 import pytest
+
 from experiment import copy_project, free_port
 
 WAIT_S = 90

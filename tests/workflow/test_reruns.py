@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from experiment import REPEATS, Experiment
 
 REMOTE = ("naive", "remote_cache", "semantic")
