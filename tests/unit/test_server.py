@@ -176,6 +176,36 @@ def test_a_killed_worker_is_reported_with_its_signal(server):
     assert ensure_server(endpoint, file).pid == pid
 
 
+def test_a_worker_that_cannot_start_says_why_at_once(server):
+    endpoint, file = server
+    no_gpu = msgspec.structs.replace(endpoint, device="cuda:7")
+    write_record(file, no_gpu)
+    ensure_server(no_gpu, file)
+    with (
+        control.connect(no_gpu) as connection,
+        pytest.raises(ServerError, match=r"failed to start: worker\.device is 'cuda:7'"),
+    ):
+        control.ask(connection, control.OpenSession(), control.SessionOpened)
+
+
+def test_a_paused_worker_is_told_from_a_dead_one(server):
+    endpoint, file = server
+    impatient = msgspec.structs.replace(endpoint, step_timeout_s=2)
+    write_record(file, impatient)
+    pid = ensure_server(impatient, file).pid
+    process = client_process(
+        file,
+        "time.sleep(1); from semgap.protocol import Ping; "
+        "from semgap.transport.base import RequestMessage; "
+        "session.channel.request(RequestMessage(Ping()))",
+    )
+    (worker,) = workers_of(pid)
+    worker.suspend()
+    _, error = process.communicate(timeout=WAIT_S)
+    assert "The worker lives, but did not answer in time." in error
+    assert eventually(lambda: not workers_of(pid))
+
+
 def test_a_killed_client_takes_its_worker_along(server):
     endpoint, file = server
     pid = ensure_server(endpoint, file).pid

@@ -16,10 +16,11 @@ from semgap.policy import TensorClass
 from semgap.protocol import Done, Ping
 from semgap.server.supervisor import free_port
 from semgap.transport import torch_rpc
-from semgap.transport.base import ReplyMessage, RequestMessage
+from semgap.transport.base import ReplyMessage, RequestMessage, Timeouts
 
 CALLS = 5
 TENSORS = (0, 50, 200)
+TIMEOUTS = Timeouts(connect_s=60.0, step_s=60.0)
 
 
 class Echo:
@@ -34,11 +35,11 @@ class Echo:
 
 
 def _serve(port):
-    torch_rpc.serve("127.0.0.1", port, Echo(), 60.0)
+    torch_rpc.serve("127.0.0.1", port, Echo(), TIMEOUTS)
 
 
 def _client(port, connection):
-    channel = torch_rpc.connect("127.0.0.1", port, 60.0)
+    channel = torch_rpc.connect("127.0.0.1", port, TIMEOUTS)
     channel.request(RequestMessage(Ping()))
     for count in TENSORS:
         tensors = {TensorClass.KV_CACHE: [torch.ones(256) for _ in range(count)]}

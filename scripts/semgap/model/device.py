@@ -104,6 +104,7 @@ def open_device(name: str) -> Device:
             f"worker.device is '{name}', but PyTorch sees no CUDA device on this machine.",
             "Set worker.device to 'cpu', or install a CUDA build of torch and the GPU's driver.",
         )
-    torch_device = torch.device(name)
+    index = torch.device(name).index
+    torch_device = torch.device("cuda", torch.cuda.current_device() if index is None else index)
     torch.cuda.set_device(torch_device)
-    return CudaDevice(torch.device("cuda", torch.cuda.current_device()))
+    return CudaDevice(torch_device)

@@ -7,6 +7,7 @@ process stays single-threaded, since only then is a fork safe.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import secrets
@@ -33,24 +34,33 @@ from semgap.server import control
 log = logging.getLogger(__name__)
 
 _GRACE_S = 2.0
+_READY = "ready"
 _HANDSHAKE_TIMEOUT_S = 5
 
-ServeSession = Callable[[ServerEndpoint, int], None]
+ServeSession = Callable[[ServerEndpoint, int, Callable[[], None]], None]
 
 
 @dataclass
 class _Session:
-    """A control connection and, once it asked for one, its worker."""
+    """A control connection and, once it asked for one, its worker.
+
+    Attributes:
+        port: where the worker serves.
+        report: the reading end of a pipe: a line when the worker is ready, or why it is not.
+    """
 
     connection: Connection
     worker_pid: int | None = None
+    port: int = 0
+    report: int = -1
 
 
 class Supervisor:
     """Serves control connections until it is stopped, idle for too long, or its owner is gone.
 
     Args:
-        serve_session: runs in the forked worker; serves one client at a port, then returns.
+        serve_session: runs in the forked worker; serves one client at a port, calling its last
+            argument when it is ready for it, then returns.
     """
 
     def __init__(
@@ -93,6 +103,8 @@ class Supervisor:
                         self._answer(descriptor, poll)
                     elif descriptor in self._workers:
                         self._reap(descriptor, poll)
+                    else:
+                        self._welcome_worker(descriptor, poll)
         finally:
             for session in list(self._sessions.values()):
                 self._end(session, poll)
@@ -124,20 +136,22 @@ class Supervisor:
         session = self._sessions[descriptor]
         try:
             request = control.receive_request(session.connection)
-            control.send(session.connection, self._reply_to(request, session, poll))
+            if isinstance(request, control.OpenSession):
+                # Answered when the worker is ready or has failed to be.
+                self._open(session, poll)
+            else:
+                control.send(session.connection, self._reply_to(request, session))
         except (EOFError, OSError, msgspec.DecodeError) as error:
             if not isinstance(error, EOFError):
                 log.warning("a client broke off: %s", error)
             self._end(session, poll)
 
     def _reply_to(
-        self, request: control.ServerRequest, session: _Session, poll: select.poll
+        self, request: control.Hello | control.ListSockets | control.Stop, session: _Session
     ) -> control.ServerReply:
         match request:
             case control.Hello():
                 return control.Welcome(os.getpid(), self._endpoint.code, self._versions)
-            case control.OpenSession():
-                return self._open(session, poll)
             case control.ListSockets():
                 if session.worker_pid is None:
                     return control.WorkerEnded("is not there (any more)")
@@ -146,19 +160,41 @@ class Supervisor:
                 self._stopping = True
                 return control.Stopping()
 
-    def _open(self, session: _Session, poll: select.poll) -> control.SessionOpened:
-        port = free_port(self._endpoint.host)
+    def _open(self, session: _Session, poll: select.poll) -> None:
+        session.port = free_port(self._endpoint.host)
+        session.report, worker_report = os.pipe()
         pid = os.fork()
         if pid == 0:
-            self._become_worker(port)
-        log.info("worker %s serves a session at port %s", pid, port)
+            self._become_worker(session.port, worker_report)
+        os.close(worker_report)
+        log.info("worker %s for a session at port %s", pid, session.port)
         session.worker_pid = pid
+        poll.register(session.report, select.POLLIN)
         exited = os.pidfd_open(pid)
         self._workers[exited] = session
         poll.register(exited, select.POLLIN)
-        return control.SessionOpened(worker_pid=pid, port=port)
 
-    def _become_worker(self, port: int) -> None:
+    def _welcome_worker(self, report: int, poll: select.poll) -> None:
+        """Pass on to the client what its worker says of itself."""
+        for session in self._sessions.values():
+            if session.report == report:
+                said = os.read(report, 1 << 16).decode(errors="replace")
+                poll.unregister(report)
+                os.close(report)
+                session.report = -1
+                if said == _READY:
+                    opened = control.SessionOpened(session.worker_pid or 0, session.port)
+                    self._tell(session, opened)
+                elif said:
+                    self._tell(session, control.WorkerEnded(f"failed to start: {said}"))
+
+    def _tell(self, session: _Session, reply: control.ServerReply) -> None:
+        try:
+            control.send(session.connection, reply)
+        except OSError:
+            log.info("a client is gone before its answer")
+
+    def _become_worker(self, port: int, report: int) -> None:
         """Never returns: the fork serves one session and exits without the parent's clean-up."""
         try:
             die_with_parent()
@@ -166,14 +202,16 @@ class Supervisor:
             self._listener.close()
             for session in self._sessions.values():
                 os.close(session.connection.fileno())
-            self._serve_session(self._endpoint, port)
+            self._serve_session(self._endpoint, port, lambda: _say(report, _READY))
             # The client may still need what this process holds of the transport (PyTorch RPC's
             # store): the worker ends when its session does.
             signal.pause()
         except SemgapError as error:
             log.error("%s", error)
-        except BaseException:
+            _say(report, str(error))
+        except BaseException as error:
             log.exception("the worker failed")
+            _say(report, f"{type(error).__name__}: {error}.")
         finally:
             logging.shutdown()
             sys.stderr.flush()
@@ -190,10 +228,7 @@ class Supervisor:
             log.info("worker %s ended with its session", worker_pid)
             return
         log.warning("worker %s %s", worker_pid, describe_exit(status))
-        try:
-            control.send(session.connection, control.WorkerEnded(describe_exit(status)))
-        except OSError:
-            log.info("its client is gone too")
+        self._tell(session, control.WorkerEnded(describe_exit(status)))
 
     def _end(self, session: _Session, poll: select.poll) -> None:
         """End a session and its worker."""
@@ -207,6 +242,13 @@ class Supervisor:
             if not select.select([exited], [], [], _GRACE_S)[0]:
                 os.kill(session.worker_pid, signal.SIGKILL)
             self._reap(exited, poll)
+
+
+def _say(report: int, text: str) -> None:
+    """Tell the supervisor, once; it listens to the first word only."""
+    with contextlib.suppress(OSError):
+        os.write(report, text.encode())
+        os.close(report)
 
 
 def free_port(host: str) -> int:

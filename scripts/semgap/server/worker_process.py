@@ -2,17 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
 from semgap.model.device import open_device
 from semgap.processes import threads_or_all_cores
 from semgap.records import ServerEndpoint
-from semgap.transport.base import load_transport
+from semgap.transport.base import Timeouts, load_transport
 from semgap.worker import Worker
 
 
-def serve_session(endpoint: ServerEndpoint, port: int) -> None:
-    """Serve one client at ``port`` until it closes its channel."""
+def serve_session(endpoint: ServerEndpoint, port: int, say_ready: Callable[[], None]) -> None:
+    """Serve one client at ``port`` until it closes its channel.
+
+    Args:
+        say_ready: called when the device is open and nothing but the client is missing.
+    """
     torch.set_num_threads(threads_or_all_cores(endpoint.compute_threads))
     worker = Worker(open_device(endpoint.device))
-    load_transport(endpoint.transport).serve(endpoint.host, port, worker, endpoint.step_timeout_s)
+    say_ready()
+    load_transport(endpoint.transport).serve(
+        endpoint.host,
+        port,
+        worker,
+        Timeouts(endpoint.start_timeout_s, endpoint.step_timeout_s),
+    )

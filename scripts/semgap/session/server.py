@@ -11,7 +11,7 @@ from semgap.records import ServerEndpoint, SocketPair, read_record
 from semgap.server import control
 from semgap.server.lifecycle import ensure_server, log_file_of
 from semgap.session.base import Session, WorkerSettings
-from semgap.transport.base import load_transport
+from semgap.transport.base import Timeouts, load_transport
 
 
 @contextlib.contextmanager
@@ -28,7 +28,9 @@ def open_session(settings: WorkerSettings) -> Iterator[Session]:
         opened = control.ask(connection, control.OpenSession(), control.SessionOpened)
         try:
             channel = load_transport(endpoint.transport).connect(
-                endpoint.host, opened.port, endpoint.step_timeout_s
+                endpoint.host,
+                opened.port,
+                Timeouts(endpoint.start_timeout_s, endpoint.step_timeout_s),
             )
 
             def worker_sockets() -> tuple[SocketPair, ...]:

@@ -59,15 +59,32 @@ class Channel(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Timeouts:
+    """Longest waits.
+
+    Attributes:
+        connect_s: for the other side to be there.
+        step_s: for one reply.
+    """
+
+    connect_s: float
+    step_s: float
+
+
 class NetworkTransport(Protocol):
     """The functions that a module in this folder defines to be a transport between processes."""
 
-    def serve(self, host: str, port: int, handler: Handler, timeout_s: float) -> None:
+    def serve(self, host: str, port: int, handler: Handler, timeouts: Timeouts) -> None:
         """Serve one client at ``host:port``; return when it has closed its channel."""
         ...
 
-    def connect(self, host: str, port: int, timeout_s: float) -> Channel:
-        """Connect to a worker that serves, or is about to serve, at ``host:port``."""
+    def connect(self, host: str, port: int, timeouts: Timeouts) -> Channel:
+        """Connect to a worker that serves, or is about to serve, at ``host:port``.
+
+        Raises:
+            TransportError: there is no worker, or it does not answer in time.
+        """
         ...
 
 

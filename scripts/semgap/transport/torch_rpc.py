@@ -22,7 +22,14 @@ from torch.distributed import rpc
 from semgap.errors import TransportError, WorkerLostError
 from semgap.policy import TensorClass
 from semgap.protocol import Reply, Request
-from semgap.transport.base import Channel, Handler, ReplyMessage, RequestMessage, Tensors
+from semgap.transport.base import (
+    Channel,
+    Handler,
+    ReplyMessage,
+    RequestMessage,
+    Tensors,
+    Timeouts,
+)
 
 _WORKER = "worker"
 _CLIENT = "client"
@@ -97,8 +104,11 @@ def _worker_endpoint() -> _Endpoint:
 class TorchRpcChannel(Channel):
     """The client's member of a two-rank RPC group that lives as long as its session."""
 
-    def __init__(self, endpoint: torch._C._distributed_rpc.PyRRef[_Endpoint]) -> None:
+    def __init__(
+        self, endpoint: torch._C._distributed_rpc.PyRRef[_Endpoint], step_timeout_s: float
+    ) -> None:
         self._endpoint: torch._C._distributed_rpc.PyRRef[_Endpoint] | None = endpoint
+        self._step_timeout_s = step_timeout_s
 
     def request(self, message: RequestMessage) -> ReplyMessage:
         """See ``Channel.request``."""
@@ -106,7 +116,7 @@ class TorchRpcChannel(Channel):
             raise WorkerLostError("The session is closed.", "Open another one.")
         envelope = _RequestEnvelope(message.header, _counts(message.tensors))
         try:
-            header, tensors = self._endpoint.rpc_sync().handle(
+            header, tensors = self._endpoint.rpc_sync(timeout=self._step_timeout_s).handle(
                 _ENCODER.encode(envelope), _flat(message.tensors)
             )
         except RuntimeError as error:
@@ -137,35 +147,35 @@ def _without_backend_warning() -> Iterator[None]:
         yield
 
 
-def _options(host: str, port: int, timeout_s: float) -> rpc.TensorPipeRpcBackendOptions:
+def _options(host: str, port: int, timeouts: Timeouts) -> rpc.TensorPipeRpcBackendOptions:
     return rpc.TensorPipeRpcBackendOptions(
         num_worker_threads=4,
-        rpc_timeout=timeout_s,
+        rpc_timeout=timeouts.connect_s,
         init_method=f"tcp://{host}:{port}",
         _transports=["uv"],
         _channels=["basic"],
     )
 
 
-def serve(host: str, port: int, handler: Handler, timeout_s: float) -> None:
+def serve(host: str, port: int, handler: Handler, timeouts: Timeouts) -> None:
     """See ``NetworkTransport.serve``."""
     _Registry.endpoint = _Endpoint(handler)
     with _without_backend_warning():
         rpc.init_rpc(
-            _WORKER, rank=0, world_size=2, rpc_backend_options=_options(host, port, timeout_s)
+            _WORKER, rank=0, world_size=2, rpc_backend_options=_options(host, port, timeouts)
         )
         # Returns when the client has shut down its side too.
         rpc.shutdown()
 
 
-def connect(host: str, port: int, timeout_s: float) -> TorchRpcChannel:
+def connect(host: str, port: int, timeouts: Timeouts) -> TorchRpcChannel:
     """See ``NetworkTransport.connect``."""
     try:
         with _without_backend_warning():
             rpc.init_rpc(
-                _CLIENT, rank=1, world_size=2, rpc_backend_options=_options(host, port, timeout_s)
+                _CLIENT, rank=1, world_size=2, rpc_backend_options=_options(host, port, timeouts)
             )
-        return TorchRpcChannel(rpc.remote(_WORKER, _worker_endpoint))
+        return TorchRpcChannel(rpc.remote(_WORKER, _worker_endpoint), timeouts.step_s)
     except RuntimeError as error:
         raise TransportError(
             f"No PyTorch RPC group with the worker at {host}:{port}: {_first_line(error)}.",
