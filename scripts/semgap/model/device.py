@@ -70,7 +70,7 @@ class CudaDevice:
     def profiled(self, work: Callable[[], Result]) -> tuple[Result, float | None]:
         """See ``Device.profiled``. Kernel intervals come from CUPTI through torch.profiler."""
         activities = [torch.profiler.ProfilerActivity.CUDA]
-        with torch.profiler.profile(activities=activities) as profile:
+        with torch.profiler.profile(activities=activities, acc_events=True) as profile:
             result = work()
             torch.cuda.synchronize(self.torch_device)
         intervals_us = (
