@@ -188,6 +188,25 @@ def test_a_worker_that_cannot_start_says_why_at_once(server):
         control.ask(connection, control.OpenSession(), control.SessionOpened)
 
 
+def test_a_client_that_leaves_before_its_worker_is_ready_costs_nothing(server):
+    endpoint, file = server
+    process = psutil.Process(ensure_server(endpoint, file).pid)
+    time.sleep(0.5)
+    descriptors = process.num_fds()
+    for _ in range(5):
+        with control.connect(endpoint) as connection:
+            control.send(connection, control.OpenSession())
+    assert eventually(lambda: not workers_of(process.pid) and process.num_fds() == descriptors)
+    busy_s = sum(process.cpu_times()[:2])
+    time.sleep(1)
+    assert sum(process.cpu_times()[:2]) - busy_s < 0.5
+    with control.connect(endpoint) as connection:
+        control.ask(connection, control.OpenSession(), control.SessionOpened)
+        with pytest.raises(ServerError, match="one session a connection"):
+            control.ask(connection, control.OpenSession(), control.SessionOpened)
+    assert eventually(lambda: process.num_fds() == descriptors)
+
+
 def test_a_paused_worker_is_told_from_a_dead_one(server):
     endpoint, file = server
     impatient = msgspec.structs.replace(endpoint, step_timeout_s=2)

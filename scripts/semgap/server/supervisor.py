@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 _GRACE_S = 2.0
 _READY = "ready"
+_CLOSED = -1
 _HANDSHAKE_TIMEOUT_S = 5
 
 ServeSession = Callable[[ServerEndpoint, int, Callable[[], None]], None]
@@ -46,13 +47,13 @@ class _Session:
 
     Attributes:
         port: where the worker serves.
-        report: the reading end of a pipe: a line when the worker is ready, or why it is not.
+        report: descriptor of the pipe on which the worker says that it is ready, or why not.
     """
 
     connection: Connection
     worker_pid: int | None = None
     port: int = 0
-    report: int = -1
+    report: int = _CLOSED
 
 
 class Supervisor:
@@ -136,7 +137,7 @@ class Supervisor:
         session = self._sessions[descriptor]
         try:
             request = control.receive_request(session.connection)
-            if isinstance(request, control.OpenSession):
+            if isinstance(request, control.OpenSession) and session.worker_pid is None:
                 # Answered when the worker is ready or has failed to be.
                 self._open(session, poll)
             else:
@@ -146,9 +147,7 @@ class Supervisor:
                 log.warning("a client broke off: %s", error)
             self._end(session, poll)
 
-    def _reply_to(
-        self, request: control.Hello | control.ListSockets | control.Stop, session: _Session
-    ) -> control.ServerReply:
+    def _reply_to(self, request: control.ServerRequest, session: _Session) -> control.ServerReply:
         match request:
             case control.Hello():
                 return control.Welcome(os.getpid(), self._endpoint.code, self._versions)
@@ -156,6 +155,8 @@ class Supervisor:
                 if session.worker_pid is None:
                     return control.WorkerEnded("is not there (any more)")
                 return control.Sockets(sockets_of(session.worker_pid))
+            case control.OpenSession():
+                return control.WorkerEnded("is there already: one session a connection")
             case control.Stop():
                 self._stopping = True
                 return control.Stopping()
@@ -179,14 +180,17 @@ class Supervisor:
         for session in self._sessions.values():
             if session.report == report:
                 said = os.read(report, 1 << 16).decode(errors="replace")
-                poll.unregister(report)
-                os.close(report)
-                session.report = -1
+                self._close_report(session, poll)
                 if said == _READY:
                     opened = control.SessionOpened(session.worker_pid or 0, session.port)
                     self._tell(session, opened)
                 elif said:
                     self._tell(session, control.WorkerEnded(f"failed to start: {said}"))
+
+    def _close_report(self, session: _Session, poll: select.poll) -> None:
+        poll.unregister(session.report)
+        os.close(session.report)
+        session.report = _CLOSED
 
     def _tell(self, session: _Session, reply: control.ServerReply) -> None:
         try:
@@ -236,6 +240,8 @@ class Supervisor:
         poll.unregister(descriptor)
         del self._sessions[descriptor]
         session.connection.close()
+        if session.report != _CLOSED:
+            self._close_report(session, poll)
         for exited in [key for key, value in self._workers.items() if value is session]:
             assert session.worker_pid is not None
             os.kill(session.worker_pid, signal.SIGTERM)
