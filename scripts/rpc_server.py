@@ -14,14 +14,13 @@ from semgap.settings import ServerSettings, add_flags, from_flags
 def start(arguments: argparse.Namespace) -> None:
     """Describe the endpoint, start its server and wait for a handshake."""
     import json
-    from dataclasses import asdict
 
     from semgap.meters.host import versions
     from semgap.server.lifecycle import ensure_server
 
     manifest = read_record(arguments.manifest, Manifest)
     endpoint = ServerEndpoint(
-        **asdict(from_flags(arguments, ServerSettings)),
+        settings=from_flags(arguments, ServerSettings),
         model_type=json.loads(manifest.model_config)["model_type"],
         model_fingerprint=manifest.fingerprint,
         code=arguments.code,

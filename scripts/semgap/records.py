@@ -11,6 +11,7 @@ import msgspec
 
 from semgap.errors import SemgapError
 from semgap.policy import Policy, TensorClass
+from semgap.settings import ServerSettings
 
 Record = TypeVar("Record")
 
@@ -87,20 +88,11 @@ class ServerEndpoint(msgspec.Struct, frozen=True):
     Only settings: nothing in here changes from one start of the server to the next.
 
     Attributes:
-        external: the server is somebody else's to start and stop; it is only connected to.
-        secret_file: the file with the secret that both sides prove to know.
+        model_type: transformers' name of the architecture.
+        code: fingerprint of the server's code.
     """
 
-    host: str
-    port: int
-    transport: str
-    device: str
-    compute_threads: int
-    idle_timeout_s: float
-    start_timeout_s: float
-    step_timeout_s: float
-    external: bool
-    secret_file: str
+    settings: ServerSettings
     model_type: str
     model_fingerprint: str
     code: str

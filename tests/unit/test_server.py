@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import socket
@@ -19,6 +20,7 @@ from semgap.processes import OWNER_VARIABLE
 from semgap.records import ServerEndpoint, write_record
 from semgap.server import control
 from semgap.server.lifecycle import ensure_server, log_file_of, stop_server
+from semgap.settings import ServerSettings
 from small_models import PROJECT
 
 WAIT_S = 20
@@ -51,7 +53,7 @@ def eventually(condition):
 @pytest.fixture
 def server(tmp_path):
     """The endpoint of a server that is not started yet, and its file."""
-    endpoint = ServerEndpoint(
+    settings = ServerSettings(
         host="127.0.0.1",
         port=free_port(),
         transport="torch_rpc",
@@ -62,6 +64,9 @@ def server(tmp_path):
         step_timeout_s=30,
         external=False,
         secret_file=str(tmp_path / "secret"),
+    )
+    endpoint = ServerEndpoint(
+        settings=settings,
         model_type="gptj",
         model_fingerprint="f",
         code="1",
@@ -71,6 +76,11 @@ def server(tmp_path):
     write_record(file, endpoint)
     yield endpoint, file
     stop_server(endpoint, file)
+
+
+def with_settings(endpoint, **changed):
+    settings = dataclasses.replace(endpoint.settings, **changed)
+    return msgspec.structs.replace(endpoint, settings=settings)
 
 
 def client_process(file, then, **variables):
@@ -123,18 +133,18 @@ def test_a_server_of_other_code_is_replaced(server):
 def test_an_external_server_is_never_started(server):
     endpoint, file = server
     with pytest.raises(ServerError, match="No server of this experiment answers"):
-        ensure_server(msgspec.structs.replace(endpoint, external=True), file)
+        ensure_server(with_settings(endpoint, external=True), file)
 
 
 def test_a_taken_port_is_named(server):
     endpoint, file = server
     with (
-        socket.create_server((endpoint.host, endpoint.port)),
+        socket.create_server((endpoint.settings.host, endpoint.settings.port)),
         pytest.raises(
-            ServerError, match=rf"cannot listen at 127.0.0.1:{endpoint.port}.*server.port"
+            ServerError, match=rf"cannot listen at 127.0.0.1:{endpoint.settings.port}.*server.port"
         ),
     ):
-        ensure_server(msgspec.structs.replace(endpoint, start_timeout_s=20), file)
+        ensure_server(with_settings(endpoint, start_timeout_s=20), file)
 
 
 def test_a_stranger_is_refused(server, tmp_path):
@@ -142,7 +152,7 @@ def test_a_stranger_is_refused(server, tmp_path):
     ensure_server(endpoint, file)
     (tmp_path / "guess").write_bytes(b"guess")
     with pytest.raises(ServerError, match="is not this experiment's server"):
-        control.connect(msgspec.structs.replace(endpoint, secret_file=str(tmp_path / "guess")))
+        control.connect(with_settings(endpoint, secret_file=str(tmp_path / "guess")))
     assert ensure_server(endpoint, file).pid
 
 
@@ -155,7 +165,7 @@ def test_the_secret_is_the_owners_alone(server, tmp_path):
 def test_a_silent_connection_does_not_block_others(server):
     endpoint, file = server
     pid = ensure_server(endpoint, file).pid
-    with socket.create_connection((endpoint.host, endpoint.port)):
+    with socket.create_connection((endpoint.settings.host, endpoint.settings.port)):
         assert ensure_server(endpoint, file).pid == pid
 
 
@@ -178,7 +188,7 @@ def test_a_killed_worker_is_reported_with_its_signal(server):
 
 def test_a_worker_that_cannot_start_says_why_at_once(server):
     endpoint, file = server
-    no_gpu = msgspec.structs.replace(endpoint, device="cuda:7")
+    no_gpu = with_settings(endpoint, device="cuda:7")
     write_record(file, no_gpu)
     ensure_server(no_gpu, file)
     with (
@@ -209,7 +219,7 @@ def test_a_client_that_leaves_before_its_worker_is_ready_costs_nothing(server):
 
 def test_a_paused_worker_is_told_from_a_dead_one(server):
     endpoint, file = server
-    impatient = msgspec.structs.replace(endpoint, step_timeout_s=2)
+    impatient = with_settings(endpoint, step_timeout_s=2)
     write_record(file, impatient)
     pid = ensure_server(impatient, file).pid
     process = client_process(
@@ -252,7 +262,7 @@ def test_an_idle_server_ends(server):
     pid = ensure_server(endpoint, file).pid
     stop_server(endpoint, file)
     os.waitpid(pid, 0)
-    impatient = msgspec.structs.replace(endpoint, idle_timeout_s=0.5)
+    impatient = with_settings(endpoint, idle_timeout_s=0.5)
     write_record(file, impatient)
     pid = ensure_server(impatient, file).pid
     assert eventually(lambda: os.waitpid(pid, os.WNOHANG)[0] == pid)

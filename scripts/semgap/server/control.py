@@ -94,10 +94,10 @@ def connect(endpoint: ServerEndpoint) -> Connection:
     Raises:
         ServerError: nobody listens there, or the other side does not know the secret.
     """
-    where = f"{endpoint.host}:{endpoint.port}"
+    where = f"{endpoint.settings.host}:{endpoint.settings.port}"
     try:
-        secret = Path(endpoint.secret_file).read_bytes()
-        return Client((endpoint.host, endpoint.port), authkey=secret)
+        secret = Path(endpoint.settings.secret_file).read_bytes()
+        return Client((endpoint.settings.host, endpoint.settings.port), authkey=secret)
     except (ConnectionError, FileNotFoundError) as error:
         raise ServerError(
             f"No server of this experiment answers at {where} ({error}).",

@@ -33,7 +33,7 @@ def ensure_server(endpoint: ServerEndpoint, endpoint_file: Path) -> control.Welc
     Raises:
         ServerError: it cannot be reached, or does not get ready in time.
     """
-    if endpoint.external:
+    if endpoint.settings.external:
         return _greet(endpoint)
     with _locked(endpoint_file):
         with contextlib.suppress(ServerError):
@@ -47,7 +47,7 @@ def ensure_server(endpoint: ServerEndpoint, endpoint_file: Path) -> control.Welc
 
 def stop_server(endpoint: ServerEndpoint, endpoint_file: Path) -> None:
     """Stop the endpoint's server if it runs and is ours."""
-    if endpoint.external:
+    if endpoint.settings.external:
         return
     with _locked(endpoint_file), contextlib.suppress(ServerError):
         _stop(endpoint)
@@ -71,7 +71,7 @@ def _stop(endpoint: ServerEndpoint) -> None:
             process = os.pidfd_open(welcome.pid)
             control.ask(connection, control.Stop(), control.Stopping)
             # It is gone, and its port free, only when its process has ended.
-            select.select([process], [], [], endpoint.start_timeout_s)
+            select.select([process], [], [], endpoint.settings.start_timeout_s)
             os.close(process)
 
 
@@ -86,7 +86,7 @@ def _start(endpoint: ServerEndpoint, endpoint_file: Path) -> control.Welcome:
             stderr=output,
             start_new_session=True,
         )
-    deadline_s = time.monotonic() + endpoint.start_timeout_s
+    deadline_s = time.monotonic() + endpoint.settings.start_timeout_s
     while time.monotonic() < deadline_s:
         if process.poll() is not None:
             raise ServerError(
@@ -101,7 +101,7 @@ def _start(endpoint: ServerEndpoint, endpoint_file: Path) -> control.Welcome:
     process.kill()
     process.wait()
     raise ServerError(
-        f"The server did not get ready within {endpoint.start_timeout_s:g} s.",
+        f"The server did not get ready within {endpoint.settings.start_timeout_s:g} s.",
         f"Raise server.start_timeout_s, or look at its log '{log_file}'.",
     )
 

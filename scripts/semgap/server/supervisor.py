@@ -30,6 +30,7 @@ from semgap.meters.sockets import sockets_of
 from semgap.processes import describe_exit, die_with_parent, open_owner
 from semgap.records import ServerEndpoint, Versions
 from semgap.server import control
+from semgap.settings import ServerSettings
 
 log = logging.getLogger(__name__)
 
@@ -73,8 +74,8 @@ class Supervisor:
         self._sessions: dict[int, _Session] = {}
         self._workers: dict[int, _Session] = {}
         self._stopping = False
-        self._listener = _listen(endpoint)
-        self._secret = _write_secret(Path(endpoint.secret_file))
+        self._listener = _listen(endpoint.settings)
+        self._secret = _write_secret(Path(endpoint.settings.secret_file))
 
     def run(self) -> None:
         """Serve until there is a reason to end; leaves no worker behind."""
@@ -86,13 +87,13 @@ class Supervisor:
             if descriptor is not None:
                 poll.register(descriptor, select.POLLIN)
         idle_since_s = time.monotonic()
-        log.info("serving at %s:%s", self._endpoint.host, self._endpoint.port)
+        log.info("serving at %s:%s", self._endpoint.settings.host, self._endpoint.settings.port)
         try:
             while not self._stopping:
                 if self._sessions:
                     idle_since_s = time.monotonic()
-                elif time.monotonic() - idle_since_s > self._endpoint.idle_timeout_s:
-                    log.info("idle for %s s: ending", self._endpoint.idle_timeout_s)
+                elif time.monotonic() - idle_since_s > self._endpoint.settings.idle_timeout_s:
+                    log.info("idle for %s s: ending", self._endpoint.settings.idle_timeout_s)
                     break
                 for descriptor, _event in poll.poll(1000):
                     if descriptor == listening:
@@ -162,7 +163,7 @@ class Supervisor:
                 return control.Stopping()
 
     def _open(self, session: _Session, poll: select.poll) -> None:
-        session.port = free_port(self._endpoint.host)
+        session.port = free_port(self._endpoint.settings.host)
         session.report, worker_report = os.pipe()
         pid = os.fork()
         if pid == 0:
@@ -265,14 +266,14 @@ def free_port(host: str) -> int:
         return port
 
 
-def _listen(endpoint: ServerEndpoint) -> socket.socket:
+def _listen(settings: ServerSettings) -> socket.socket:
     try:
-        return socket.create_server((endpoint.host, endpoint.port), backlog=16)
+        return socket.create_server((settings.host, settings.port), backlog=16)
     except OSError as error:
         raise ServerError(
-            f"The server cannot listen at {endpoint.host}:{endpoint.port}: {error.strerror}.",
+            f"The server cannot listen at {settings.host}:{settings.port}: {error.strerror}.",
             "Set server.port to a free port (and server.host to an address of this machine), or "
-            f"stop the program that holds it ('ss -ltnp sport = :{endpoint.port}' shows it).",
+            f"stop the program that holds it ('ss -ltnp sport = :{settings.port}' shows it).",
         ) from error
 
 

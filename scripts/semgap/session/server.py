@@ -27,16 +27,16 @@ def open_session(settings: WorkerSettings) -> Iterator[Session]:
     with control.connect(endpoint) as connection:
         opened = control.ask(connection, control.OpenSession(), control.SessionOpened)
         try:
-            channel = load_transport(endpoint.transport).connect(
-                endpoint.host,
+            channel = load_transport(endpoint.settings.transport).connect(
+                endpoint.settings.host,
                 opened.port,
-                Timeouts(endpoint.start_timeout_s, endpoint.step_timeout_s),
+                Timeouts(endpoint.settings.start_timeout_s, endpoint.settings.step_timeout_s),
             )
 
             def worker_sockets() -> tuple[SocketPair, ...]:
                 return control.ask(connection, control.ListSockets(), control.Sockets).sockets
 
-            yield Session(channel, endpoint.transport, worker_sockets)
+            yield Session(channel, endpoint.settings.transport, worker_sockets)
             channel.close()
         except TransportError as error:
             raise WorkerLostError(
