@@ -9,12 +9,15 @@ import select
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 
 from semgap.errors import RunningError
 
 OWNER_VARIABLE = "SEMGAP_OWNER_PID"
 _PR_SET_PDEATHSIG = 1
+_INTERRUPT_GRACE_S = 5.0
+_INTERRUPTED = 130
 
 
 def die_with_parent(signal_number: int = signal.SIGKILL) -> None:
@@ -54,14 +57,26 @@ def open_owner() -> int | None:
 
 
 def end_with_owner() -> None:
-    """End this process, as Ctrl-C would, when the workflow engine it works for is killed."""
+    """End this process, as Ctrl-C would, on SIGTERM and when the workflow engine is killed.
+
+    SIGINT itself would not do: a shell starts background jobs with SIGINT ignored.
+    """
+
+    def interrupt(_signal: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
     owner = open_owner()
     if owner is None:
         return
 
     def watch() -> None:
         select.select([owner], [], [])
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+        # A main thread that waits inside a library does not see the interrupt; what it started
+        # ends with this process anyway.
+        time.sleep(_INTERRUPT_GRACE_S)
+        os._exit(_INTERRUPTED)
 
     threading.Thread(target=watch, name="owner-watch", daemon=True).start()
 
