@@ -4,16 +4,21 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from pathlib import Path
 
 from semgap.cli import run_script, script_parser
+
+log = logging.getLogger(__name__)
 
 
 def download(arguments: argparse.Namespace) -> None:
     """Fetch and verify the files."""
     from semgap.model.hub import download_model
 
-    download_model(arguments.repo, arguments.revision, arguments.folder)
+    model = download_model(arguments.repo, arguments.revision, arguments.folder)
+    size_bytes = sum(file.size_bytes for file in model.files)
+    log.info("%s files, %.1f MB, verified", len(model.files), size_bytes / 1e6)
 
 
 def main() -> None:

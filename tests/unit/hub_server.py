@@ -22,15 +22,19 @@ class Hub:
         files: contents by name.
         cut_off_after_bytes: a download of one of these files breaks off there, each time it is
             asked for while listed.
+        cut_off_once_after_bytes: the same, but only the first time.
         corrupt: files whose content arrives with its last byte changed.
         missing: files that are listed and not there.
+        gated: files that the Hub gives only to those whom the owner has admitted.
         requests: what was asked for: method, path, Range header.
     """
 
     files: Mapping[str, bytes]
     cut_off_after_bytes: dict[str, int] = field(default_factory=dict)
+    cut_off_once_after_bytes: dict[str, int] = field(default_factory=dict)
     corrupt: set[str] = field(default_factory=set)
     missing: set[str] = field(default_factory=set)
+    gated: set[str] = field(default_factory=set)
     requests: list[tuple[str, str, str]] = field(default_factory=list)
 
     def start(self):
@@ -100,6 +104,9 @@ class _Handler(BaseHTTPRequestHandler):
         if name not in self.hub.files or name in self.hub.missing:
             self._error(404, "EntryNotFound")
             return
+        if name in self.hub.gated:
+            self._error(403, "GatedRepo")
+            return
         content = self.hub.files[name]
         etag = hashlib.sha256(content).hexdigest() if _is_large(name) else _git_blob(content)
         begin = int((re.match(r"bytes=(\d+)-", self.headers.get("Range", "")) or (0, 0))[1])
@@ -109,6 +116,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(206 if begin else 200)
         self.send_header("ETag", f'"{etag}"')
         self.send_header("X-Repo-Commit", REVISION)
+        if _is_large(name):
+            self.send_header("X-Linked-ETag", f'"{etag}"')
+            self.send_header("X-Linked-Size", str(len(content)))
         self.send_header("Accept-Ranges", "bytes")
         self.send_header("Content-Length", str(len(body)))
         if begin:
@@ -116,7 +126,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         if not with_body:
             return
-        limit = self.hub.cut_off_after_bytes.get(name)
+        limit = self.hub.cut_off_once_after_bytes.pop(name, self.hub.cut_off_after_bytes.get(name))
         if limit is not None and limit < len(content):
             self.wfile.write(body[: max(0, limit - begin)])
             self.close_connection = True

@@ -11,62 +11,39 @@ import time
 
 import pytest
 import torch
-from safetensors.torch import save_file
+import transformers
 
 from hub_server import REPO, REVISION, Hub
 from semgap.model.sources import pretrained_weights
-from semgap.model.weights import map_weights
-from small_models import PROJECT
+from small_models import ARCHITECTURES, PROJECT
 
-SCRIPT = PROJECT / "scripts" / "download_model.py"
-
-
-@pytest.fixture(scope="module")
-def checkpoints(gptj, tmp_path_factory):
-    """The same model as a repository would have it: in one file, in shards, as PyTorch file."""
-    folder, manifest = gptj
-    names = [tensor.name for tensor in manifest.tensors]
-    tensors = {
-        name: tensor.clone()
-        for name, tensor in zip(names, map_weights(folder, manifest), strict=True)
-    }
-    work = tmp_path_factory.mktemp("checkpoints")
-    config = (folder / "config.json").read_bytes()
-    extra = {"config.json": config, "README.md": b"# A model", "modeling_x.py": b"raise SystemExit"}
-
-    def saved(part):
-        save_file(part, work / "x.safetensors", metadata={"format": "pt"})
-        return (work / "x.safetensors").read_bytes()
-
-    halves = names[: len(names) // 2], names[len(names) // 2 :]
-    shards = [f"model-{number:05d}-of-00002.safetensors" for number in (1, 2)]
-    torch.save(tensors, work / "pytorch_model.bin")
-    weight_map = {name: shards[index] for index in (0, 1) for name in halves[index]}
-    return {
-        "safetensors": {
-            **extra,
-            "model.safetensors": saved(tensors),
-            "pytorch_model.bin": b"never fetched",
-        },
-        "shards": {
-            **extra,
-            "model.safetensors.index.json": json.dumps(
-                {"metadata": {}, "weight_map": weight_map}
-            ).encode(),
-            **{
-                shard: saved({name: tensors[name] for name in half})
-                for shard, half in zip(shards, halves, strict=True)
-            },
-        },
-        "pytorch": {**extra, "pytorch_model.bin": (work / "pytorch_model.bin").read_bytes()},
-    }
+SCRIPTS = PROJECT / "scripts"
+CONFIG = {"config.json": b"{}"}
+SMALL = {**CONFIG, "model.safetensors": b"not looked into by a download"}
+FIRST, SECOND = "pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin"
+INDEX = {
+    "pytorch_model.bin.index.json": json.dumps({"weight_map": {"a": FIRST, "b": SECOND}}).encode()
+}
+REPORT = """
+import dataclasses, json, pathlib, sys
+from semgap.model.hub import download_model
+model = download_model(sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3]))
+print(json.dumps(dataclasses.asdict(model), default=str))
+"""
 
 
-def download(url, folder, repo=REPO, revision=REVISION):
-    """Run the script as its rule does."""
+def call(url, folder, *command):
+    """Run Python where huggingface_hub can reach nothing but the endpoint."""
     return subprocess.run(
-        [sys.executable, SCRIPT, "--repo", repo, "--revision", revision, "--folder", folder],
-        env={**os.environ, "HF_ENDPOINT": url, "HF_HUB_DISABLE_TELEMETRY": "1"},
+        [sys.executable, *command],
+        env={
+            **os.environ,
+            "HF_ENDPOINT": url,
+            "HF_HOME": str(folder.parent / "hf-home"),
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "NO_PROXY": "127.0.0.1",
+            "PYTHONPATH": str(SCRIPTS),
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -74,80 +51,158 @@ def download(url, folder, repo=REPO, revision=REVISION):
     )
 
 
-@pytest.mark.parametrize("form", ["safetensors", "shards", "pytorch"])
-def test_a_model_arrives_and_is_the_same(form, checkpoints, gptj, tmp_path):
-    server = Hub(checkpoints[form]).start()
-    done = download(server.url, tmp_path / "model")
+def download(url, folder, repo=REPO, revision=REVISION):
+    """Run the script as its rule does."""
+    script = SCRIPTS / "download_model.py"
+    return call(url, folder, script, "--repo", repo, "--revision", revision, "--folder", folder)
+
+
+def failure(url, folder, **which):
+    """What the script says of a download that must fail."""
+    done = download(url, folder, **which)
+    assert done.returncode == 1, done.stdout
+    assert "Unexpected" not in done.stdout
+    assert not folder.exists()
+    return done.stdout
+
+
+def gets(hub):
+    """Range header of each file that was asked for."""
+    return {path.rpartition("/")[2]: span for method, path, span in hub.requests if method == "GET"}
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory):
+    """A GPT-J's tensors, and its files as a repository has them, in every form."""
+    config = transformers.AutoConfig.for_model(**ARCHITECTURES["gptj"])
+    torch.manual_seed(0)
+    model = transformers.AutoModelForCausalLM.from_config(config)
+    work = tmp_path_factory.mktemp("checkpoints")
+    model.save_pretrained(work / "safetensors")
+    model.save_pretrained(work / "shards", max_shard_size="200KB")
+    for form, zipped in (("pytorch", True), ("pytorch-legacy", False)):
+        model.config.save_pretrained(work / form)
+        torch.save(
+            model.state_dict(),
+            work / form / "pytorch_model.bin",
+            _use_new_zipfile_serialization=zipped,
+        )
+    forms = {
+        folder.name: {path.name: path.read_bytes() for path in folder.iterdir()}
+        for folder in work.iterdir()
+    }
+    return model.state_dict(), forms
+
+
+FORMS = ["safetensors", "shards", "pytorch", "pytorch-legacy"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_model_arrives_and_is_the_same(form, checkpoints, tmp_path):
+    tensors, forms = checkpoints
+    unwanted = {
+        "README.md": b"# A model",
+        "modeling_x.py": b"raise SystemExit",
+        "flax_model.msgpack": b"never fetched",
+        "tf_model.h5": b"never fetched",
+    }
+    if form in ("safetensors", "shards"):
+        unwanted["pytorch_model.bin"] = b"never fetched"
+    folder = tmp_path / "model"
+    done = download(Hub({**forms[form], "vocab.json": b"{}", **unwanted}).start().url, folder)
     assert done.returncode == 0, done.stdout
-    arrived = {path.name for path in (tmp_path / "model").iterdir()}
-    unwanted = {"README.md", "modeling_x.py"}
-    if form == "safetensors":
-        unwanted.add("pytorch_model.bin")
-    assert arrived == set(checkpoints[form]) - unwanted
-    folder, manifest = gptj
-    source = pretrained_weights(tmp_path / "model", "float32")
-    for tensor, expected in zip(manifest.tensors, map_weights(folder, manifest), strict=True):
-        assert torch.equal(source.weight(tensor.name), expected)
+    assert {path.name for path in folder.iterdir()} == {*forms[form], "vocab.json"}
+    if form == "shards":
+        assert len(list(folder.glob("model-*.safetensors"))) > 1
+    source = pretrained_weights(folder, "float32")
+    assert set(source.sizes_bytes) == set(tensors)
+    for name, expected in tensors.items():
+        assert torch.equal(source.weight(name), expected)
+
+
+def test_what_was_downloaded_is_told_and_a_second_call_fetches_nothing(tmp_path):
+    hub = Hub({**SMALL, "tokenizer.json": b"[]", "README.md": b"# A model"})
+    server = hub.start()
+    folder = tmp_path / "model"
+    told = [call(server.url, folder, "-c", REPORT, REPO, REVISION, folder) for _ in range(2)]
+    assert [done.returncode for done in told] == [0, 0], told[0].stdout + told[1].stdout
+    first, second = (json.loads(done.stdout.splitlines()[-1]) for done in told)
+    assert first == second
+    assert (first["folder"], first["revision"]) == (str(folder), REVISION)
+    assert first["weight_format"] == "safetensors"
+    assert [name for name, *_ in first["files"]] == [*SMALL, "tokenizer.json"]
+    sizes_and_hashes = {name: (size, sha256) for name, size, sha256 in first["files"]}
+    assert sizes_and_hashes["config.json"] == (2, None)
+    assert sizes_and_hashes["model.safetensors"][0] == len(SMALL["model.safetensors"])
+    assert len(sizes_and_hashes["model.safetensors"][1]) == 64
+    asked = [path for _, path, _ in hub.requests if "/resolve/" in path]
+    assert len(asked) == len(set(asked)) == 3
 
 
 def test_a_download_that_broke_off_is_resumed(tmp_path):
-    first, second = "pytorch_model-00001-of-00002.bin", "pytorch_model-00002-of-00002.bin"
-    files = {
-        "config.json": b"{}",
-        "pytorch_model.bin.index.json": json.dumps(
-            {"weight_map": {"a": first, "b": second}}
-        ).encode(),
-        first: b"first",
-        second: os.urandom(25_000_000),
-    }
-    hub = Hub(files, cut_off_after_bytes={second: 21_000_000})
+    files = {**CONFIG, **INDEX, FIRST: b"first", SECOND: os.urandom(25_000_000)}
+    hub = Hub(files, cut_off_after_bytes={SECOND: 21_000_000})
     server = hub.start()
-    done = download(server.url, tmp_path / "model")
-    assert done.returncode != 0
-    assert "broke off" in done.stdout
-    assert "run again: what is there is kept" in done.stdout
-    assert not (tmp_path / "model").exists()
+    folder = tmp_path / "model"
+    said = failure(server.url, folder)
+    assert f"'{SECOND}' of {REPO} could not be downloaded" in said
+    assert "run again: what is there is kept" in said
 
     hub.cut_off_after_bytes.clear()
     hub.requests.clear()
+    done = download(server.url, folder)
+    assert done.returncode == 0, done.stdout
+    spans = gets(hub)
+    assert int(spans[SECOND].removeprefix("bytes=").removesuffix("-")) > 10_000_000
+    assert not {"config.json", FIRST, *INDEX} & set(spans)
+    assert (folder / SECOND).read_bytes() == files[SECOND]
+
+
+def test_a_connection_lost_once_is_taken_up_again(tmp_path):
+    hub = Hub(SMALL, cut_off_once_after_bytes={"model.safetensors": 10})
+    folder = tmp_path / "model"
+    done = download(hub.start().url, folder)
+    assert done.returncode == 0, done.stdout
+    assert (folder / "model.safetensors").read_bytes() == SMALL["model.safetensors"]
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_wrong_hash_is_noticed_and_the_file_fetched_again(name, tmp_path):
+    hub = Hub(SMALL, corrupt={name})
+    server = hub.start()
+    said = failure(server.url, tmp_path / "model")
+    assert f"'{name}' of owner/model is not what the repository says" in said
+    assert "deleted: run again" in said
+    hub.corrupt.clear()
+    hub.requests.clear()
     done = download(server.url, tmp_path / "model")
     assert done.returncode == 0, done.stdout
-    spans = {
-        path.rpartition("/")[2]: span for method, path, span in hub.requests if method == "GET"
-    }
-    assert int(spans[second].removeprefix("bytes=").removesuffix("-")) > 10_000_000
-    assert first not in spans
-    assert (tmp_path / "model" / second).read_bytes() == files[second]
+    assert gets(hub)[name] == ""
 
 
-def test_a_wrong_hash_is_noticed_and_the_file_fetched_again(checkpoints, tmp_path):
-    hub = Hub(checkpoints["safetensors"], corrupt={"model.safetensors"})
-    server = hub.start()
-    done = download(server.url, tmp_path / "model")
-    assert done.returncode != 0
-    assert "'model.safetensors' of owner/model is not what the repository says" in done.stdout
-    hub.corrupt.clear()
-    assert download(server.url, tmp_path / "model").returncode == 0
-
-
-@pytest.mark.parametrize("name", ["config.json", "model.safetensors"])
-def test_a_listed_file_that_is_missing_is_named(name, checkpoints, tmp_path):
-    server = Hub(checkpoints["safetensors"], missing={name}).start()
-    done = download(server.url, tmp_path / "model")
-    assert done.returncode != 0
-    assert name in done.stdout
-    assert "cannot be had" in done.stdout
-
-
-def test_a_repository_without_a_configuration_is_refused(checkpoints, tmp_path):
-    files = {key: value for key, value in checkpoints["pytorch"].items() if key != "config.json"}
-    done = download(Hub(files).start().url, tmp_path / "model")
-    assert "has no 'config.json'" in done.stdout
-
-
-def test_a_repository_without_weights_is_refused(tmp_path):
-    done = download(Hub({"config.json": b"{}"}).start().url, tmp_path / "model")
-    assert "neither model.safetensors nor pytorch_model.bin" in done.stdout
+@pytest.mark.parametrize(
+    ("hub", "message"),
+    [
+        (Hub(SMALL, missing={"config.json"}), "'config.json', which owner/model lists, cannot"),
+        (Hub(SMALL, gated={"model.safetensors"}), "'model.safetensors' of owner/model is only"),
+        (Hub({**CONFIG, **INDEX, FIRST: b"first"}), f"owner/model has no '{SECOND}'"),
+        (
+            Hub({"model.safetensors": SMALL["model.safetensors"]}),
+            "owner/model has no 'config.json'",
+        ),
+        (Hub(CONFIG), "neither model.safetensors nor pytorch_model.bin"),
+        (
+            Hub({**CONFIG, "model.safetensors.index.json": b'{"weight_map": {"a": "../a"}}'}),
+            "names '../a', which is no weight file",
+        ),
+        (
+            Hub({**CONFIG, "model.safetensors.index.json": b"[]"}),
+            "model.safetensors.index.json' is no index of weight files",
+        ),
+    ],
+)
+def test_what_a_repository_lacks_is_named(hub, message, tmp_path):
+    assert message in failure(hub.start().url, tmp_path / "model")
 
 
 @pytest.mark.parametrize(
@@ -155,20 +210,27 @@ def test_a_repository_without_weights_is_refused(tmp_path):
     [
         ({"revision": "f" * 40}, f"owner/model has no revision {'f' * 40}"),
         ({"repo": "owner/other"}, "no public model 'owner/other'"),
+        ({"repo": "no/repository/name"}, "no public model 'no/repository/name'"),
     ],
 )
-def test_what_does_not_exist_is_named(which, message, checkpoints, tmp_path):
-    server = Hub(checkpoints["pytorch"]).start()
-    done = download(server.url, tmp_path / "model", **which)
-    assert done.returncode != 0
-    assert message in done.stdout
+def test_what_does_not_exist_is_named(which, message, tmp_path):
+    assert message in failure(Hub(SMALL).start().url, tmp_path / "model", **which)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is full")  # noqa: PTH110
+def test_a_full_disk_is_named(tmp_path):
+    partial = tmp_path / "model.partial"
+    partial.mkdir()
+    (partial / "model.safetensors").symlink_to("/dev/full")
+    said = failure(Hub(SMALL).start().url, tmp_path / "model")
+    assert "no room left on the disk for 'model.safetensors' of owner/model" in said
 
 
 def test_an_unreachable_endpoint_fails_soon(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+        url = f"http://127.0.0.1:{probe.getsockname()[1]}"
     begin_s = time.monotonic()
-    done = download(f"http://127.0.0.1:{port}", tmp_path / "model")
-    assert done.returncode != 0
-    assert "broke off" in done.stdout
-    assert time.monotonic() - begin_s < 60
+    said = failure(url, tmp_path / "model")
+    assert f"The list of files of owner/model could not be downloaded from {url}" in said
+    assert "HF_ENDPOINT" in said
+    assert time.monotonic() - begin_s < 15
