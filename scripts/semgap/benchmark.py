@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -78,15 +79,19 @@ def run_benchmark(
         load_session_module(policy.worker).open_session(worker_settings) as session,
     ):
         client = InferenceClient(session.channel, policy, manifest, weights)
+        begin = partial(_Generation, client, settings, prompt, manifest.vocabulary_size)
         say = _Progress(policy.mode, settings.repeat).say
         say("the worker builds the model")
         configured = client.configure()
         with gpu_samples(configured.gpu_uuid) as sampler:
             control = [send_control_traffic(settings.interface_address)]
             measured = _Phases(client, session, sampler, say)
-            result = _run_phases(measured, client, settings, prompt)
+            result = _run_phases(measured, client, settings, begin)
             control.append(send_control_traffic(settings.interface_address))
-        phases = _with_kernel_time(measured.phases, client, settings, prompt, configured.gpu_uuid)
+        phases = measured.phases
+        if configured.gpu_uuid:
+            profiled = begin(request_type=ProfiledForward)
+            phases = _with_kernel_time(phases, profiled, settings.decode_steps)
         if running is not None:
             running.stop()
     status = running.status if running is not None else None
@@ -188,17 +193,20 @@ class _Phases:
 
 
 def _run_phases(
-    measured: _Phases, client: InferenceClient, settings: BenchmarkSettings, prompt: Prompt
+    measured: _Phases,
+    client: InferenceClient,
+    settings: BenchmarkSettings,
+    begin: Callable[[], _Generation],
 ) -> _Generated:
     with measured.phase("setup") as steps:
         steps.extend(client.setup())
-    generation = _Generation(client, settings.logits_to_keep, prompt)
+    generation = begin()
     with measured.phase("warmup") as steps:
         steps.append(generation.prefill())
         steps.extend(generation.decode() for _ in range(settings.warmup_decode_steps))
     generation.release()
 
-    generation = _Generation(client, settings.logits_to_keep, prompt)
+    generation = begin()
     with measured.phase("prefill") as steps:
         steps.append(generation.prefill())
     with measured.phase("decode") as steps:
@@ -216,16 +224,19 @@ class _Generation:
     def __init__(
         self,
         client: InferenceClient,
-        logits_to_keep: int,
+        settings: BenchmarkSettings,
         prompt: Prompt,
+        vocabulary_size: int,
         request_type: type[Forward] = Forward,
     ) -> None:
         self._client = client
-        self._logits_to_keep = logits_to_keep
+        self._logits_to_keep = settings.logits_to_keep
         self._request_type = request_type
         self._tokens = torch.tensor([prompt.token_ids], dtype=torch.int64)
         self._kv_cache = KvCacheState()
-        self._last_logits: list[Tensor] = []
+        # One row a pass: a pass's logits lie in memory that serves for the next one's.
+        passes = 1 + max(settings.decode_steps, settings.warmup_decode_steps)
+        self._last_logits = torch.empty(passes, vocabulary_size, dtype=torch.float32)
         self._token_ids: list[int] = []
         self.kernel_s: list[float] = []
 
@@ -243,8 +254,8 @@ class _Generation:
 
     def result(self) -> _Generated:
         """The tokens chosen so far, and the logits behind them as float32."""
-        logits = torch.stack(self._last_logits).to(torch.float32).numpy()
-        return _Generated(tuple(self._token_ids), logits)
+        logits = self._last_logits[: len(self._token_ids)]
+        return _Generated(tuple(self._token_ids), logits.numpy())
 
     def _step(self) -> Exchange:
         logits, self._kv_cache, exchange = self._client.forward(
@@ -252,7 +263,7 @@ class _Generation:
         )
         last = logits[0, -1]
         token_id = int(last.argmax())
-        self._last_logits.append(last)
+        self._last_logits[len(self._token_ids)] = last
         self._token_ids.append(token_id)
         self._tokens = torch.tensor([[token_id]], dtype=torch.int64)
         if exchange.done.kernel_s is not None:
@@ -261,18 +272,11 @@ class _Generation:
 
 
 def _with_kernel_time(
-    phases: tuple[PhaseRecord, ...],
-    client: InferenceClient,
-    settings: BenchmarkSettings,
-    prompt: Prompt,
-    gpu_uuid: str,
+    phases: tuple[PhaseRecord, ...], generation: _Generation, decode_steps: int
 ) -> tuple[PhaseRecord, ...]:
-    """Run prefill and decode once more under the kernel profiler, where a GPU computes."""
-    if not gpu_uuid:
-        return phases
-    generation = _Generation(client, settings.logits_to_keep, prompt, ProfiledForward)
+    """Run prefill and decode once more under the kernel profiler."""
     generation.prefill()
-    for _ in range(settings.decode_steps):
+    for _ in range(decode_steps):
         generation.decode()
     generation.release()
     kernel_s = {"prefill": generation.kernel_s[0], "decode": sum(generation.kernel_s[1:])}

@@ -119,7 +119,9 @@ class InferenceClient:
         done = reply.header
         step = StepRecord(
             latency_s=(end_ns - begin_ns) / 1e9,
-            send_s=(done.begin_ns - begin_ns) / 1e9,
+            serialise_s=(reply.serialised_ns - begin_ns) / 1e9,
+            send_s=(done.received_ns - reply.serialised_ns) / 1e9,
+            queue_s=(done.begin_ns - done.received_ns) / 1e9,
             worker_s=(done.end_ns - done.begin_ns) / 1e9,
             compute_s=done.compute_s,
             receive_s=(end_ns - done.end_ns) / 1e9,

@@ -67,7 +67,8 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
     """The request was carried out.
 
     Attributes:
-        begin_ns, end_ns: the worker's monotonic clock when the handler started and ended.
+        received_ns: the worker's monotonic clock when it had the whole request.
+        begin_ns, end_ns: the same clock when the handler started and ended.
         compute_s: duration of the forward pass on the worker's device; 0 if there was none.
         cpu_s: processor time the worker process has used since it started, all threads.
         kernel_s: time in which at least one GPU kernel ran, where that was asked for.
@@ -75,6 +76,7 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
         gpu_name, gpu_uuid: the GPU that the worker computes on; empty where a CPU does.
     """
 
+    received_ns: int
     begin_ns: int
     end_ns: int
     compute_s: float

@@ -39,7 +39,9 @@ class RepeatRow(msgspec.Struct, frozen=True):
     steps: int
     latency_s: float
     latency_per_step_s: float
+    serialise_s: float
     send_s: float
+    queue_s: float
     worker_s: float
     compute_s: float
     receive_s: float
@@ -70,7 +72,9 @@ class SummaryRow(msgspec.Struct, frozen=True):
     latency_mean_s: float
     latency_std_s: float | None
     latency_per_step_mean_s: float
+    serialise_mean_s: float
     send_mean_s: float
+    queue_mean_s: float
     worker_mean_s: float
     compute_mean_s: float
     receive_mean_s: float
@@ -107,7 +111,9 @@ def _rows_of(run: MeasuredRun, run_order: int) -> Iterable[RepeatRow]:
             steps=len(phase.steps),
             latency_s=phase.latency_s,
             latency_per_step_s=phase.latency_s / max(1, len(phase.steps)),
+            serialise_s=sum(step.serialise_s for step in phase.steps),
             send_s=sum(step.send_s for step in phase.steps),
+            queue_s=sum(step.queue_s for step in phase.steps),
             worker_s=sum(step.worker_s for step in phase.steps),
             compute_s=sum(step.compute_s for step in phase.steps),
             receive_s=sum(step.receive_s for step in phase.steps),
@@ -157,7 +163,9 @@ def _summary_of(phase: str, mode: str, group: pd.DataFrame) -> SummaryRow:
         latency_mean_s=mean("latency_s"),
         latency_std_s=float(group["latency_s"].std(ddof=1)) if len(group) > 1 else None,
         latency_per_step_mean_s=mean("latency_per_step_s"),
+        serialise_mean_s=mean("serialise_s"),
         send_mean_s=mean("send_s"),
+        queue_mean_s=mean("queue_s"),
         worker_mean_s=mean("worker_s"),
         compute_mean_s=mean("compute_s"),
         receive_mean_s=mean("receive_s"),

@@ -46,12 +46,12 @@ class Worker(Handler):
     """One session's model, weights and KV caches on one device.
 
     What crosses is decided by the client's policy alone: weights that come with a pass serve that
-    pass and are overwritten with NaN before the next request; weights that come to stay stay; a
-    KV cache goes back or is kept as the request says. The tensors of a request belong to the
-    worker: a transport hands over memory that nobody else uses.
+    pass and are made unusable before the next request; weights that come to stay stay; a KV cache
+    goes back or is kept as the request says.
     """
 
     def __init__(self, device: Device) -> None:
+        self.device = device.torch_device
         self._device = device
         self._skeleton: ModelSkeleton | None = None
         self._names: tuple[str, ...] = ()
@@ -79,6 +79,7 @@ class Worker(Handler):
                 return ReplyMessage(_failed(error))
         return ReplyMessage(
             Done(
+                received_ns=message.received_ns,
                 begin_ns=begin_ns,
                 end_ns=time.monotonic_ns(),
                 compute_s=outcome.compute_s,
@@ -95,7 +96,7 @@ class Worker(Handler):
         """See ``Handler.settle``: what came for one pass must not survive it."""
         with self._lock:
             for tensor in self._borrowed:
-                tensor.fill_(torch.nan)
+                make_unusable(tensor)
             self._borrowed.clear()
 
     def _configure(self, request: Configure, _tensors: Tensors) -> _Outcome:
@@ -112,7 +113,7 @@ class Worker(Handler):
         return _Outcome()
 
     def _store_weights(self, request: StoreWeights, tensors: Tensors) -> _Outcome:
-        weights = [tensor.to(self._device.torch_device) for tensor in tensors[TensorClass.WEIGHTS]]
+        weights = tensors[TensorClass.WEIGHTS]
         self._model.bind(self._names[request.first : request.first + len(weights)], weights)
         return _Outcome()
 
@@ -131,18 +132,16 @@ class Worker(Handler):
     def _prepared_pass(
         self, request: Forward, tensors: Tensors
     ) -> Callable[[], tuple[Tensor, tuple[Tensor, ...]]]:
-        """Put everything the pass needs on the device; the returned call computes and no more."""
-        device = self._device.torch_device
-        tokens = tensors[TensorClass.TOKENS][0].to(device)
-        kv_cache: Sequence[Tensor]
-        if request.reference_id is None:
-            kv_cache = [tensor.to(device) for tensor in tensors.get(TensorClass.KV_CACHE, ())]
-        else:
+        """Have everything ready that the pass needs; the returned call computes and no more."""
+        tokens = tensors[TensorClass.TOKENS][0]
+        kv_cache = tensors.get(TensorClass.KV_CACHE, ())
+        self._borrowed.extend(kv_cache)
+        if request.reference_id is not None:
             kv_cache = self._kv_store.take(request.reference_id)
         if TensorClass.WEIGHTS not in tensors:
             return lambda: self._model.forward(tokens, kv_cache, request.logits_to_keep)
 
-        weights = [tensor.to(device) for tensor in tensors[TensorClass.WEIGHTS]]
+        weights = tensors[TensorClass.WEIGHTS]
         self._borrowed.extend(weights)
         self._model.bind(self._names, weights)
 
@@ -157,10 +156,10 @@ class Worker(Handler):
     def _returned(
         self, request: Forward, logits: Tensor, kv_cache: Sequence[Tensor]
     ) -> tuple[Tensors, str | None]:
-        answer: dict[TensorClass, Sequence[Tensor]] = {TensorClass.LOGITS: [logits.cpu()]}
+        answer: dict[TensorClass, Sequence[Tensor]] = {TensorClass.LOGITS: [logits]}
         if request.kv_cache_home is Home.WORKER:
             return answer, self._kv_store.keep(kv_cache)
-        answer[TensorClass.KV_CACHE] = [tensor.cpu() for tensor in kv_cache]
+        answer[TensorClass.KV_CACHE] = kv_cache
         return answer, None
 
     def _release(self, request: Release, _tensors: Tensors) -> _Outcome:
@@ -177,6 +176,19 @@ class Worker(Handler):
                 "The session has no model yet.", "Send the model's configuration first."
             )
         return self._skeleton
+
+
+def make_unusable(tensor: Tensor) -> None:
+    """Put a NaN into every row, so that no later use of any of it gives an answer.
+
+    One a row is enough, since every row that an operator reads takes part in its result, and
+    costs a tenth of filling the tensor: this happens while the next request arrives. Integers,
+    which have no NaN, become 0.
+    """
+    if tensor.is_floating_point():
+        (tensor[..., :1] if tensor.dim() else tensor).fill_(torch.nan)
+    else:
+        tensor.zero_()
 
 
 def _failed(error: Exception) -> Failed:

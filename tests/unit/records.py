@@ -24,7 +24,9 @@ CONTROL = SocketPair("127.0.0.1", 3000, "127.0.0.1", 4000)
 def step(up=100, down=50):
     return StepRecord(
         latency_s=0.5,
+        serialise_s=0.0,
         send_s=0.1,
+        queue_s=0.0,
         worker_s=0.3,
         compute_s=0.2,
         receive_s=0.1,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import msgspec
 import pytest
 import torch
@@ -16,7 +18,7 @@ from semgap.policy import TensorClass
 from semgap.protocol import Forward
 from semgap.transport.base import RequestMessage
 from semgap.transport.in_process import InProcessChannel
-from semgap.worker import Worker
+from semgap.worker import Worker, make_unusable
 
 PROMPT = torch.tensor([[3, 1, 4, 1, 5, 9, 2, 6]])
 
@@ -120,7 +122,7 @@ class Watching(InProcessChannel):
         copies = {
             name: [tensor.clone() for tensor in group] for name, group in message.tensors.items()
         }
-        self.lent = tuple(copies.get(TensorClass.WEIGHTS, ()))
+        self.lent = tuple(itertools.chain.from_iterable(copies.values()))
         reply = self._handler.handle(RequestMessage(message.header, copies))
         self._handler.settle()
         return reply
@@ -129,9 +131,26 @@ class Watching(InProcessChannel):
 def test_what_was_lent_for_a_step_is_overwritten(gptj):
     channel = Watching(Worker(CpuDevice()))
     client = start(gptj, policy_of("naive"), channel)
-    client.forward(PROMPT, KvCacheState(), 1)
-    assert channel.lent
-    assert all(torch.isnan(tensor).all() for tensor in channel.lent)
+    _, kv_cache, _ = client.forward(PROMPT, KvCacheState(), 1)
+    client.forward(PROMPT[:, :1], kv_cache, 1)
+    floating = [tensor for tensor in channel.lent if tensor.is_floating_point()]
+    assert len(floating) == len(client._step_weights) + len(kv_cache.tensors)
+    assert all(torch.isnan(tensor[..., 0]).all() for tensor in floating)
+
+
+def test_a_row_made_unusable_spoils_every_answer(gptj):
+    """One NaN a row is enough: no weight that was lent can serve a second pass."""
+    folder, manifest = gptj
+    weights = [tensor.clone() for tensor in map_weights(folder, manifest)]
+    for index in range(len(weights)):
+        spoiled = [tensor.clone() for tensor in weights]
+        make_unusable(spoiled[index])
+        client = InferenceClient(
+            InProcessChannel(Worker(CpuDevice())), policy_of("naive"), manifest, spoiled
+        )
+        client.configure()
+        logits, _, _ = client.forward(PROMPT, KvCacheState(), 1)
+        assert torch.isnan(logits).any()
 
 
 def test_a_pass_without_any_weights_is_an_error(gptj):

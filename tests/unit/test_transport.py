@@ -1,4 +1,4 @@
-"""PyTorch RPC crosses TCP, whatever the hosts share, and its framing is what the tests assume."""
+"""Every transport delivers the same, over TCP, whatever the hosts share; framing as documented."""
 
 from __future__ import annotations
 
@@ -9,45 +9,152 @@ import shutil
 import pytest
 import torch
 
+from semgap.errors import WorkerLostError
 from semgap.meters.capture import capture
 from semgap.meters.pcap import read_tcp_segments
 from semgap.meters.sockets import sockets_of
 from semgap.policy import TensorClass
 from semgap.protocol import Done, Ping
 from semgap.server.supervisor import free_port
-from semgap.transport import torch_rpc
-from semgap.transport.base import ReplyMessage, RequestMessage, Timeouts
+from semgap.transport.base import ReplyMessage, RequestMessage, Timeouts, load_transport
 
+TRANSPORTS = ("torch_rpc", "tcp")
 CALLS = 5
 TENSORS = (0, 50, 200)
 TIMEOUTS = Timeouts(connect_s=60.0, step_s=60.0)
+SPAWN = multiprocessing.get_context("spawn")
 
 
 class Echo:
-    """Sends back nothing but a reply."""
+    """Sends back what it was sent, twice as much of it."""
+
+    device = torch.device("cpu")
 
     def handle(self, message):
-        count = len(message.tensors.get(TensorClass.KV_CACHE, ()))
-        return ReplyMessage(Done(0, 0, 0.0, float(count)))
+        doubled = {
+            name: [
+                tensor + tensor if tensor.dtype is not torch.bool else tensor for tensor in group
+            ]
+            for name, group in message.tensors.items()
+        }
+        return ReplyMessage(Done(message.received_ns, 0, 0, 0.0, 0.0), doubled)
 
     def settle(self):
         pass
 
 
-def _serve(port):
-    torch_rpc.serve("127.0.0.1", port, Echo(), TIMEOUTS)
+class Silent(Echo):
+    """Sends back nothing but a reply."""
+
+    def handle(self, message):
+        return ReplyMessage(Done(0, 0, 0, 0.0, float(len(message.tensors))))
 
 
-def _client(port, connection):
-    channel = torch_rpc.connect("127.0.0.1", port, TIMEOUTS)
+class Dying(Echo):
+    """Is killed by the first request."""
+
+    def handle(self, message):
+        os.abort()
+
+
+def _serve(transport, port, handler, ready):
+    load_transport(transport).serve("127.0.0.1", port, handler, TIMEOUTS, ready.set)
+
+
+def _exchange(transport, port, messages, results):
+    channel = load_transport(transport).connect("127.0.0.1", port, TIMEOUTS)
+    for message in messages:
+        try:
+            reply = channel.request(message)
+        except WorkerLostError as error:
+            results.put(("lost", str(error)))
+            return
+        # Sent as lists: the queue would move tensors through shared memory of this process.
+        results.put(
+            [
+                (str(name), str(tensor.dtype), tuple(tensor.shape), tensor.float().tolist())
+                for name, group in reply.tensors.items()
+                for tensor in group
+            ]
+        )
+    channel.close()
+
+
+@pytest.fixture(params=TRANSPORTS)
+def exchange(request):
+    """Runs messages through a transport between two processes of their own."""
+    processes = []
+
+    def run(handler, *messages):
+        port, ready, results = free_port("127.0.0.1"), SPAWN.Event(), SPAWN.Queue()
+        for target, arguments in (
+            (_serve, (request.param, port, handler, ready)),
+            (_exchange, (request.param, port, messages, results)),
+        ):
+            processes.append(SPAWN.Process(target=target, args=arguments, daemon=True))
+            processes[-1].start()
+            assert ready.wait(60)
+        return [results.get(timeout=60) for _ in messages]
+
+    yield run
+    for process in processes:
+        process.join(30)
+        process.kill()
+
+
+def test_tensors_of_all_kinds_arrive_as_they_were(exchange):
+    generator = torch.Generator().manual_seed(0)
+    tensors = {
+        TensorClass.WEIGHTS: [
+            torch.randn(5, 7, generator=generator),
+            torch.randn(3, generator=generator).to(torch.float16),
+            torch.randn(2, 1, 9, generator=generator).to(torch.bfloat16),
+            torch.zeros(0, 4),
+            torch.tensor(2.5),
+        ],
+        TensorClass.KV_CACHE: [torch.randn(6, 8, generator=generator).t()],
+        TensorClass.TOKENS: [torch.arange(12).view(1, 12), torch.tensor([True, False, True])],
+    }
+    (received,) = exchange(Echo(), RequestMessage(Ping(), tensors))
+    expected = [
+        (str(name), str(tensor.dtype), tuple(tensor.shape), tensor.float())
+        for name, group in tensors.items()
+        for tensor in group
+    ]
+    assert len(received) == len(expected)
+    for got, (name, dtype, shape, values) in zip(received, expected, strict=True):
+        assert got[:3] == (name, dtype, shape)
+        factor = 1 if dtype == "torch.bool" else 2
+        assert torch.equal(torch.tensor(got[3]).view(shape), values * factor)
+
+
+def test_more_tensors_than_one_system_call_takes(exchange):
+    tensors = {TensorClass.KV_CACHE: [torch.full((3,), float(n)) for n in range(2_500)]}
+    (received,) = exchange(Echo(), RequestMessage(Ping(), tensors))
+    assert [values for *_, values in received] == [[2.0 * n] * 3 for n in range(2_500)]
+
+
+def test_a_message_of_many_socket_buffers(exchange):
+    tensors = {TensorClass.KV_CACHE: [torch.arange(1_500_000, dtype=torch.int64)]}
+    (received,) = exchange(Echo(), RequestMessage(Ping(), tensors))
+    assert received[0][3][-1] == 2 * 1_499_999
+
+
+def test_a_dead_worker_is_named(exchange):
+    ((kind, message),) = exchange(Dying(), RequestMessage(Ping()))
+    assert kind == "lost"
+    assert "server's log" in message
+
+
+def _client(transport, port, connection):
+    channel = load_transport(transport).connect("127.0.0.1", port, TIMEOUTS)
     channel.request(RequestMessage(Ping()))
     for count in TENSORS:
         tensors = {TensorClass.KV_CACHE: [torch.ones(256) for _ in range(count)]}
         connection.send(sockets_of(os.getpid()))
         connection.recv()
         for _ in range(CALLS):
-            reply = channel.request(RequestMessage(Ping(), tensors))
-            assert reply.header.cpu_s == count
+            channel.request(RequestMessage(Ping(), tensors))
         connection.send("done")
         connection.recv()
     channel.close()
@@ -57,13 +164,17 @@ def _client(port, connection):
     shutil.which("tcpdump", path="/usr/sbin:/usr/bin:/sbin:/bin") is None,
     reason="tcpdump is not installed",
 )
-def test_tensors_cross_tcp_and_framing_is_linear(tmp_path):
-    context = multiprocessing.get_context("spawn")
-    port = free_port("127.0.0.1")
-    mine, theirs = context.Pipe()
-    worker = context.Process(target=_serve, args=(port,), daemon=True)
-    client = context.Process(target=_client, args=(port, theirs), daemon=True)
+@pytest.mark.parametrize(
+    ("transport", "call_bytes", "tensor_bytes"),
+    [("torch_rpc", (400, 1_200), (40, 130)), ("tcp", (20, 60), (5, 12))],
+)
+def test_tensors_cross_tcp_and_framing_is_linear(tmp_path, transport, call_bytes, tensor_bytes):
+    port, ready = free_port("127.0.0.1"), SPAWN.Event()
+    mine, theirs = SPAWN.Pipe()
+    worker = SPAWN.Process(target=_serve, args=(transport, port, Silent(), ready), daemon=True)
+    client = SPAWN.Process(target=_client, args=(transport, port, theirs), daemon=True)
     worker.start()
+    assert ready.wait(60)
     client.start()
     up_bytes_per_call = []
     for count in TENSORS:
@@ -91,6 +202,6 @@ def test_tensors_cross_tcp_and_framing_is_linear(tmp_path):
     worker.join(60)
     assert client.exitcode == 0
     framing = [sent - count * 1024 for sent, count in zip(up_bytes_per_call, TENSORS, strict=True)]
-    assert 400 < framing[0] < 1_200
+    assert call_bytes[0] < framing[0] < call_bytes[1]
     for count, extra in zip(TENSORS[1:], framing[1:], strict=True):
-        assert 40 < (extra - framing[0]) / count < 130
+        assert tensor_bytes[0] < (extra - framing[0]) / count < tensor_bytes[1]

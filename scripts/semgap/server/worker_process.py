@@ -17,14 +17,14 @@ def serve_session(endpoint: ServerEndpoint, port: int, say_ready: Callable[[], N
     """Serve one client at ``port`` until it closes its channel.
 
     Args:
-        say_ready: called when the device is open and nothing but the client is missing.
+        say_ready: called when nothing but the client is missing.
     """
     torch.set_num_threads(threads_or_all_cores(endpoint.settings.compute_threads))
     worker = Worker(open_device(endpoint.settings.device))
-    say_ready()
     load_transport(endpoint.settings.transport).serve(
         endpoint.settings.host,
         port,
         worker,
         Timeouts(endpoint.settings.start_timeout_s, endpoint.settings.step_timeout_s),
+        say_ready,
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from semgap.policy import TensorClass
@@ -15,27 +16,48 @@ from semgap.protocol import Reply, Request
 Tensors = Mapping[TensorClass, Sequence[Tensor]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RequestMessage:
-    """A request header and the tensors that accompany it, by semantic class."""
+    """A request header and the tensors that accompany it, by semantic class.
+
+    Attributes:
+        received_ns: the worker's monotonic clock when its transport had the whole request.
+    """
 
     header: Request
     tensors: Tensors = field(default_factory=dict)
+    received_ns: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ReplyMessage:
-    """A reply header and the tensors that accompany it, by semantic class."""
+    """A reply header and the tensors that accompany it, by semantic class.
+
+    Attributes:
+        serialised_ns: the client's monotonic clock when its transport had the request in the form
+            in which it travels.
+    """
 
     header: Reply
     tensors: Tensors = field(default_factory=dict)
+    serialised_ns: int = 0
 
 
 class Handler(Protocol):
-    """The worker's side of a session."""
+    """The worker's side of a session.
+
+    Attributes:
+        device: where a transport delivers a request's tensors, and finds a reply's.
+    """
+
+    device: torch.device
 
     def handle(self, message: RequestMessage) -> ReplyMessage:
-        """Carry out one request. Never raises: a failure is a ``Failed`` reply."""
+        """Carry out one request. Never raises: a failure is a ``Failed`` reply.
+
+        The request's tensors belong to the handler: nobody else reads or writes their memory for
+        as long as the handler refers to them.
+        """
         ...
 
     def settle(self) -> None:
@@ -47,7 +69,7 @@ class Channel(Protocol):
     """The client's side of a session."""
 
     def request(self, message: RequestMessage) -> ReplyMessage:
-        """Send one request and wait for its reply.
+        """Send one request and wait for its reply, whose tensors are on the CPU.
 
         Raises:
             TransportError: the message could not be carried, or no reply came in time.
@@ -75,12 +97,26 @@ class Timeouts:
 class NetworkTransport(Protocol):
     """The functions that a module in this folder defines to be a transport between processes."""
 
-    def serve(self, host: str, port: int, handler: Handler, timeouts: Timeouts) -> None:
-        """Serve one client at ``host:port``; return when it has closed its channel."""
+    def serve(
+        self,
+        host: str,
+        port: int,
+        handler: Handler,
+        timeouts: Timeouts,
+        say_ready: Callable[[], None],
+    ) -> None:
+        """Serve one client at ``host:port``; return when it has closed its channel.
+
+        Args:
+            say_ready: called when a client may connect.
+
+        Raises:
+            TransportError: no client came in time, or what came cannot be understood.
+        """
         ...
 
     def connect(self, host: str, port: int, timeouts: Timeouts) -> Channel:
-        """Connect to a worker that serves, or is about to serve, at ``host:port``.
+        """Connect to a worker that has said it is ready at ``host:port``.
 
         Raises:
             TransportError: there is no worker, or it does not answer in time.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from semgap.transport.base import Channel, Handler, ReplyMessage, RequestMessage
 
 
@@ -13,13 +15,18 @@ class InProcessChannel(Channel):
 
     def request(self, message: RequestMessage) -> ReplyMessage:
         """See ``Channel.request``."""
+        serialised_ns = time.monotonic_ns()
         copies = {
-            tensor_class: [tensor.clone() for tensor in tensors]
+            tensor_class: [tensor.to(self._handler.device, copy=True) for tensor in tensors]
             for tensor_class, tensors in message.tensors.items()
         }
-        reply = self._handler.handle(RequestMessage(message.header, copies))
+        reply = self._handler.handle(RequestMessage(message.header, copies, time.monotonic_ns()))
+        answer = {
+            tensor_class: [tensor.cpu() for tensor in tensors]
+            for tensor_class, tensors in reply.tensors.items()
+        }
         self._handler.settle()
-        return reply
+        return ReplyMessage(reply.header, answer, serialised_ns)
 
     def close(self) -> None:
         """See ``Channel.close``."""

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
@@ -75,15 +76,17 @@ class _Endpoint:
         self._settling = ThreadPoolExecutor(max_workers=1)
 
     def handle(self, header: bytes, tensors: list[Tensor]) -> _Wire:
+        received_ns = time.monotonic_ns()
         request = _REQUESTS.decode(header)
+        delivered = [tensor.to(self._handler.device) for tensor in tensors]
         reply = self._handler.handle(
-            RequestMessage(request.header, _grouped(request.counts, tensors))
+            RequestMessage(request.header, _grouped(request.counts, delivered), received_ns)
         )
         # PyTorch RPC sends the reply once this returns: settling must not hold it back.
         self._settling.submit(self._handler.settle)
         return (
             _ENCODER.encode(_ReplyEnvelope(reply.header, _counts(reply.tensors))),
-            _flat(reply.tensors),
+            [tensor.cpu() for tensor in _flat(reply.tensors)],
         )
 
 
@@ -114,10 +117,12 @@ class TorchRpcChannel(Channel):
         """See ``Channel.request``."""
         if self._endpoint is None:
             raise WorkerLostError("The session is closed.", "Open another one.")
-        envelope = _RequestEnvelope(message.header, _counts(message.tensors))
+        envelope = _ENCODER.encode(_RequestEnvelope(message.header, _counts(message.tensors)))
+        flat = _flat(message.tensors)
+        serialised_ns = time.monotonic_ns()
         try:
             header, tensors = self._endpoint.rpc_sync(timeout=self._step_timeout_s).handle(
-                _ENCODER.encode(envelope), _flat(message.tensors)
+                envelope, flat
             )
         except RuntimeError as error:
             raise WorkerLostError(
@@ -126,7 +131,7 @@ class TorchRpcChannel(Channel):
                 "server.step_timeout_s.",
             ) from error
         reply = _REPLIES.decode(header)
-        return ReplyMessage(reply.header, _grouped(reply.counts, tensors))
+        return ReplyMessage(reply.header, _grouped(reply.counts, tensors), serialised_ns)
 
     def close(self) -> None:
         """See ``Channel.close``."""
@@ -157,9 +162,13 @@ def _options(host: str, port: int, timeouts: Timeouts) -> rpc.TensorPipeRpcBacke
     )
 
 
-def serve(host: str, port: int, handler: Handler, timeouts: Timeouts) -> None:
+def serve(
+    host: str, port: int, handler: Handler, timeouts: Timeouts, say_ready: Callable[[], None]
+) -> None:
     """See ``NetworkTransport.serve``."""
     _Registry.endpoint = _Endpoint(handler)
+    # The group forms when both are there, whoever comes first: a client may come from now on.
+    say_ready()
     with _without_backend_warning():
         rpc.init_rpc(
             _WORKER, rank=0, world_size=2, rpc_backend_options=_options(host, port, timeouts)

@@ -1,0 +1,121 @@
+"""A GPU's memory that received tensors are put in, while the rest of them is still arriving."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from semgap.transport.tcp_frames import Layout, aligned
+from semgap.transport.tcp_stream import TcpStream
+
+# Large enough that a copy takes longer than starting it, small enough that the first is soon begun.
+_SLOT_BYTES = 8_000_000
+_SLOTS = 4
+
+
+class _Slot:
+    """Pinned host memory that the device copies from or to by itself."""
+
+    def __init__(self) -> None:
+        self.memory = torch.empty(_SLOT_BYTES, dtype=torch.uint8, pin_memory=True)
+        self.buffer = self.memory.numpy()
+        self.copied = torch.cuda.Event()
+
+
+class CudaMemory:
+    """Receives into, and sends from, tensors on a GPU, through a ring of pinned slots.
+
+    Receiving from the socket into one slot overlaps the copies from the slots before it, so that a
+    message takes as long as the slower of network and PCIe, not as both together.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._copies = torch.cuda.Stream(device)
+        self._ring = deque(_Slot() for _ in range(_SLOTS))
+
+    def receive(self, stream: TcpStream, layout: Layout) -> list[Tensor]:
+        """Receive a group of tensors; work queued on the device from now on sees them whole."""
+        current = torch.cuda.current_stream(self._device)
+        block = torch.empty(layout.size_bytes, dtype=torch.uint8, device=self._device)
+        # The allocator may have given memory that kernels on this stream still read.
+        self._copies.wait_stream(current)
+        for begin in range(0, layout.size_bytes, _SLOT_BYTES):
+            piece = block[begin : begin + _SLOT_BYTES]
+            slot = self._next_slot()
+            slot.copied.synchronize()
+            stream.receive_into(slot.buffer, piece.nbytes)
+            with torch.cuda.stream(self._copies):
+                piece.copy_(slot.memory[: piece.nbytes], non_blocking=True)
+                slot.copied.record()
+        current.wait_stream(self._copies)
+        return [
+            block[placed.offset : placed.offset + placed.elements * placed.dtype.itemsize]
+            .view(placed.dtype)
+            .view(placed.shape)
+            for placed in layout.tensors
+        ]
+
+    def send(self, stream: TcpStream, head: bytes, groups: Sequence[Sequence[Tensor]]) -> None:
+        """Send a message's head and the tensors that follow it."""
+        self._copies.wait_stream(torch.cuda.current_stream(self._device))
+        filled: deque[tuple[_Slot, int]] = deque()
+        for size_bytes, pieces in _in_slots(_placed(groups)):
+            if len(filled) == _SLOTS:
+                head = _send_slot(stream, head, *filled.popleft())
+            slot = self._next_slot()
+            with torch.cuda.stream(self._copies):
+                for offset, piece in pieces:
+                    slot.memory[offset : offset + piece.nbytes].copy_(piece, non_blocking=True)
+                slot.copied.record()
+            filled.append((slot, size_bytes))
+        while filled:
+            head = _send_slot(stream, head, *filled.popleft())
+        if head:
+            stream.send([head], len(head))
+
+    def _next_slot(self) -> _Slot:
+        self._ring.rotate(-1)
+        return self._ring[-1]
+
+
+def _send_slot(stream: TcpStream, head: bytes, slot: _Slot, size_bytes: int) -> bytes:
+    """Send a slot once it is filled, after a head that has not gone yet; returns what is left."""
+    slot.copied.synchronize()
+    stream.send([head, slot.buffer[:size_bytes]], len(head) + size_bytes)
+    return b""
+
+
+def _placed(groups: Sequence[Sequence[Tensor]]) -> Iterator[tuple[int, Tensor]]:
+    """Each tensor as bytes, after the number of padding bytes before it."""
+    for tensors in groups:
+        end = 0
+        for tensor in tensors:
+            padding = aligned(end) - end
+            end += padding + tensor.nbytes
+            yield padding, tensor.contiguous().view(-1).view(torch.uint8)
+
+
+def _in_slots(
+    placed: Iterable[tuple[int, Tensor]],
+) -> Iterator[tuple[int, list[tuple[int, Tensor]]]]:
+    """Cut a payload into slots: of each its bytes, and the pieces it holds with their offsets."""
+    pieces: list[tuple[int, Tensor]] = []
+    used = 0
+    for padding, flat in placed:
+        used += padding
+        begin = 0
+        while used >= _SLOT_BYTES or begin < flat.nbytes:
+            if used >= _SLOT_BYTES:
+                yield _SLOT_BYTES, pieces
+                pieces, used = [], used - _SLOT_BYTES
+            piece = flat[begin : begin + _SLOT_BYTES - used]
+            if piece.nbytes:
+                pieces.append((used, piece))
+            used += piece.nbytes
+            begin += piece.nbytes
+    if used:
+        yield used, pieces

@@ -1,0 +1,158 @@
+"""Plain TCP as a transport: typed headers, tensors from and into their own memory, no pickle."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol, TypeVar
+
+import msgspec
+import torch
+from torch import Tensor
+
+from semgap.errors import TransportError, WorkerLostError
+from semgap.policy import TensorClass
+from semgap.protocol import Reply, Request
+from semgap.socket_options import prefer_unpaced
+from semgap.transport.base import (
+    Channel,
+    Handler,
+    ReplyMessage,
+    RequestMessage,
+    Timeouts,
+)
+from semgap.transport.host_memory import HostMemory
+from semgap.transport.tcp_frames import (
+    PREFIX,
+    REPLIES,
+    REQUESTS,
+    Envelope,
+    Layout,
+    decode,
+    encode,
+    header_size,
+)
+from semgap.transport.tcp_stream import TcpStream
+
+Header = TypeVar("Header", Request, Reply)
+
+
+class Memory(Protocol):
+    """Where received tensors are put and sent ones are taken from."""
+
+    def receive(self, stream: TcpStream, layout: Layout) -> list[Tensor]:
+        """Receive a group of tensors."""
+        ...
+
+    def send(self, stream: TcpStream, head: bytes, groups: Sequence[Sequence[Tensor]]) -> None:
+        """Send a message's head and the tensors that follow it."""
+        ...
+
+
+class TcpChannel(Channel):
+    """The client's side of a session, over one connection."""
+
+    def __init__(self, stream: TcpStream) -> None:
+        self._messages = _Messages(stream, HostMemory())
+        self._stream = stream
+
+    def request(self, message: RequestMessage) -> ReplyMessage:
+        """See ``Channel.request``."""
+        head = encode(message.header, message.tensors)
+        serialised_ns = time.monotonic_ns()
+        self._messages.send(head, message.tensors)
+        answer = self._messages.receive(REPLIES)
+        if answer is None:
+            raise WorkerLostError(
+                "The worker has hung up.", "Look at the server's log for what became of it."
+            )
+        return ReplyMessage(*answer, serialised_ns)
+
+    def close(self) -> None:
+        """See ``Channel.close``."""
+        self._stream.close()
+
+
+class _Messages:
+    """Messages over a stream."""
+
+    def __init__(self, stream: TcpStream, memory: Memory) -> None:
+        self._stream = stream
+        self._memory = memory
+        self._prefix = bytearray(PREFIX.size)
+
+    def send(self, head: bytes, tensors: Mapping[TensorClass, Sequence[Tensor]]) -> None:
+        self._memory.send(self._stream, head, list(tensors.values()))
+
+    def receive(
+        self, decoder: msgspec.msgpack.Decoder[Envelope[Header]]
+    ) -> tuple[Header, dict[TensorClass, list[Tensor]]] | None:
+        """The next message; None if the other side has hung up instead."""
+        if not self._stream.receive_first(self._prefix, PREFIX.size):
+            return None
+        header_bytes, payload_bytes = header_size(self._prefix)
+        encoded = bytearray(header_bytes)
+        self._stream.receive_into(encoded, header_bytes)
+        header, layouts = decode(decoder, encoded, payload_bytes)
+        tensors = {
+            name: self._memory.receive(self._stream, layout) for name, layout in layouts.items()
+        }
+        return header, tensors
+
+
+def serve(
+    host: str, port: int, handler: Handler, timeouts: Timeouts, say_ready: Callable[[], None]
+) -> None:
+    """See ``NetworkTransport.serve``."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        prefer_unpaced(listener)
+        listener.bind((host, port))
+        listener.listen(1)
+        listener.settimeout(timeouts.connect_s)
+        say_ready()
+        try:
+            accepted, _peer = listener.accept()
+        except TimeoutError as error:
+            raise TransportError(
+                f"No client came to {host}:{port} in {timeouts.connect_s:g} s.",
+                "Look at the benchmark job's log for why it did not connect.",
+            ) from error
+    # The client may compute for as long as it likes between two requests.
+    stream = TcpStream(accepted, timeout_s=0)
+    messages = _Messages(stream, _memory_of(handler.device))
+    try:
+        while (message := messages.receive(REQUESTS)) is not None:
+            reply = handler.handle(RequestMessage(*message, time.monotonic_ns()))
+            del message
+            messages.send(encode(reply.header, reply.tensors), reply.tensors)
+            del reply
+            handler.settle()
+    finally:
+        stream.close()
+
+
+def connect(host: str, port: int, timeouts: Timeouts) -> TcpChannel:
+    """See ``NetworkTransport.connect``."""
+    connecting = socket.socket()
+    try:
+        prefer_unpaced(connecting)
+        connecting.settimeout(timeouts.connect_s)
+        connecting.connect((host, port))
+    except OSError as error:
+        connecting.close()
+        raise TransportError(
+            f"No connection to the worker at {host}:{port}: {error}.",
+            "Look at the server's log for what became of the worker.",
+        ) from error
+    return TcpChannel(TcpStream(connecting, timeouts.step_s))
+
+
+def _memory_of(device: torch.device) -> Memory:
+    if device.type == "cpu":
+        return HostMemory()
+    # Pinned memory and copy streams exist where there is a GPU alone.
+    from semgap.transport.cuda_memory import CudaMemory
+
+    return CudaMemory(device)
