@@ -53,7 +53,7 @@ class Silent(Echo):
 class Dying(Echo):
     """Is killed by the first request."""
 
-    def handle(self, message):
+    def handle(self, _message):
         os.abort()
 
 
