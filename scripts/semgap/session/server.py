@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
 
+import torch
+
 from semgap.errors import ServerError, TransportError, WorkerLostError
 from semgap.records import ServerEndpoint, SocketPair, read_record
 from semgap.server import control
@@ -22,6 +24,8 @@ def open_session(settings: WorkerSettings) -> Iterator[Session]:
             "This mode needs a server and no endpoint is given.",
             "Name the file that the rule rpc_server writes with --endpoint.",
         )
+    # The worker may share this machine's cores: threads that help here would compete with it.
+    torch.set_num_threads(1)
     endpoint = read_record(settings.endpoint_file, ServerEndpoint)
     ensure_server(endpoint, settings.endpoint_file)
     with control.connect(endpoint) as connection:

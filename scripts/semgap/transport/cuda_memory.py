@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import torch
 from torch import Tensor
 
-from semgap.transport.tcp_frames import Layout, aligned
+from semgap.transport.tcp_frames import Layout
 from semgap.transport.tcp_stream import TcpStream
 
 # Large enough that a copy takes longer than starting it, small enough that the first is soon begun.
@@ -37,6 +37,9 @@ class CudaMemory:
         self._copies = torch.cuda.Stream(device)
         self._ring = deque(_Slot() for _ in range(_SLOTS))
 
+    def prepare(self, layouts: Iterable[Layout]) -> None:
+        """Nothing: the device's allocator has memory at hand."""
+
     def receive(self, stream: TcpStream, layout: Layout) -> list[Tensor]:
         """Receive a group of tensors; work queued on the device from now on sees them whole."""
         current = torch.cuda.current_stream(self._device)
@@ -59,11 +62,17 @@ class CudaMemory:
             for placed in layout.tensors
         ]
 
-    def send(self, stream: TcpStream, head: bytes, groups: Sequence[Sequence[Tensor]]) -> None:
+    def send(
+        self,
+        stream: TcpStream,
+        head: bytes,
+        layouts: Iterable[Layout],
+        groups: Iterable[Sequence[Tensor]],
+    ) -> None:
         """Send a message's head and the tensors that follow it."""
         self._copies.wait_stream(torch.cuda.current_stream(self._device))
         filled: deque[tuple[_Slot, int]] = deque()
-        for size_bytes, pieces in _in_slots(_placed(groups)):
+        for size_bytes, pieces in _in_slots(_padded(layouts, groups)):
             if len(filled) == _SLOTS:
                 head = _send_slot(stream, head, *filled.popleft())
             slot = self._next_slot()
@@ -89,23 +98,22 @@ def _send_slot(stream: TcpStream, head: bytes, slot: _Slot, size_bytes: int) -> 
     return b""
 
 
-def _placed(groups: Sequence[Sequence[Tensor]]) -> Iterator[tuple[int, Tensor]]:
+def _padded(
+    layouts: Iterable[Layout], groups: Iterable[Sequence[Tensor]]
+) -> Iterator[tuple[int, Tensor]]:
     """Each tensor as bytes, after the number of padding bytes before it."""
-    for tensors in groups:
-        end = 0
-        for tensor in tensors:
-            padding = aligned(end) - end
-            end += padding + tensor.nbytes
-            yield padding, tensor.contiguous().view(-1).view(torch.uint8)
+    for layout, tensors in zip(layouts, groups, strict=True):
+        for placed, tensor in zip(layout.tensors, tensors, strict=True):
+            yield placed.padding, tensor.contiguous().view(-1).view(torch.uint8)
 
 
 def _in_slots(
-    placed: Iterable[tuple[int, Tensor]],
+    padded: Iterable[tuple[int, Tensor]],
 ) -> Iterator[tuple[int, list[tuple[int, Tensor]]]]:
     """Cut a payload into slots: of each its bytes, and the pieces it holds with their offsets."""
     pieces: list[tuple[int, Tensor]] = []
     used = 0
-    for padding, flat in placed:
+    for padding, flat in padded:
         used += padding
         begin = 0
         while used >= _SLOT_BYTES or begin < flat.nbytes:

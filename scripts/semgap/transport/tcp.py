@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Iterable, Sequence
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 import torch
@@ -41,11 +41,21 @@ Header = TypeVar("Header", Request, Reply)
 class Memory(Protocol):
     """Where received tensors are put and sent ones are taken from."""
 
+    def prepare(self, layouts: Iterable[Layout]) -> None:
+        """Have memory ready for groups that may come next."""
+        ...
+
     def receive(self, stream: TcpStream, layout: Layout) -> list[Tensor]:
         """Receive a group of tensors."""
         ...
 
-    def send(self, stream: TcpStream, head: bytes, groups: Sequence[Sequence[Tensor]]) -> None:
+    def send(
+        self,
+        stream: TcpStream,
+        head: bytes,
+        layouts: Iterable[Layout],
+        groups: Iterable[Sequence[Tensor]],
+    ) -> None:
         """Send a message's head and the tensors that follow it."""
         ...
 
@@ -54,15 +64,16 @@ class TcpChannel(Channel):
     """The client's side of a session, over one connection."""
 
     def __init__(self, stream: TcpStream) -> None:
-        self._messages = _Messages(stream, HostMemory())
         self._stream = stream
+        self._memory = HostMemory()
+        self._incoming = _Incoming(stream, self._memory, REPLIES)
 
     def request(self, message: RequestMessage) -> ReplyMessage:
         """See ``Channel.request``."""
-        head = encode(message.header, message.tensors)
+        head, layouts = encode(message.header, message.tensors)
         serialised_ns = time.monotonic_ns()
-        self._messages.send(head, message.tensors)
-        answer = self._messages.receive(REPLIES)
+        self._memory.send(self._stream, head, layouts, message.tensors.values())
+        answer = self._incoming.next()
         if answer is None:
             raise WorkerLostError(
                 "The worker has hung up.", "Look at the server's log for what became of it."
@@ -74,27 +85,33 @@ class TcpChannel(Channel):
         self._stream.close()
 
 
-class _Messages:
-    """Messages over a stream."""
+class _Incoming(Generic[Header]):
+    """The messages that arrive on a stream."""
 
-    def __init__(self, stream: TcpStream, memory: Memory) -> None:
+    def __init__(
+        self,
+        stream: TcpStream,
+        memory: Memory,
+        decoder: msgspec.msgpack.Decoder[Envelope[Header]],
+    ) -> None:
         self._stream = stream
         self._memory = memory
-        self._prefix = bytearray(PREFIX.size)
+        self._decoder: msgspec.msgpack.Decoder[Envelope[Header]] = decoder
+        self._expected: Iterable[Layout] = ()
 
-    def send(self, head: bytes, tensors: Mapping[TensorClass, Sequence[Tensor]]) -> None:
-        self._memory.send(self._stream, head, list(tensors.values()))
-
-    def receive(
-        self, decoder: msgspec.msgpack.Decoder[Envelope[Header]]
-    ) -> tuple[Header, dict[TensorClass, list[Tensor]]] | None:
+    def next(self) -> tuple[Header, dict[TensorClass, list[Tensor]]] | None:
         """The next message; None if the other side has hung up instead."""
-        if not self._stream.receive_first(self._prefix, PREFIX.size):
+        # Most messages are like the one before: what can be done before it is here is done.
+        self._memory.prepare(self._expected)
+        prefix = self._stream.peek(PREFIX.size)
+        if prefix is None:
             return None
-        header_bytes, payload_bytes = header_size(self._prefix)
-        encoded = bytearray(header_bytes)
-        self._stream.receive_into(encoded, header_bytes)
-        header, layouts = decode(decoder, encoded, payload_bytes)
+        head_bytes = PREFIX.size + header_size(prefix)
+        head = self._stream.peek(head_bytes)
+        assert head is not None, "the prefix is there"
+        header, layouts = decode(self._decoder, head)
+        self._stream.skip(head_bytes)
+        self._expected = layouts.values()
         tensors = {
             name: self._memory.receive(self._stream, layout) for name, layout in layouts.items()
         }
@@ -121,14 +138,16 @@ def serve(
             ) from error
     # The client may compute for as long as it likes between two requests.
     stream = TcpStream(accepted, timeout_s=0)
-    messages = _Messages(stream, _memory_of(handler.device))
+    memory = _memory_of(handler.device)
+    incoming = _Incoming(stream, memory, REQUESTS)
     try:
-        while (message := messages.receive(REQUESTS)) is not None:
+        while (message := incoming.next()) is not None:
             reply = handler.handle(RequestMessage(*message, time.monotonic_ns()))
-            del message
-            messages.send(encode(reply.header, reply.tensors), reply.tensors)
-            del reply
+            head, layouts = encode(reply.header, reply.tensors)
+            memory.send(stream, head, layouts, reply.tensors.values())
             handler.settle()
+            # The next message finds the memory of this one free.
+            del message, reply
     finally:
         stream.close()
 

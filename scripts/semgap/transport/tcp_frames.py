@@ -10,6 +10,7 @@ group can be received as one piece and used in place.
 
 from __future__ import annotations
 
+import functools
 import math
 import struct
 from collections.abc import Mapping, Sequence
@@ -61,24 +62,32 @@ class TensorSpec(msgspec.Struct, frozen=True, array_like=True):
 Specs = Annotated[tuple[TensorSpec, ...], msgspec.Meta(max_length=_MAX_TENSORS)]
 
 
+Groups = dict[TensorClass, Specs]
+
+
 class Envelope(msgspec.Struct, Generic[Header], frozen=True, array_like=True):
-    """A header and what accompanies it: for each class, its tensors in order."""
+    """A header and, encoded as ``Groups``, what accompanies it: each class's tensors in order."""
 
     header: Header
-    groups: dict[TensorClass, Specs]
+    groups: msgspec.Raw
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Where a tensor lies within its group's bytes."""
+    """Where a tensor lies within its group's bytes.
+
+    Attributes:
+        padding: bytes between the tensor before it and its own first one.
+    """
 
     dtype: torch.dtype
     shape: tuple[int, ...]
     offset: int
+    padding: int
     elements: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Layout:
     """How a group's tensors lie in its bytes."""
 
@@ -89,60 +98,64 @@ class Layout:
 _ENCODER = msgspec.msgpack.Encoder()
 REQUESTS: msgspec.msgpack.Decoder[Envelope[Request]] = msgspec.msgpack.Decoder(Envelope[Request])
 REPLIES: msgspec.msgpack.Decoder[Envelope[Reply]] = msgspec.msgpack.Decoder(Envelope[Reply])
+_GROUPS: msgspec.msgpack.Decoder[Groups] = msgspec.msgpack.Decoder(Groups)
 
 
-def encode(header: Request | Reply, groups: Mapping[TensorClass, Sequence[Tensor]]) -> bytes:
-    """All of a message that goes before its payload.
+def encode(
+    header: Request | Reply, groups: Mapping[TensorClass, Sequence[Tensor]]
+) -> tuple[bytes, tuple[Layout, ...]]:
+    """All of a message that goes before its payload, and how the payload is laid out.
 
     Raises:
         TransportError: a tensor has a dtype that does not travel.
     """
-    payload_bytes = 0
-    specs: dict[TensorClass, tuple[TensorSpec, ...]] = {}
-    for name, tensors in groups.items():
-        specs[name] = tuple(map(_spec_of, tensors))
-        size_bytes = 0
-        for tensor in tensors:
-            size_bytes = aligned(size_bytes) + tensor.nbytes
-        payload_bytes += size_bytes
-    encoded = _ENCODER.encode(Envelope(header, specs))
-    return PREFIX.pack(_MAGIC, len(encoded), payload_bytes) + encoded
+    encoded_groups, layouts, payload_bytes = _described(
+        tuple(
+            [
+                (name, tuple([(tensor.dtype, tensor.shape) for tensor in tensors]))
+                for name, tensors in groups.items()
+            ]
+        )
+    )
+    encoded = _ENCODER.encode((header, encoded_groups))
+    return PREFIX.pack(_MAGIC, len(encoded), payload_bytes) + encoded, layouts
 
 
-def header_size(prefix: bytes | bytearray) -> tuple[int, int]:
-    """Sizes of header and payload, in bytes, that a prefix announces.
+def header_size(prefix: memoryview) -> int:
+    """Bytes of the header that a prefix announces.
 
     Raises:
         TransportError: this is no prefix, or it announces more than any message has.
     """
-    magic, header_bytes, payload_bytes = PREFIX.unpack(prefix)
+    magic, header_bytes, _payload_bytes = PREFIX.unpack(prefix)
     if magic != _MAGIC or header_bytes > _MAX_HEADER_BYTES:
         raise TransportError(
             f"What arrived is no message of this artifact (it begins with {bytes(prefix)!r}).",
             "Check that both sides run the same version and that no other program uses the port.",
         )
-    return header_bytes, payload_bytes
+    return int(header_bytes)
 
 
 def decode(
-    decoder: msgspec.msgpack.Decoder[Envelope[Header]],
-    encoded: bytes | bytearray | memoryview,
-    payload_bytes: int,
-) -> tuple[Header, dict[TensorClass, Layout]]:
+    decoder: msgspec.msgpack.Decoder[Envelope[Header]], head: memoryview
+) -> tuple[Header, Mapping[TensorClass, Layout]]:
     """The header of a message, and how each group of its payload is laid out.
+
+    Args:
+        head: all of a message that goes before its payload.
 
     Raises:
         TransportError: the header does not fit its type, or not the announced payload.
     """
     try:
-        envelope = decoder.decode(encoded)
-        layouts = {name: _layout(specs) for name, specs in envelope.groups.items()}
+        envelope = decoder.decode(head[PREFIX.size :])
+        layouts, described_bytes = _layouts(bytes(envelope.groups))
     except (msgspec.DecodeError, KeyError) as error:
         raise TransportError(
             f"A message's header cannot be understood: {error}.",
             "Check that both sides run the same version.",
         ) from error
-    described_bytes = sum(layout.size_bytes for layout in layouts.values())
+    _magic, _header_bytes, payload_bytes = PREFIX.unpack_from(head)
     if described_bytes != payload_bytes:
         raise TransportError(
             f"A message announces {payload_bytes} bytes but describes tensors of "
@@ -152,18 +165,39 @@ def decode(
     return envelope.header, layouts
 
 
-def aligned(offset: int) -> int:
+def _aligned(offset: int) -> int:
     """The next offset, from this one on, at which a tensor may begin."""
     return -(-offset // ALIGNMENT) * ALIGNMENT
 
 
-def _spec_of(tensor: Tensor) -> TensorSpec:
+@functools.lru_cache(maxsize=8)
+def _described(
+    groups: tuple[tuple[TensorClass, tuple[tuple[torch.dtype, torch.Size], ...]], ...],
+) -> tuple[msgspec.Raw, tuple[Layout, ...], int]:
+    """Groups in encoded form, their layouts and their bytes; most steps repeat what they carry."""
+    specs = {name: tuple(_spec_of(*tensor) for tensor in tensors) for name, tensors in groups}
+    layouts = tuple(map(_layout, specs.values()))
+    return (
+        msgspec.Raw(_ENCODER.encode(specs)),
+        layouts,
+        sum(layout.size_bytes for layout in layouts),
+    )
+
+
+def _spec_of(dtype: torch.dtype, shape: torch.Size) -> TensorSpec:
     try:
-        return TensorSpec(_DTYPE_NAMES[tensor.dtype], tuple(tensor.shape))
+        return TensorSpec(_DTYPE_NAMES[dtype], tuple(shape))
     except KeyError:
         raise TransportError(
-            f"Tensors of {tensor.dtype} do not travel.", "Use one of: " + ", ".join(_DTYPES) + "."
+            f"Tensors of {dtype} do not travel.", "Use one of: " + ", ".join(_DTYPES) + "."
         ) from None
+
+
+@functools.lru_cache(maxsize=8)
+def _layouts(groups: bytes) -> tuple[Mapping[TensorClass, Layout], int]:
+    """The reverse of ``_described``."""
+    layouts = {name: _layout(specs) for name, specs in _GROUPS.decode(groups).items()}
+    return MappingProxyType(layouts), sum(layout.size_bytes for layout in layouts.values())
 
 
 def _layout(specs: Sequence[TensorSpec]) -> Layout:
@@ -172,7 +206,7 @@ def _layout(specs: Sequence[TensorSpec]) -> Layout:
     for spec in specs:
         dtype = _DTYPES[spec.dtype]
         elements = math.prod(spec.shape)
-        offset = aligned(end)
-        placed.append(Placed(dtype, spec.shape, offset, elements))
+        offset = _aligned(end)
+        placed.append(Placed(dtype, spec.shape, offset, offset - end, elements))
         end = offset + elements * dtype.itemsize
     return Layout(tuple(placed), end)

@@ -14,6 +14,8 @@ from semgap.socket_options import set_receive_timeout, set_send_timeout
 Buffer = Any
 
 _MAX_BUFFERS = os.sysconf("SC_IOV_MAX")
+_EARLY_BYTES = 1 << 16
+_SLOW_REMEDY = "Look at the server's log; if the worker was only slow, raise server.step_timeout_s."
 
 
 class TcpStream:
@@ -32,6 +34,8 @@ class TcpStream:
         set_send_timeout(connected, timeout_s)
         self._socket = connected
         self._timeout_s = timeout_s
+        self._early = memoryview(bytearray(_EARLY_BYTES))
+        self._begin = self._end = 0
 
     def send(self, buffers: Sequence[Buffer], size_bytes: int) -> None:
         """Send buffers of together ``size_bytes``, straight from where they are.
@@ -46,17 +50,31 @@ class TcpStream:
                 size_bytes -= sent
                 sent = self._socket.sendmsg(buffers[:_MAX_BUFFERS])
         except BlockingIOError:
-            raise self._timed_out("took nothing") from None
+            raise WorkerLostError(
+                f"The other side took nothing for {self._timeout_s:g} s.", _SLOW_REMEDY
+            ) from None
         except OSError as error:
             raise _lost(f"broke off: {error.strerror}") from error
 
-    def receive_first(self, buffer: Buffer, size_bytes: int) -> bool:
-        """Fill a buffer with how a message begins; False if the other side has hung up instead.
+    def peek(self, size_bytes: int) -> memoryview | None:
+        """The next bytes, left where they are; None if the other side has hung up before them.
+
+        One system call takes in all of a small message and the beginning of a large one. The view
+        is valid until the next call.
 
         Raises:
-            WorkerLostError: the connection ended or fell silent within the buffer.
+            WorkerLostError: the connection ended within these bytes, or fell silent.
         """
-        return self._received(buffer, size_bytes) == size_bytes
+        while self._end - self._begin < size_bytes:
+            if not self._take_in(size_bytes):
+                if self._begin == self._end:
+                    return None
+                raise _lost("broke off within a message")
+        return self._early[self._begin : self._begin + size_bytes]
+
+    def skip(self, size_bytes: int) -> None:
+        """Pass over bytes that were peeked at."""
+        self._begin += size_bytes
 
     def receive_into(self, buffer: Buffer, size_bytes: int) -> None:
         """Fill a buffer.
@@ -64,39 +82,41 @@ class TcpStream:
         Raises:
             WorkerLostError: the connection ended or fell silent before it was full.
         """
-        if self._received(buffer, size_bytes) < size_bytes:
-            raise _lost("broke off within a message")
+        view = memoryview(buffer)
+        early_bytes = min(size_bytes, self._end - self._begin)
+        if early_bytes:
+            view[:early_bytes] = self._early[self._begin : self._begin + early_bytes]
+            self._begin += early_bytes
+        while early_bytes < size_bytes:
+            received = self._receive(view[early_bytes:size_bytes], socket.MSG_WAITALL)
+            if not received:
+                raise _lost("broke off within a message")
+            early_bytes += received
 
-    def _received(self, buffer: Buffer, size_bytes: int) -> int:
-        """Receive all bytes, or none if the other side has hung up before the first."""
+    def _take_in(self, size_bytes: int) -> int:
+        """Receive what there is, behind what is there; 0 if the other side has hung up."""
+        rest = self._early[self._begin : self._end]
+        if size_bytes > self._early.nbytes:
+            self._early = memoryview(bytearray(size_bytes))
+        self._early[: rest.nbytes] = rest
+        self._begin, self._end = 0, rest.nbytes
+        received = self._receive(self._early[self._end :], 0)
+        self._end += received
+        return received
+
+    def _receive(self, view: memoryview, flags: int) -> int:
         try:
-            received = self._socket.recv_into(buffer, size_bytes, socket.MSG_WAITALL)
-            if 0 < received < size_bytes:
-                received += self._rest_of(memoryview(buffer).cast("B")[received:size_bytes])
-            return received
+            return self._socket.recv_into(view, 0, flags)
         except BlockingIOError:
-            raise self._timed_out("sent nothing") from None
+            raise WorkerLostError(
+                f"The other side sent nothing for {self._timeout_s:g} s.", _SLOW_REMEDY
+            ) from None
         except OSError as error:
             raise _lost(f"broke off: {error.strerror}") from error
-
-    def _rest_of(self, view: memoryview) -> int:
-        size_bytes = view.nbytes
-        while view.nbytes:
-            received = self._socket.recv_into(view, view.nbytes, socket.MSG_WAITALL)
-            if received == 0:
-                raise _lost("broke off within a message")
-            view = view[received:]
-        return size_bytes
 
     def close(self) -> None:
         """Hang up."""
         self._socket.close()
-
-    def _timed_out(self, what: str) -> WorkerLostError:
-        return WorkerLostError(
-            f"The other side {what} for {self._timeout_s:g} s.",
-            "Look at the server's log; if the worker was only slow, raise server.step_timeout_s.",
-        )
 
 
 def _after(buffers: Sequence[Buffer], sent: int) -> list[Buffer]:
