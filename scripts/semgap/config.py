@@ -75,6 +75,14 @@ class CaptureConfig(msgspec.Struct, frozen=True):
     interface_address: str
 
 
+class LinkConfig(msgspec.Struct, frozen=True):
+    """``link``."""
+
+    max_message_bytes: int
+    rounds: int
+    round_trips: int
+
+
 class Config(msgspec.Struct, frozen=True):
     """One experiment; the keys are described in ``workflow/schemas/config.schema.yaml``."""
 
@@ -86,6 +94,7 @@ class Config(msgspec.Struct, frozen=True):
     worker: WorkerConfig
     server: Server
     capture: CaptureConfig
+    link: LinkConfig
 
 
 def load_config(values: Mapping[str, Any]) -> Config:

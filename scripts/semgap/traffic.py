@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
-import numpy as np
-from numpy.typing import NDArray
 
 from semgap.errors import CaptureError
-from semgap.meters.pcap import SegmentBatch, packed_ip, read_tcp_segments
-from semgap.meters.retransmissions import Flow, RetransmissionCounter
+from semgap.meters.pcap import read_tcp_segments
+from semgap.meters.traffic_window import Counted, TrafficWindow, reverse_of
 from semgap.records import ControlTraffic, PhaseRecord, RunRecord, SocketPair, StepRecord
 
 UP = "up"
@@ -43,53 +40,6 @@ class TrafficRow(msgspec.Struct, frozen=True):
     packets: int | None
 
 
-@dataclass
-class _Sums:
-    payload_bytes: int = 0
-    frame_bytes: int = 0
-    packets: int = 0
-
-
-class _Window:
-    """Counts what was captured of some connections between two instants."""
-
-    def __init__(self, begin_unix_ns: int, end_unix_ns: int, pairs: Iterable[SocketPair]) -> None:
-        self._begin_unix_ns = begin_unix_ns
-        self._end_unix_ns = end_unix_ns
-        self._sums = {pair: _Sums() for pair in pairs}
-        self._retransmissions = RetransmissionCounter()
-
-    def add(self, batch: SegmentBatch) -> None:
-        """Take in the next batch of the capture."""
-        during = (batch.time_ns >= self._begin_unix_ns) & (batch.time_ns < self._end_unix_ns)
-        for pair, sums in self._sums.items():
-            chosen = during & _matches(batch, pair)
-            sums.payload_bytes += int(batch.payload_bytes[chosen].sum())
-            sums.frame_bytes += int(batch.frame_bytes[chosen].sum())
-            sums.packets += int(chosen.sum())
-            self._retransmissions.add(_only(batch, chosen))
-
-    def row(self, phase: str, direction: str, pairs: Iterable[SocketPair]) -> TrafficRow:
-        """The traffic of some of the connections."""
-        retransmitted = self._retransmissions.retransmitted_bytes()
-        again_bytes = payload_bytes = frame_bytes = packets = 0
-        for pair in pairs:
-            sums = self._sums[pair]
-            again_bytes += retransmitted.get(_flow_of(pair), 0)
-            payload_bytes += sums.payload_bytes
-            frame_bytes += sums.frame_bytes
-            packets += sums.packets
-        return TrafficRow(
-            phase=phase,
-            direction=direction,
-            source="tcpdump",
-            payload_bytes=payload_bytes - again_bytes,
-            retransmitted_bytes=again_bytes,
-            frame_bytes=frame_bytes,
-            packets=packets,
-        )
-
-
 def traffic_of_run(record: RunRecord, capture_file: Path) -> list[TrafficRow]:
     """Count what a run moved.
 
@@ -101,10 +51,10 @@ def traffic_of_run(record: RunRecord, capture_file: Path) -> list[TrafficRow]:
         return [row for phase in record.phases for row in _by_transport(phase)]
     session = _SocketTable.of_session(record)
     phases = [
-        (phase, _Window(phase.begin_unix_ns, phase.end_unix_ns, session.upward | session.downward))
+        (phase, TrafficWindow(phase.begin_unix_ns, phase.end_unix_ns, session.both))
         for phase in record.phases
     ]
-    control = _Window(0, _END_OF_TIME_NS, {sent.socket for sent in record.control})
+    control = TrafficWindow(0, _END_OF_TIME_NS, {sent.socket for sent in record.control})
     packets = 0
     for batch in read_tcp_segments(capture_file):
         packets += batch.records
@@ -119,7 +69,7 @@ def traffic_of_run(record: RunRecord, capture_file: Path) -> list[TrafficRow]:
     for sent in record.control:
         _check_control(sent, control, capture_file)
     rows = [
-        window.row(phase.name, direction, pairs)
+        _row(phase.name, direction, window.count(pairs))
         for phase, window in phases
         for direction, pairs in ((UP, session.upward), (DOWN, session.downward))
     ]
@@ -138,6 +88,18 @@ def tensor_bytes_down(steps: Iterable[StepRecord]) -> int:
     return sum(sum(step.down_bytes.values()) for step in steps)
 
 
+def _row(phase: str, direction: str, counted: Counted) -> TrafficRow:
+    return TrafficRow(
+        phase=phase,
+        direction=direction,
+        source="tcpdump",
+        payload_bytes=counted.payload_bytes,
+        retransmitted_bytes=counted.retransmitted_bytes,
+        frame_bytes=counted.frame_bytes,
+        packets=counted.packets,
+    )
+
+
 def _by_transport(phase: PhaseRecord) -> list[TrafficRow]:
     return [
         TrafficRow(phase.name, UP, "transport", tensor_bytes_up(phase.steps), None, None, None),
@@ -152,54 +114,26 @@ class _SocketTable:
     upward: frozenset[SocketPair]
     downward: frozenset[SocketPair]
 
+    @property
+    def both(self) -> frozenset[SocketPair]:
+        """All connections, in both directions."""
+        return self.upward | self.downward
+
     @classmethod
     def of_session(cls, record: RunRecord) -> _SocketTable:
         """All connections of both processes, less those a process has with itself."""
         if record.transport == "in_process":
             pairs = frozenset(record.client_sockets)
-            return cls(pairs, frozenset(map(_reversed, pairs)))
+            return cls(pairs, frozenset(map(reverse_of, pairs)))
         client = set(record.client_sockets)
         worker = set(record.worker_sockets)
-        upward = {pair for pair in client if _reversed(pair) not in client}
-        upward |= {_reversed(pair) for pair in worker if _reversed(pair) not in worker}
-        return cls(frozenset(upward), frozenset(map(_reversed, upward)))
+        upward = {pair for pair in client if reverse_of(pair) not in client}
+        upward |= {reverse_of(pair) for pair in worker if reverse_of(pair) not in worker}
+        return cls(frozenset(upward), frozenset(map(reverse_of, upward)))
 
 
-def _matches(batch: SegmentBatch, pair: SocketPair) -> NDArray[np.bool_]:
-    """Which segments were sent from the pair's local to its remote end."""
-    matches: NDArray[np.bool_] = (
-        (batch.src_port == pair.local_port)
-        & (batch.dst_port == pair.remote_port)
-        & (batch.src_ip == packed_ip(pair.local_ip))
-        & (batch.dst_ip == packed_ip(pair.remote_ip))
-    )
-    return matches
-
-
-def _only(batch: SegmentBatch, chosen: NDArray[np.bool_]) -> SegmentBatch:
-    columns: dict[str, Any] = {
-        name: values[chosen]
-        for name, values in vars(batch).items()
-        if isinstance(values, np.ndarray)
-    }
-    return replace(batch, **columns)
-
-
-def _flow_of(pair: SocketPair) -> Flow:
-    return Flow(
-        packed_ip(pair.local_ip).tobytes(),
-        pair.local_port,
-        packed_ip(pair.remote_ip).tobytes(),
-        pair.remote_port,
-    )
-
-
-def _reversed(pair: SocketPair) -> SocketPair:
-    return SocketPair(pair.remote_ip, pair.remote_port, pair.local_ip, pair.local_port)
-
-
-def _check_control(sent: ControlTraffic, control: _Window, capture_file: Path) -> None:
-    seen_bytes = control.row("control", UP, [sent.socket]).payload_bytes
+def _check_control(sent: ControlTraffic, control: TrafficWindow, capture_file: Path) -> None:
+    seen_bytes = control.count([sent.socket]).payload_bytes
     if seen_bytes != sent.payload_bytes:
         raise CaptureError(
             f"'{capture_file}' shows {seen_bytes} of the {sent.payload_bytes} bytes that were sent "

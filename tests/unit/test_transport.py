@@ -15,7 +15,7 @@ from semgap.meters.pcap import read_tcp_segments
 from semgap.meters.sockets import sockets_of
 from semgap.policy import TensorClass
 from semgap.protocol import Done, Ping
-from semgap.server.supervisor import free_port
+from semgap.tcp_sockets import free_port
 from semgap.transport.base import ReplyMessage, RequestMessage, Timeouts, load_transport
 
 TRANSPORTS = ("torch_rpc", "tcp")

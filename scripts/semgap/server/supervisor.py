@@ -14,7 +14,6 @@ import secrets
 import select
 import signal
 import socket
-import struct
 import sys
 import time
 from collections.abc import Callable
@@ -31,6 +30,7 @@ from semgap.processes import describe_exit, die_with_parent, open_owner
 from semgap.records import ServerEndpoint, Versions
 from semgap.server import control
 from semgap.settings import ServerSettings
+from semgap.tcp_sockets import free_port, set_receive_timeout
 
 log = logging.getLogger(__name__)
 
@@ -119,7 +119,7 @@ class Supervisor:
     def _accept(self, poll: select.poll) -> None:
         accepted, peer = self._listener.accept()
         # This process serves all clients in turn: one that stays silent must not stop the others.
-        _set_receive_timeout(accepted, _HANDSHAKE_TIMEOUT_S)
+        set_receive_timeout(accepted, _HANDSHAKE_TIMEOUT_S)
         connection = Connection(os.dup(accepted.fileno()))
         try:
             deliver_challenge(connection, self._secret)
@@ -129,7 +129,7 @@ class Supervisor:
             connection.close()
             return
         finally:
-            _set_receive_timeout(accepted, 0)
+            set_receive_timeout(accepted, 0)
             accepted.close()
         self._sessions[connection.fileno()] = _Session(connection)
         poll.register(connection.fileno(), select.POLLIN)
@@ -258,14 +258,6 @@ def _say(report: int, text: str) -> None:
         os.close(report)
 
 
-def free_port(host: str) -> int:
-    """A TCP port of ``host`` that nobody uses at the moment."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def _listen(settings: ServerSettings) -> socket.socket:
     try:
         return socket.create_server((settings.host, settings.port), backlog=16)
@@ -285,7 +277,3 @@ def _write_secret(secret_file: Path) -> bytes:
     with os.fdopen(descriptor, "wb") as file:
         file.write(secret)
     return secret
-
-
-def _set_receive_timeout(connected: socket.socket, timeout_s: int) -> None:
-    connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", timeout_s, 0))

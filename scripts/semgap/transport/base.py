@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
 import torch
 from torch import Tensor
 
@@ -16,8 +17,7 @@ from semgap.protocol import Reply, Request
 Tensors = Mapping[TensorClass, Sequence[Tensor]]
 
 
-@dataclass(frozen=True, slots=True)
-class RequestMessage:
+class RequestMessage(msgspec.Struct, frozen=True):
     """A request header and the tensors that accompany it, by semantic class.
 
     Attributes:
@@ -25,12 +25,11 @@ class RequestMessage:
     """
 
     header: Request
-    tensors: Tensors = field(default_factory=dict)
+    tensors: Tensors = msgspec.field(default_factory=dict)
     received_ns: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ReplyMessage:
+class ReplyMessage(msgspec.Struct, frozen=True):
     """A reply header and the tensors that accompany it, by semantic class.
 
     Attributes:
@@ -39,7 +38,7 @@ class ReplyMessage:
     """
 
     header: Reply
-    tensors: Tensors = field(default_factory=dict)
+    tensors: Tensors = msgspec.field(default_factory=dict)
     serialised_ns: int = 0
 
 

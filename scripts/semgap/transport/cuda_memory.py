@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import torch
 from torch import Tensor
 
-from semgap.transport.tcp_frames import Layout
+from semgap.protocol import Reply, Request
+from semgap.transport.base import Tensors
+from semgap.transport.tcp_frames import ALIGNMENT, DTYPES, Layout, Placed, encode
 from semgap.transport.tcp_stream import TcpStream
 
 # Large enough that a copy takes longer than starting it, small enough that the first is soon begun.
@@ -55,24 +59,22 @@ class CudaMemory:
                 piece.copy_(slot.memory[: piece.nbytes], non_blocking=True)
                 slot.copied.record()
         current.wait_stream(self._copies)
-        return [
-            block[placed.offset : placed.offset + placed.elements * placed.dtype.itemsize]
-            .view(placed.dtype)
-            .view(placed.shape)
-            for placed in layout.tensors
-        ]
+        return [_tensor_in(block, placed, DTYPES[placed.dtype]) for placed in layout.tensors]
 
-    def send(
-        self,
-        stream: TcpStream,
-        head: bytes,
-        layouts: Iterable[Layout],
-        groups: Iterable[Sequence[Tensor]],
-    ) -> None:
-        """Send a message's head and the tensors that follow it."""
+    def send(self, stream: TcpStream, header: Request | Reply, tensors: Tensors) -> int:
+        """Send a message from the device; returns when its head was ready to go."""
+        padded = [list(_padded(group)) for group in tensors.values()]
+        kinds = tuple(
+            (name, tuple((tensor.dtype, tensor.shape) for tensor in group))
+            for name, group in tensors.items()
+        )
+        head = encode(
+            header, kinds, sum(padding + flat.nbytes for group in padded for padding, flat in group)
+        )
+        ready_ns = time.monotonic_ns()
         self._copies.wait_stream(torch.cuda.current_stream(self._device))
         filled: deque[tuple[_Slot, int]] = deque()
-        for size_bytes, pieces in _in_slots(_padded(layouts, groups)):
+        for size_bytes, pieces in _in_slots(itertools.chain.from_iterable(padded)):
             if len(filled) == _SLOTS:
                 head = _send_slot(stream, head, *filled.popleft())
             slot = self._next_slot()
@@ -85,10 +87,16 @@ class CudaMemory:
             head = _send_slot(stream, head, *filled.popleft())
         if head:
             stream.send([head], len(head))
+        return ready_ns
 
     def _next_slot(self) -> _Slot:
         self._ring.rotate(-1)
         return self._ring[-1]
+
+
+def _tensor_in(block: Tensor, placed: Placed, dtype: torch.dtype) -> Tensor:
+    own = block[placed.offset : placed.offset + placed.elements * dtype.itemsize]
+    return own.view(dtype).view(placed.shape)
 
 
 def _send_slot(stream: TcpStream, head: bytes, slot: _Slot, size_bytes: int) -> bytes:
@@ -98,13 +106,13 @@ def _send_slot(stream: TcpStream, head: bytes, slot: _Slot, size_bytes: int) -> 
     return b""
 
 
-def _padded(
-    layouts: Iterable[Layout], groups: Iterable[Sequence[Tensor]]
-) -> Iterator[tuple[int, Tensor]]:
-    """Each tensor as bytes, after the number of padding bytes before it."""
-    for layout, tensors in zip(layouts, groups, strict=True):
-        for placed, tensor in zip(layout.tensors, tensors, strict=True):
-            yield placed.padding, tensor.contiguous().view(-1).view(torch.uint8)
+def _padded(group: Iterable[Tensor]) -> Iterator[tuple[int, Tensor]]:
+    """A group's tensors as bytes, each after the number of padding bytes before it."""
+    end = 0
+    for tensor in group:
+        padding = -end % ALIGNMENT
+        end += padding + tensor.nbytes
+        yield padding, tensor.contiguous().view(-1).view(torch.uint8)
 
 
 def _in_slots(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
@@ -14,12 +14,13 @@ from torch import Tensor
 from semgap.errors import TransportError, WorkerLostError
 from semgap.policy import TensorClass
 from semgap.protocol import Reply, Request
-from semgap.socket_options import prefer_unpaced
+from semgap.tcp_sockets import prefer_unpaced
 from semgap.transport.base import (
     Channel,
     Handler,
     ReplyMessage,
     RequestMessage,
+    Tensors,
     Timeouts,
 )
 from semgap.transport.host_memory import HostMemory
@@ -30,8 +31,7 @@ from semgap.transport.tcp_frames import (
     Envelope,
     Layout,
     decode,
-    encode,
-    header_size,
+    read_prefix,
 )
 from semgap.transport.tcp_stream import TcpStream
 
@@ -49,14 +49,8 @@ class Memory(Protocol):
         """Receive a group of tensors."""
         ...
 
-    def send(
-        self,
-        stream: TcpStream,
-        head: bytes,
-        layouts: Iterable[Layout],
-        groups: Iterable[Sequence[Tensor]],
-    ) -> None:
-        """Send a message's head and the tensors that follow it."""
+    def send(self, stream: TcpStream, header: Request | Reply, tensors: Tensors) -> int:
+        """Send a message; returns the monotonic clock when it was ready to go."""
         ...
 
 
@@ -70,9 +64,7 @@ class TcpChannel(Channel):
 
     def request(self, message: RequestMessage) -> ReplyMessage:
         """See ``Channel.request``."""
-        head, layouts = encode(message.header, message.tensors)
-        serialised_ns = time.monotonic_ns()
-        self._memory.send(self._stream, head, layouts, message.tensors.values())
+        serialised_ns = self._memory.send(self._stream, message.header, message.tensors)
         answer = self._incoming.next()
         if answer is None:
             raise WorkerLostError(
@@ -103,13 +95,14 @@ class _Incoming(Generic[Header]):
         """The next message; None if the other side has hung up instead."""
         # Most messages are like the one before: what can be done before it is here is done.
         self._memory.prepare(self._expected)
-        prefix = self._stream.peek(PREFIX.size)
-        if prefix is None:
+        early = self._stream.peek(PREFIX.size)
+        if early is None:
             return None
-        head_bytes = PREFIX.size + header_size(prefix)
-        head = self._stream.peek(head_bytes)
-        assert head is not None, "the prefix is there"
-        header, layouts = decode(self._decoder, head)
+        head_bytes, payload_bytes = read_prefix(early)
+        if early.nbytes < head_bytes:
+            early = self._stream.peek(head_bytes)
+            assert early is not None, "its beginning is here"
+        header, layouts = decode(self._decoder, early[PREFIX.size : head_bytes], payload_bytes)
         self._stream.skip(head_bytes)
         self._expected = layouts.values()
         tensors = {
@@ -143,8 +136,7 @@ def serve(
     try:
         while (message := incoming.next()) is not None:
             reply = handler.handle(RequestMessage(*message, time.monotonic_ns()))
-            head, layouts = encode(reply.header, reply.tensors)
-            memory.send(stream, head, layouts, reply.tensors.values())
+            memory.send(stream, reply.header, reply.tensors)
             handler.settle()
             # The next message finds the memory of this one free.
             del message, reply

@@ -20,7 +20,6 @@ from typing import Annotated, Generic, TypeVar
 
 import msgspec
 import torch
-from torch import Tensor
 
 from semgap.errors import TransportError
 from semgap.policy import TensorClass
@@ -32,22 +31,25 @@ ALIGNMENT = 64
 _MAGIC = b"sgp1"
 _MAX_HEADER_BYTES = 4_000_000
 _MAX_TENSORS = 1 << 16
-_DTYPE_NAMES: Mapping[torch.dtype, str] = MappingProxyType(
+# Names as numpy has them, and one that it has not.
+BFLOAT16 = "bfloat16"
+DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
     {
-        torch.float32: "f32",
-        torch.float16: "f16",
-        torch.bfloat16: "bf16",
-        torch.float64: "f64",
-        torch.int64: "i64",
-        torch.int32: "i32",
-        torch.uint8: "u8",
-        torch.bool: "bool",
+        "f": torch.float32,
+        "e": torch.float16,
+        BFLOAT16: torch.bfloat16,
+        "d": torch.float64,
+        "l": torch.int64,
+        "i": torch.int32,
+        "B": torch.uint8,
+        "?": torch.bool,
     }
 )
-_DTYPES: Mapping[str, torch.dtype] = MappingProxyType(
-    {name: dtype for dtype, name in _DTYPE_NAMES.items()}
-)
 
+_NAMES = {dtype: name for name, dtype in DTYPES.items()}
+
+# What travels: for each class, its tensors' dtypes and shapes.
+Kinds = tuple[tuple[TensorClass, tuple[tuple[torch.dtype, tuple[int, ...]], ...]], ...]
 Size = Annotated[int, msgspec.Meta(ge=0, le=1 << 48)]
 Header = TypeVar("Header")
 
@@ -74,16 +76,11 @@ class Envelope(msgspec.Struct, Generic[Header], frozen=True, array_like=True):
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Where a tensor lies within its group's bytes.
+    """Where a tensor lies within its group's bytes; ``dtype`` is a name in ``DTYPES``."""
 
-    Attributes:
-        padding: bytes between the tensor before it and its own first one.
-    """
-
-    dtype: torch.dtype
+    dtype: str
     shape: tuple[int, ...]
     offset: int
-    padding: int
     elements: int
 
 
@@ -101,61 +98,51 @@ REPLIES: msgspec.msgpack.Decoder[Envelope[Reply]] = msgspec.msgpack.Decoder(Enve
 _GROUPS: msgspec.msgpack.Decoder[Groups] = msgspec.msgpack.Decoder(Groups)
 
 
-def encode(
-    header: Request | Reply, groups: Mapping[TensorClass, Sequence[Tensor]]
-) -> tuple[bytes, tuple[Layout, ...]]:
-    """All of a message that goes before its payload, and how the payload is laid out.
+def encode(header: Request | Reply, kinds: Kinds, payload_bytes: int) -> bytes:
+    """All of a message that goes before its payload.
+
+    Args:
+        payload_bytes: bytes of all groups, with the padding within them.
 
     Raises:
         TransportError: a tensor has a dtype that does not travel.
     """
-    encoded_groups, layouts, payload_bytes = _described(
-        tuple(
-            [
-                (name, tuple([(tensor.dtype, tensor.shape) for tensor in tensors]))
-                for name, tensors in groups.items()
-            ]
-        )
-    )
-    encoded = _ENCODER.encode((header, encoded_groups))
-    return PREFIX.pack(_MAGIC, len(encoded), payload_bytes) + encoded, layouts
+    encoded = _ENCODER.encode((header, _described(kinds)))
+    return PREFIX.pack(_MAGIC, len(encoded), payload_bytes) + encoded
 
 
-def header_size(prefix: memoryview) -> int:
-    """Bytes of the header that a prefix announces.
+def read_prefix(early: memoryview) -> tuple[int, int]:
+    """Sizes of a message's head and payload, in bytes, from at least its prefix.
 
     Raises:
         TransportError: this is no prefix, or it announces more than any message has.
     """
-    magic, header_bytes, _payload_bytes = PREFIX.unpack(prefix)
+    magic, header_bytes, payload_bytes = PREFIX.unpack_from(early)
     if magic != _MAGIC or header_bytes > _MAX_HEADER_BYTES:
         raise TransportError(
-            f"What arrived is no message of this artifact (it begins with {bytes(prefix)!r}).",
+            "What arrived is no message of this artifact (it begins with "
+            f"{bytes(early[: PREFIX.size])!r}).",
             "Check that both sides run the same version and that no other program uses the port.",
         )
-    return int(header_bytes)
+    return PREFIX.size + header_bytes, payload_bytes
 
 
 def decode(
-    decoder: msgspec.msgpack.Decoder[Envelope[Header]], head: memoryview
-) -> tuple[Header, Mapping[TensorClass, Layout]]:
+    decoder: msgspec.msgpack.Decoder[Envelope[Header]], header: memoryview, payload_bytes: int
+) -> tuple[Header, dict[TensorClass, Layout]]:
     """The header of a message, and how each group of its payload is laid out.
-
-    Args:
-        head: all of a message that goes before its payload.
 
     Raises:
         TransportError: the header does not fit its type, or not the announced payload.
     """
     try:
-        envelope = decoder.decode(head[PREFIX.size :])
+        envelope = decoder.decode(header)
         layouts, described_bytes = _layouts(bytes(envelope.groups))
     except (msgspec.DecodeError, KeyError) as error:
         raise TransportError(
             f"A message's header cannot be understood: {error}.",
             "Check that both sides run the same version.",
         ) from error
-    _magic, _header_bytes, payload_bytes = PREFIX.unpack_from(head)
     if described_bytes != payload_bytes:
         raise TransportError(
             f"A message announces {payload_bytes} bytes but describes tensors of "
@@ -165,48 +152,34 @@ def decode(
     return envelope.header, layouts
 
 
-def _aligned(offset: int) -> int:
-    """The next offset, from this one on, at which a tensor may begin."""
-    return -(-offset // ALIGNMENT) * ALIGNMENT
-
-
 @functools.lru_cache(maxsize=8)
-def _described(
-    groups: tuple[tuple[TensorClass, tuple[tuple[torch.dtype, torch.Size], ...]], ...],
-) -> tuple[msgspec.Raw, tuple[Layout, ...], int]:
-    """Groups in encoded form, their layouts and their bytes; most steps repeat what they carry."""
-    specs = {name: tuple(_spec_of(*tensor) for tensor in tensors) for name, tensors in groups}
-    layouts = tuple(map(_layout, specs.values()))
-    return (
-        msgspec.Raw(_ENCODER.encode(specs)),
-        layouts,
-        sum(layout.size_bytes for layout in layouts),
-    )
-
-
-def _spec_of(dtype: torch.dtype, shape: torch.Size) -> TensorSpec:
+def _described(kinds: Kinds) -> msgspec.Raw:
+    """Groups in encoded form; most steps carry what the one before carried."""
     try:
-        return TensorSpec(_DTYPE_NAMES[dtype], tuple(shape))
-    except KeyError:
+        specs = {
+            name: tuple(TensorSpec(_NAMES[dtype], tuple(shape)) for dtype, shape in tensors)
+            for name, tensors in kinds
+        }
+    except KeyError as error:
         raise TransportError(
-            f"Tensors of {dtype} do not travel.", "Use one of: " + ", ".join(_DTYPES) + "."
+            f"Tensors of {error} do not travel.", f"Use one of: {', '.join(map(str, _NAMES))}."
         ) from None
+    return msgspec.Raw(_ENCODER.encode(specs))
 
 
 @functools.lru_cache(maxsize=8)
-def _layouts(groups: bytes) -> tuple[Mapping[TensorClass, Layout], int]:
-    """The reverse of ``_described``."""
+def _layouts(groups: bytes) -> tuple[dict[TensorClass, Layout], int]:
+    """How each encoded group is laid out, and the bytes of all."""
     layouts = {name: _layout(specs) for name, specs in _GROUPS.decode(groups).items()}
-    return MappingProxyType(layouts), sum(layout.size_bytes for layout in layouts.values())
+    return layouts, sum(layout.size_bytes for layout in layouts.values())
 
 
 def _layout(specs: Sequence[TensorSpec]) -> Layout:
     placed = []
     end = 0
     for spec in specs:
-        dtype = _DTYPES[spec.dtype]
         elements = math.prod(spec.shape)
-        offset = _aligned(end)
-        placed.append(Placed(dtype, spec.shape, offset, offset - end, elements))
-        end = offset + elements * dtype.itemsize
+        offset = end + -end % ALIGNMENT
+        placed.append(Placed(spec.dtype, spec.shape, offset, elements))
+        end = offset + elements * DTYPES[spec.dtype].itemsize
     return Layout(tuple(placed), end)

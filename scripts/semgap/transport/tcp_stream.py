@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from semgap.errors import WorkerLostError
-from semgap.socket_options import set_receive_timeout, set_send_timeout
+from semgap.tcp_sockets import set_receive_timeout, set_send_timeout
 
-# Anything with the buffer protocol whose bytes are in one piece.
+# Anything with the buffer protocol whose bytes are in one piece and counted one by one.
 Buffer = Any
 
 _MAX_BUFFERS = os.sysconf("SC_IOV_MAX")
-_EARLY_BYTES = 1 << 16
+_EARLY_BYTES = 1 << 12
 _SLOW_REMEDY = "Look at the server's log; if the worker was only slow, raise server.step_timeout_s."
 
 
@@ -44,7 +44,9 @@ class TcpStream:
             WorkerLostError: the other side is gone or takes nothing any more.
         """
         try:
-            sent = self._socket.sendmsg(buffers[:_MAX_BUFFERS])
+            sent = self._socket.sendmsg(
+                buffers if len(buffers) <= _MAX_BUFFERS else buffers[:_MAX_BUFFERS]
+            )
             while sent < size_bytes:
                 buffers = _after(buffers, sent)
                 size_bytes -= sent
@@ -57,24 +59,30 @@ class TcpStream:
             raise _lost(f"broke off: {error.strerror}") from error
 
     def peek(self, size_bytes: int) -> memoryview | None:
-        """The next bytes, left where they are; None if the other side has hung up before them.
+        """All bytes that are here, at least so many; None if the other side has hung up instead.
 
-        One system call takes in all of a small message and the beginning of a large one. The view
-        is valid until the next call.
+        They stay where they are. One system call takes in all of a small message and the beginning
+        of a large one. The view is valid until the next call.
 
         Raises:
             WorkerLostError: the connection ended within these bytes, or fell silent.
         """
         while self._end - self._begin < size_bytes:
-            if not self._take_in(size_bytes):
-                if self._begin == self._end:
-                    return None
-                raise _lost("broke off within a message")
-        return self._early[self._begin : self._begin + size_bytes]
+            if self._begin or size_bytes > self._early.nbytes:
+                self._make_room(size_bytes)
+            received = self._receive(self._early[self._end :], 0)
+            if not received:
+                if self._end:
+                    raise _lost("broke off within a message")
+                return None
+            self._end += received
+        return self._early[self._begin : self._end]
 
     def skip(self, size_bytes: int) -> None:
         """Pass over bytes that were peeked at."""
         self._begin += size_bytes
+        if self._begin == self._end:
+            self._begin = self._end = 0
 
     def receive_into(self, buffer: Buffer, size_bytes: int) -> None:
         """Fill a buffer.
@@ -86,23 +94,20 @@ class TcpStream:
         early_bytes = min(size_bytes, self._end - self._begin)
         if early_bytes:
             view[:early_bytes] = self._early[self._begin : self._begin + early_bytes]
-            self._begin += early_bytes
+            self.skip(early_bytes)
         while early_bytes < size_bytes:
             received = self._receive(view[early_bytes:size_bytes], socket.MSG_WAITALL)
             if not received:
                 raise _lost("broke off within a message")
             early_bytes += received
 
-    def _take_in(self, size_bytes: int) -> int:
-        """Receive what there is, behind what is there; 0 if the other side has hung up."""
+    def _make_room(self, size_bytes: int) -> None:
+        """Move what is here to the front of a buffer that holds so many bytes."""
         rest = self._early[self._begin : self._end]
         if size_bytes > self._early.nbytes:
             self._early = memoryview(bytearray(size_bytes))
         self._early[: rest.nbytes] = rest
         self._begin, self._end = 0, rest.nbytes
-        received = self._receive(self._early[self._end :], 0)
-        self._end += received
-        return received
 
     def _receive(self, view: memoryview, flags: int) -> int:
         try:
@@ -124,7 +129,7 @@ def _after(buffers: Sequence[Buffer], sent: int) -> list[Buffer]:
     for index, buffer in enumerate(buffers):
         view = memoryview(buffer)
         if sent < view.nbytes:
-            return [view.cast("B")[sent:], *buffers[index + 1 :]]
+            return [view[sent:], *buffers[index + 1 :]]
         sent -= view.nbytes
     return []
 

@@ -1,4 +1,4 @@
-"""Options of TCP sockets that Python's ``socket`` module leaves as raw bytes."""
+"""TCP sockets: free ports, and options that Python's ``socket`` module leaves as raw bytes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,14 @@ import struct
 # Without pacing, which costs half of what a processor can move between two of its own processes,
 # and in the order in which they suit long links.
 _CONGESTION_CONTROLS = (b"cubic", b"reno")
+
+
+def free_port(host: str) -> int:
+    """A TCP port of ``host`` that nobody uses at the moment."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        port: int = probe.getsockname()[1]
+        return port
 
 
 def set_receive_timeout(connected: socket.socket, timeout_s: float) -> None:
@@ -33,7 +41,12 @@ def prefer_unpaced(unconnected: socket.socket) -> str:
         with contextlib.suppress(OSError):
             unconnected.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name)
             break
-    used = unconnected.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16)
+    return congestion_control_of(unconnected)
+
+
+def congestion_control_of(tcp_socket: socket.socket) -> str:
+    """The name of the congestion control that a socket uses."""
+    used = tcp_socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16)
     return used.rstrip(b"\0").decode()
 
 

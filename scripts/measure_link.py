@@ -1,0 +1,39 @@
+#!/usr/bin/env python3
+"""Measure what transports, plain sockets and well-kept libraries move over one link."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from semgap.cli import run_script, script_parser
+from semgap.settings import LinkSettings, add_flags, from_flags
+
+
+def measure(arguments: argparse.Namespace) -> None:
+    """Run the benchmark and write its samples."""
+    from semgap.csv_rows import write_rows
+    from semgap.linkbench.measure import measure_link
+    from semgap.linkbench.samples import TimeSample, WireSample
+    from semgap.records import write_record
+
+    times, wire, facts = measure_link(
+        from_flags(arguments, LinkSettings), scratch=arguments.times.parent
+    )
+    write_rows(arguments.times, TimeSample, times)
+    write_rows(arguments.wire, WireSample, wire)
+    write_record(arguments.facts, facts)
+
+
+def main() -> None:
+    """Command line."""
+    parser = script_parser(__doc__)
+    parser.add_argument("--times", required=True, type=Path, help="writes time samples (CSV)")
+    parser.add_argument("--wire", required=True, type=Path, help="writes captured bytes (CSV)")
+    parser.add_argument("--facts", required=True, type=Path, help="writes where it was (JSON)")
+    add_flags(parser, LinkSettings)
+    run_script(parser, measure)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,39 @@
+"""What is compared on one link: ways to move a payload there and have a reply back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+Ready = Callable[[], None]
+
+TIMEOUT_S = 120.0
+
+
+class Link(Protocol):
+    """The client's side of one contender's connection to its peer."""
+
+    def exchange(self, payload: Tensor, reply_bytes: int) -> None:
+        """Move a payload (uint8, on the CPU) to the peer and have a reply of that size back."""
+        ...
+
+    def close(self) -> None:
+        """End the connection, and so the peer."""
+        ...
+
+
+class Contender(NamedTuple):
+    """One way to move bytes.
+
+    Attributes:
+        name: as the report calls it.
+        serve: what the peer does, with host, port, device, and a call for when it is ready.
+        connect: makes the client's side, with host and port.
+    """
+
+    name: str
+    serve: Callable[[str, int, torch.device, Ready], None]
+    connect: Callable[[str, int], Link]

@@ -1,0 +1,39 @@
+"""What iperf3 says of the link, where it is installed: a ceiling that others know."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+
+_SECONDS = "1"
+_BITS_PER_BYTE = 8
+
+
+def iperf3_goodput(host: str, port: int, congestion_control: str) -> float | None:
+    """Goodput of one TCP stream in bytes/s; None where iperf3 is missing or fails."""
+    command = shutil.which("iperf3")
+    if command is None:
+        return None
+    with subprocess.Popen(
+        [command, "--server", "--one-off", "--bind", host, "--port", str(port), "--forceflush"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as server:
+        assert server.stdout is not None
+        while b"listening" not in (line := server.stdout.readline()):
+            if not line:
+                return None
+        client = subprocess.run(
+            [
+                *(command, "--client", host, "--port", str(port), "--json"),
+                *("--time", _SECONDS, "--congestion", congestion_control),
+            ],
+            capture_output=True,
+            check=False,
+        )
+        server.terminate()
+    if client.returncode != 0:
+        return None
+    received = json.loads(client.stdout)["end"]["sum_received"]
+    return float(received["bits_per_second"]) / _BITS_PER_BYTE

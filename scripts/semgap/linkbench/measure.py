@@ -1,0 +1,247 @@
+"""Measures all contenders on one link, taking turns, so that noise meets all of them alike."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import multiprocessing
+import os
+import random
+import socket
+import time
+from collections.abc import Collection, Iterator, Sequence
+from multiprocessing.synchronize import Event
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from torch import Tensor
+
+from semgap.errors import MeasurementError
+from semgap.linkbench.base import TIMEOUT_S, Contender, Link
+from semgap.linkbench.contenders import contenders
+from semgap.linkbench.iperf3 import iperf3_goodput
+from semgap.linkbench.samples import LinkFacts, TimeSample, WireSample
+from semgap.meters.capture import CaptureUnavailableError, capture
+from semgap.meters.host import describe_host, versions
+from semgap.meters.pcap import read_tcp_segments
+from semgap.meters.sockets import sockets_of
+from semgap.meters.traffic_window import TrafficWindow, reverse_of
+from semgap.model.device import open_device
+from semgap.processes import die_with_parent
+from semgap.settings import LinkSettings
+from semgap.tcp_sockets import congestion_control_of, free_port, prefer_unpaced
+
+log = logging.getLogger(__name__)
+
+# The reply to a payload, and to one number: a decode step's logits, nearly.
+_ACKNOWLEDGEMENT_BYTES = 8
+ROUND_TRIP_REPLY_BYTES = 200_000
+
+_SMALLEST_MESSAGE_BYTES = 1_000
+_GROWTH = 4
+_ROUND_BYTES = 64_000_000
+_MAX_MESSAGES = 64
+_ROUND_TRIPS_IN_TURN = 50
+_WIRE_MESSAGES = 3
+_WIRE_SIZES_BYTES = (1_000, 64_000, 1_000_000, 64_000_000)
+_QUIET_S = 0.05
+
+
+def measure_link(
+    settings: LinkSettings, scratch: Path
+) -> tuple[list[TimeSample], list[WireSample], LinkFacts]:
+    """Measure goodput by message size, round trips, and bytes on the wire.
+
+    Args:
+        scratch: a folder for the capture, which is not kept.
+
+    Raises:
+        MeasurementError: a contender's peer did not start.
+    """
+    client_cores, peer_cores = _sides()
+    keep_to(client_cores)
+    sizes = message_sizes(settings.max_message_bytes)
+    payload = torch.zeros(sizes[-1], dtype=torch.uint8)
+    chosen = contenders()
+    order = random.Random(0)
+    times: list[TimeSample] = []
+    iperf3: list[float] = []
+    congestion_controls = _congestion_controls()
+    with contextlib.ExitStack() as stack:
+        links = {
+            each.name: stack.enter_context(connected(each, settings, peer_cores)) for each in chosen
+        }
+        for index in range(settings.rounds + 1):
+            log.info("round %s of %s", index, settings.rounds)
+            samples = [
+                *_goodput_round(links, payload, sizes, index, order),
+                *_round_trips(links, settings.round_trips // settings.rounds, index, order),
+            ]
+            if index:  # the first round touches all memory for the first time
+                times.extend(samples)
+                goodput = iperf3_goodput(
+                    settings.host, free_port(settings.host), congestion_controls[0]
+                )
+                iperf3.extend([] if goodput is None else [goodput])
+        wire, reason = _wire(links, payload, settings.interface, scratch)
+    host = describe_host("")
+    facts = LinkFacts(
+        host=settings.host,
+        cpu=host.cpu,
+        cores=host.cores,
+        kernel=host.kernel,
+        device=settings.device,
+        torch=versions().torch,
+        congestion_control=congestion_controls[0],
+        system_congestion_control=congestion_controls[1],
+        iperf3_bytes_per_s=tuple(iperf3),
+        no_wire_samples=reason,
+    )
+    return times, wire, facts
+
+
+def message_sizes(largest_bytes: int) -> list[int]:
+    """Sizes from 1 KB up, each four times the one before, and the largest itself."""
+    sizes = []
+    size_bytes = _SMALLEST_MESSAGE_BYTES
+    while size_bytes < largest_bytes:
+        sizes.append(size_bytes)
+        size_bytes *= _GROWTH
+    return [*sizes, largest_bytes]
+
+
+def _goodput_round(
+    links: dict[str, Link], payload: Tensor, sizes: Sequence[int], index: int, order: random.Random
+) -> Iterator[TimeSample]:
+    for size_bytes in sizes:
+        messages = max(1, min(_MAX_MESSAGES, _ROUND_BYTES // size_bytes))
+        for name, link in order.sample(list(links.items()), len(links)):
+            begin_s = time.perf_counter()
+            for _ in range(messages):
+                link.exchange(payload[:size_bytes], _ACKNOWLEDGEMENT_BYTES)
+            mean_s = (time.perf_counter() - begin_s) / messages
+            yield TimeSample(name, size_bytes, _ACKNOWLEDGEMENT_BYTES, index, mean_s)
+
+
+def _round_trips(
+    links: dict[str, Link], count: int, index: int, order: random.Random
+) -> Iterator[TimeSample]:
+    nothing = torch.empty(0, dtype=torch.uint8)
+    for _ in range(max(1, count // _ROUND_TRIPS_IN_TURN)):
+        for name, link in order.sample(list(links.items()), len(links)):
+            for _ in range(_ROUND_TRIPS_IN_TURN):
+                begin_s = time.perf_counter()
+                link.exchange(nothing, ROUND_TRIP_REPLY_BYTES)
+                taken_s = time.perf_counter() - begin_s
+                yield TimeSample(name, 0, ROUND_TRIP_REPLY_BYTES, index, taken_s)
+
+
+def _wire(
+    links: dict[str, Link], payload: Tensor, interface: str, scratch: Path
+) -> tuple[list[WireSample], str]:
+    """Captured bytes of each contender's exchanges, or why there are none."""
+    seen = sockets_of(os.getpid())
+    pairs = frozenset((*seen, *map(reverse_of, seen)))
+    windows: list[tuple[str, int, TrafficWindow]] = []
+    with TemporaryDirectory(dir=scratch) as folder:
+        file = Path(folder) / "wire.pcap"
+        try:
+            with capture(interface, file) as running:
+                for name, link in links.items():
+                    for size_bytes in _WIRE_SIZES_BYTES:
+                        if size_bytes > payload.nbytes:
+                            continue
+                        time.sleep(_QUIET_S)
+                        begin_ns = time.time_ns()
+                        for _ in range(_WIRE_MESSAGES):
+                            link.exchange(payload[:size_bytes], _ACKNOWLEDGEMENT_BYTES)
+                        time.sleep(_QUIET_S)
+                        window = TrafficWindow(begin_ns, time.time_ns(), pairs)
+                        windows.append((name, size_bytes, window))
+                running.stop()
+        except CaptureUnavailableError as error:
+            return [], error.cause
+        for batch in read_tcp_segments(file):
+            for _name, _size_bytes, window in windows:
+                window.add(batch)
+    return [
+        WireSample(
+            name,
+            size_bytes,
+            _ACKNOWLEDGEMENT_BYTES,
+            window.count(pairs).payload_bytes / _WIRE_MESSAGES,
+        )
+        for name, size_bytes, window in windows
+    ], ""
+
+
+@contextlib.contextmanager
+def connected(
+    contender: Contender, settings: LinkSettings, peer_cores: Collection[int]
+) -> Iterator[Link]:
+    """A link to a peer in a process of its own, on cores of its own."""
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    port = free_port(settings.host)
+    peer = context.Process(
+        target=_serve, args=(contender, settings, port, peer_cores, ready), name=contender.name
+    )
+    peer.start()
+    try:
+        if not _wait_until_ready(ready, peer):
+            raise MeasurementError(
+                f"The peer of '{contender.name}' did not start.",
+                "Its traceback is in this job's log; repair or uninstall that library.",
+            )
+        link = contender.connect(settings.host, port)
+        yield link
+        link.close()
+        peer.join(TIMEOUT_S)
+    finally:
+        peer.kill()
+        peer.join()
+
+
+def _serve(
+    contender: Contender,
+    settings: LinkSettings,
+    port: int,
+    cores: Collection[int],
+    ready: Event,
+) -> None:
+    die_with_parent()
+    keep_to(cores)
+    device = open_device(settings.device).torch_device
+    contender.serve(settings.host, port, device, ready.set)
+
+
+def _sides() -> tuple[Collection[int], Collection[int]]:
+    """Cores for the client and for the peers: different ones, as two hosts have.
+
+    Otherwise the scheduler puts some contenders' two processes on one core, where a round trip
+    needs no other core to wake up, and others' not.
+    """
+    cores = sorted(os.sched_getaffinity(0))
+    return (cores[0::2], cores[1::2]) if len(cores) > 1 else (cores, cores)
+
+
+def keep_to(cores: Collection[int]) -> None:
+    """Run this process on these cores."""
+    torch.set_num_threads(1)
+    os.sched_setaffinity(0, cores)
+
+
+def _wait_until_ready(ready: Event, peer: multiprocessing.process.BaseProcess) -> bool:
+    deadline_s = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < deadline_s and peer.is_alive():
+        if ready.wait(0.1):
+            return True
+    return ready.is_set()
+
+
+def _congestion_controls() -> tuple[str, str]:
+    """The one that is chosen here, and the system's own."""
+    with socket.socket() as probe:
+        system = congestion_control_of(probe)
+        return prefer_unpaced(probe), system
