@@ -16,6 +16,7 @@ include: "workflow/rules/benchmark.smk"
 include: "workflow/rules/capture.smk"
 include: "workflow/rules/analysis.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/link.smk"
 
 
 onstart:

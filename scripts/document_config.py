@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from tabulate import tabulate
 
 from semgap.cli import run_script, script_parser
 from semgap.config import SCHEMA_FILE
+from semgap.markdown import markdown_table
 
 _INTRODUCTION = """\
 # Configuration
@@ -57,12 +57,9 @@ def _allowed(described: Mapping[str, Any]) -> str:
 
 def document(arguments: argparse.Namespace) -> None:
     """Write the page."""
-    table = tabulate(
-        keys(yaml.safe_load(SCHEMA_FILE.read_text())),
-        headers=("Key", "Allowed", "Default", "Meaning"),
-        tablefmt="pipe",
-        disable_numparse=True,
-    )
+    header = ("Key", "Allowed", "Default", "Meaning")
+    rows = list(keys(yaml.safe_load(SCHEMA_FILE.read_text())))
+    table = markdown_table(header, rows, text_columns=len(header))
     arguments.output.write_text(f"{_INTRODUCTION}{table}\n")
 
 

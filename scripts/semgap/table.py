@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import msgspec
 import pandas as pd
-from tabulate import tabulate
 
+from semgap.markdown import markdown_table
 from semgap.records import Manifest, RunRecord
 from semgap.summary import SummaryRow
 
@@ -60,13 +60,7 @@ def table_rows(
 
 def markdown(rows: Sequence[TableRow], experiment: Experiment) -> str:
     """The table and the notes under it."""
-    body = tabulate(
-        [_cells(row) for row in rows],
-        headers=_HEADER,
-        tablefmt="pipe",
-        colalign=("left", "left", "right", "right", "right", "right"),
-        disable_numparse=True,
-    )
+    body = markdown_table(_HEADER, [_cells(row) for row in rows], text_columns=2)
     notes = "\n".join(f"- {note}" for note in _notes(rows, experiment))
     return f"{body}\n\n{notes}\n"
 

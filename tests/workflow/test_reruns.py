@@ -37,6 +37,29 @@ FROM_MANIFEST = {"describe_model", "prompt", "rpc_server"} | ALL_RUNS
 EVERYTHING = {"store_weights"} | FROM_MANIFEST
 TRAFFIC = runs("parse_capture", *MODES) | ANALYSIS
 
+# The active transport is torch_rpc.
+OF_TCP = [
+    f"semgap/transport/{name}.py"
+    for name in ("cuda_memory", "host_memory", "tcp", "tcp_frames", "tcp_stream")
+]
+OF_THE_LINK = [
+    f"semgap/linkbench/{name}.py"
+    for name in (
+        "base",
+        "contenders",
+        "gloo",
+        "iperf3",
+        "measure",
+        "plain_sockets",
+        "plot",
+        "report",
+        "samples",
+        "summary",
+        "through_transport",
+        "zeromq",
+    )
+]
+
 MODULES = {
     "aggregate.py": ANALYSIS,
     "benchmark.py": ALL_RUNS,
@@ -44,8 +67,11 @@ MODULES = {
     "document_config.py": set(),
     "download_model.py": set(),
     "make_prompt.py": {"prompt"} | ALL_RUNS,
+    "measure_link.py": set(),
     "parse_capture.py": TRAFFIC,
     "render_table.py": TABLE,
+    "report_link.py": set(),
+    "report_overhead.py": set(),
     "rpc_server.py": REMOTE_RUNS,
     "store_weights.py": EVERYTHING,
     "utilisation.py": runs("utilisation", *MODES) | ANALYSIS,
@@ -57,8 +83,11 @@ MODULES = {
     "semgap/csv_rows.py": TRAFFIC | runs("utilisation", *MODES),
     "semgap/errors.py": EVERYTHING,
     "semgap/fingerprint.py": set(),
+    "semgap/goals.py": set(),
     "semgap/kv_store.py": {"rpc_server"} | ALL_RUNS,
+    "semgap/markdown.py": TABLE,
     "semgap/modes.py": set(),
+    "semgap/overhead.py": set(),
     "semgap/policy.py": EVERYTHING,
     "semgap/processes.py": EVERYTHING,
     "semgap/prompt.py": {"prompt"} | ALL_RUNS,
@@ -67,6 +96,7 @@ MODULES = {
     "semgap/settings.py": EVERYTHING,
     "semgap/summary.py": ANALYSIS,
     "semgap/table.py": TABLE,
+    "semgap/tcp_sockets.py": REMOTE_RUNS,
     "semgap/traffic.py": TRAFFIC,
     "semgap/utilisation.py": runs("utilisation", *MODES) | ANALYSIS,
     "semgap/worker.py": {"rpc_server"} | ALL_RUNS,
@@ -82,6 +112,7 @@ MODULES = {
     "semgap/meters/record_chain.py": TRAFFIC,
     "semgap/meters/retransmissions.py": TRAFFIC,
     "semgap/meters/sockets.py": {"rpc_server"} | ALL_RUNS,
+    "semgap/meters/traffic_window.py": TRAFFIC,
     "semgap/model/description.py": FROM_MANIFEST,
     "semgap/model/device.py": {"rpc_server"} | ALL_RUNS,
     "semgap/model/hub.py": set(),
@@ -101,6 +132,8 @@ MODULES = {
     "semgap/transport/base.py": {"rpc_server"} | ALL_RUNS,
     "semgap/transport/in_process.py": measured("local"),
     "semgap/transport/torch_rpc.py": REMOTE_RUNS,
+    **dict.fromkeys(OF_TCP, set()),
+    **dict.fromkeys(OF_THE_LINK, set()),
 }
 
 KEYS = {
@@ -125,12 +158,16 @@ KEYS = {
     "server.host": ("127.0.0.2", REMOTE_RUNS),
     "server.port": (29999, REMOTE_RUNS),
     "server.external": (True, REMOTE_RUNS),
+    "server.transport": ("tcp", REMOTE_RUNS),
     "server.idle_timeout_s": (10, REMOTE_RUNS),
     "server.start_timeout_s": (10, REMOTE_RUNS),
     "server.step_timeout_s": (10, REMOTE_RUNS),
     "capture.use": ("off", ALL_RUNS),
     "capture.interface": ("any", ALL_RUNS),
     "capture.interface_address": ("127.0.0.2", ALL_RUNS),
+    "link.max_message_bytes": (2_000_000, set()),
+    "link.rounds": (1, set()),
+    "link.round_trips": (100, set()),
 }
 
 

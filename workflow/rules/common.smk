@@ -21,7 +21,13 @@ from semgap.fingerprint import code_fingerprint
 from semgap.modes import POLICIES, policy_of
 from semgap.policy import WorkerPlace
 from semgap.processes import FolderLock, adopt_jobs
-from semgap.settings import BenchmarkSettings, ModelSettings, ServerSettings, to_flags
+from semgap.settings import (
+    BenchmarkSettings,
+    LinkSettings,
+    ModelSettings,
+    ServerSettings,
+    to_flags,
+)
 
 try:
     CONFIG = load_config(config)
@@ -127,6 +133,17 @@ def server_settings():
         step_timeout_s=CONFIG.server.step_timeout_s,
         external=CONFIG.server.external,
         secret_file=f"{EXPERIMENT}/server/secret",
+    )
+
+
+def link_settings():
+    return LinkSettings(
+        host=CONFIG.server.host,
+        interface=CONFIG.capture.interface,
+        device=CONFIG.worker.device,
+        max_message_bytes=CONFIG.link.max_message_bytes,
+        rounds=CONFIG.link.rounds,
+        round_trips=CONFIG.link.round_trips,
     )
 
 

@@ -1,0 +1,47 @@
+#!/usr/bin/env python3
+"""Report where each mode's steps spend their time, and what that is of local's."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from semgap.cli import run_script, script_parser
+
+_LARGE_BYTES = 64_000_000
+
+
+def report(arguments: argparse.Namespace) -> None:
+    """Write the report and its numbers."""
+    from semgap.csv_rows import read_rows, write_rows
+    from semgap.linkbench.contenders import CEILING
+    from semgap.linkbench.summary import GoodputRow
+    from semgap.overhead import OverheadRow, overhead_report, overhead_rows
+    from semgap.records import RunRecord, read_record, write_atomically
+
+    records = [read_record(path, RunRecord) for path in arguments.runs]
+    ceiling = [
+        row.median_bytes_per_s
+        for row in read_rows(arguments.goodput, GoodputRow)
+        if row.contender == CEILING and row.payload_bytes >= _LARGE_BYTES
+    ]
+    rows = overhead_rows(records)
+    text = overhead_report(
+        rows, {record.mode: record for record in records}, max(ceiling, default=None)
+    )
+    write_rows(arguments.csv, OverheadRow, rows)
+    write_atomically(arguments.markdown, text.encode())
+
+
+def main() -> None:
+    """Command line."""
+    parser = script_parser(__doc__)
+    parser.add_argument("--runs", required=True, type=Path, nargs="+", help="run records")
+    parser.add_argument("--goodput", required=True, type=Path, help="the link's goodput (CSV)")
+    parser.add_argument("--markdown", required=True, type=Path, help="writes this file")
+    parser.add_argument("--csv", required=True, type=Path, help="writes this file")
+    run_script(parser, report)
+
+
+if __name__ == "__main__":
+    main()

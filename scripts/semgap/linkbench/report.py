@@ -1,0 +1,127 @@
+"""The report on the link, as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from semgap.goals import Goal, at_least, at_most, goals_table
+from semgap.linkbench.contenders import CEILING
+from semgap.linkbench.samples import LinkFacts
+from semgap.linkbench.summary import GoodputRow, RoundTripRow
+from semgap.markdown import markdown_table
+
+_LARGE_BYTES = 64_000_000
+_FRAMED_BYTES = 1_000_000
+
+
+def link_report(
+    goodput: Sequence[GoodputRow], round_trips: Sequence[RoundTripRow], facts: LinkFacts
+) -> str:
+    """Goodput by message size, round trips, bytes on the wire, and the goals of ``tcp``."""
+    return "\n\n".join(
+        (
+            "# The link: transports beside plain sockets and libraries",
+            "## Goodput (GB/s), median of the rounds",
+            _goodput_table(goodput),
+            "A message goes one way, its acknowledgement of 8 bytes comes back, then the next one "
+            "goes. In brackets: the ratio to plain sockets in the same round, median.",
+            "## Round trip: one number there, 200 KB back",
+            _round_trip_table(round_trips),
+            "## Bytes on the wire ÷ content",
+            _wire_table(goodput, facts),
+            "## Goals of `tcp`",
+            goals_table(_goals(goodput, round_trips)),
+            _notes(facts),
+        )
+    )
+
+
+def _goals(goodput: Sequence[GoodputRow], round_trips: Sequence[RoundTripRow]) -> list[Goal]:
+    mine = [row for row in goodput if row.contender == "tcp"]
+    large = [row for row in mine if row.payload_bytes >= _LARGE_BYTES] or mine[-1:]
+    framed = [
+        row.wire_of_payload
+        for row in mine
+        if row.wire_of_payload is not None and row.payload_bytes >= _FRAMED_BYTES
+    ]
+    goals = [
+        at_least(f"goodput ÷ plain sockets at {_size(row.payload_bytes)}", row.of_ceiling, 0.9)
+        for row in large
+    ]
+    goals += [
+        at_most("round trip ÷ plain sockets", row.of_ceiling, 1.5)
+        for row in round_trips
+        if row.contender == "tcp"
+    ]
+    if framed:
+        goals.append(at_most("wire ÷ content, messages of 1 MB and more", max(framed), 1.005))
+    return goals
+
+
+def _goodput_table(rows: Sequence[GoodputRow]) -> str:
+    names = list(dict.fromkeys([CEILING, *(row.contender for row in rows)]))
+    cells = {
+        (row.payload_bytes, row.contender): f"{row.median_bytes_per_s / 1e9:.3g}"
+        f" ({row.of_ceiling:.2f})"
+        for row in rows
+    }
+    sizes = sorted({row.payload_bytes for row in rows})
+    return markdown_table(
+        ("Message", *names),
+        [(_size(size), *(cells.get((size, name), "–") for name in names)) for size in sizes],
+    )
+
+
+def _round_trip_table(rows: Sequence[RoundTripRow]) -> str:
+    return markdown_table(
+        ("Contender", "Median (µs)", "p99 (µs)", "÷ plain sockets", "n"),
+        [
+            (
+                row.contender,
+                f"{row.median_s * 1e6:.1f}",
+                f"{row.p99_s * 1e6:.1f}",
+                f"{row.of_ceiling:.2f}",
+                str(row.n),
+            )
+            for row in sorted(rows, key=lambda row: row.median_s)
+        ],
+    )
+
+
+def _wire_table(rows: Sequence[GoodputRow], facts: LinkFacts) -> str:
+    if facts.no_wire_samples:
+        return f"Nothing was captured: {facts.no_wire_samples}"
+    measured = [row for row in rows if row.wire_of_payload is not None]
+    sizes = sorted({row.payload_bytes for row in measured})
+    names = list(dict.fromkeys(row.contender for row in measured))
+    cells = {(row.contender, row.payload_bytes): f"{row.wire_of_payload:.5f}" for row in measured}
+    return markdown_table(
+        ("Contender", *map(_size, sizes)),
+        [(name, *(cells.get((name, size), "–") for size in sizes)) for name in names],
+    )
+
+
+def _notes(facts: LinkFacts) -> str:
+    notes = [
+        f"{facts.cpu}, {facts.cores} cores, Linux {facts.kernel}, torch {facts.torch}; address "
+        f"{facts.host}; transports deliver to {facts.device}.",
+        "Contenders take turns within each round; client and peers have different cores where "
+        "there is more than one.",
+        f"Congestion control: {facts.congestion_control} for plain sockets and `tcp`; "
+        f"{facts.system_congestion_control}, the system's, for all others.",
+        "Wire: TCP payload of both directions by tcpdump, retransmissions not counted.",
+    ]
+    if facts.iperf3_bytes_per_s:
+        rates = sorted(rate / 1e9 for rate in facts.iperf3_bytes_per_s)
+        notes.append(
+            f"iperf3, one stream, {facts.congestion_control}: {rates[0]:.2f} to {rates[-1]:.2f} "
+            "GB/s (it sends one small buffer over and over, which stays in the cache)."
+        )
+    return "\n".join(f"- {note}" for note in notes) + "\n"
+
+
+def _size(size_bytes: int) -> str:
+    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "KB")):
+        if size_bytes >= unit:
+            return f"{size_bytes / unit:g} {name}"
+    return f"{size_bytes} B"

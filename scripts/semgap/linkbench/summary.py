@@ -1,0 +1,96 @@
+"""From samples to what the report shows: medians, and ratios between contenders of one round."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import pandas as pd
+
+from semgap.linkbench.contenders import CEILING
+from semgap.linkbench.samples import TimeSample, WireSample
+
+
+class GoodputRow(msgspec.Struct, frozen=True):
+    """Goodput of one contender at one message size.
+
+    Attributes:
+        of_ceiling: median over rounds of the goodput divided by the ceiling's in the same round.
+        wire_of_payload: captured bytes of both directions ÷ content; empty where none was captured.
+    """
+
+    contender: str
+    payload_bytes: int
+    rounds: int
+    median_bytes_per_s: float
+    min_bytes_per_s: float
+    max_bytes_per_s: float
+    of_ceiling: float
+    wire_of_payload: float | None
+
+
+class RoundTripRow(msgspec.Struct, frozen=True):
+    """Round trips of one contender: one number there, ``reply_bytes`` back.
+
+    Attributes:
+        of_ceiling: median over rounds of a round's median divided by the ceiling's.
+    """
+
+    contender: str
+    reply_bytes: int
+    n: int
+    median_s: float
+    p99_s: float
+    of_ceiling: float
+
+
+def goodput_rows(times: Sequence[TimeSample], wire: Sequence[WireSample]) -> list[GoodputRow]:
+    """One row for each contender and message size."""
+    frame = pd.DataFrame([msgspec.structs.asdict(sample) for sample in times])
+    frame = frame[frame.payload_bytes > 0].copy()
+    frame["goodput"] = frame.payload_bytes / frame.seconds
+    per_round = frame.set_index(["payload_bytes", "round"])
+    ceiling = per_round[per_round.contender == CEILING].goodput
+    frame["of_ceiling"] = (per_round.goodput / ceiling.reindex(per_round.index)).to_numpy()
+    wired = {(s.contender, s.payload_bytes): s for s in wire}
+    rows = []
+    for (contender, size_bytes), group in frame.groupby(["contender", "payload_bytes"], sort=False):
+        captured = wired.get((str(contender), int(size_bytes)))
+        rows.append(
+            GoodputRow(
+                contender=str(contender),
+                payload_bytes=int(size_bytes),
+                rounds=len(group),
+                median_bytes_per_s=float(group.goodput.median()),
+                min_bytes_per_s=float(group.goodput.min()),
+                max_bytes_per_s=float(group.goodput.max()),
+                of_ceiling=float(group.of_ceiling.median()),
+                wire_of_payload=_wire_of_payload(captured),
+            )
+        )
+    return sorted(rows, key=lambda row: row.payload_bytes)
+
+
+def round_trip_rows(times: Sequence[TimeSample]) -> list[RoundTripRow]:
+    """One row for each contender."""
+    frame = pd.DataFrame([msgspec.structs.asdict(sample) for sample in times])
+    frame = frame[frame.payload_bytes == 0]
+    medians = frame.groupby(["contender", "round"]).seconds.median()
+    ceiling = medians[CEILING]
+    return [
+        RoundTripRow(
+            contender=str(contender),
+            reply_bytes=int(group.reply_bytes.iloc[0]),
+            n=len(group),
+            median_s=float(group.seconds.median()),
+            p99_s=float(group.seconds.quantile(0.99)),
+            of_ceiling=float((medians[contender] / ceiling).median()),
+        )
+        for contender, group in frame.groupby("contender")
+    ]
+
+
+def _wire_of_payload(captured: WireSample | None) -> float | None:
+    if captured is None:
+        return None
+    return captured.wire_bytes / (captured.payload_bytes + captured.reply_bytes)

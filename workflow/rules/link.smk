@@ -1,0 +1,75 @@
+"""What the link can carry, what each transport makes of it, and where a step's time goes."""
+
+
+rule measure_link:
+    output:
+        times=f"{EXPERIMENT}/link/times.csv",
+        wire=f"{EXPERIMENT}/link/wire.csv",
+        facts=f"{EXPERIMENT}/link/facts.json",
+    log:
+        f"{EXPERIMENT}/logs/measure_link.log",
+    conda:
+        ENVIRONMENT
+    threads: workflow.cores
+    params:
+        code=code_of(
+            "measure_link.py", "semgap.transport.tcp", "semgap.transport.torch_rpc"
+        ),
+        settings=to_flags(link_settings()),
+    message:
+        "Measuring the link: transports, plain sockets and libraries in turn"
+    shell:
+        "python scripts/measure_link.py --times {output.times:q} --wire {output.wire:q}"
+        " --facts {output.facts:q} {params.settings} --log {log:q}"
+
+
+rule report_link:
+    input:
+        times=f"{EXPERIMENT}/link/times.csv",
+        wire=f"{EXPERIMENT}/link/wire.csv",
+        facts=f"{EXPERIMENT}/link/facts.json",
+    output:
+        markdown=report(
+            f"{EXPERIMENT}/transport.md",
+            category="Link",
+            caption="../report/transport.rst",
+        ),
+        goodput=f"{EXPERIMENT}/transport.goodput.csv",
+        round_trips=f"{EXPERIMENT}/transport.round_trips.csv",
+        figures=multiext(f"{EXPERIMENT}/transport", ".svg", ".png"),
+    log:
+        f"{EXPERIMENT}/logs/report_link.log",
+    conda:
+        ENVIRONMENT
+    params:
+        code=code_of("report_link.py"),
+    message:
+        "Reporting on the link"
+    shell:
+        "python scripts/report_link.py --times {input.times:q} --wire {input.wire:q}"
+        " --facts {input.facts:q} --markdown {output.markdown:q} --goodput {output.goodput:q}"
+        " --round-trips {output.round_trips:q} --figures {output.figures:q} --log {log:q}"
+
+
+rule report_overhead:
+    input:
+        runs=per_run(f"{EXPERIMENT}/runs/{{mode}}/rep{{repeat}}.json"),
+        goodput=f"{EXPERIMENT}/transport.goodput.csv",
+    output:
+        markdown=report(
+            f"{EXPERIMENT}/overhead.md",
+            category="Link",
+            caption="../report/overhead.rst",
+        ),
+        csv=f"{EXPERIMENT}/overhead.csv",
+    log:
+        f"{EXPERIMENT}/logs/report_overhead.log",
+    conda:
+        ENVIRONMENT
+    params:
+        code=code_of("report_overhead.py"),
+    message:
+        "Reporting where the steps' time goes"
+    shell:
+        "python scripts/report_overhead.py --runs {input.runs:q} --goodput {input.goodput:q}"
+        " --markdown {output.markdown:q} --csv {output.csv:q} --log {log:q}"
