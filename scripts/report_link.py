@@ -18,10 +18,10 @@ def report(arguments: argparse.Namespace) -> None:
     from semgap.linkbench.summary import GoodputRow, RoundTripRow, goodput_rows, round_trip_rows
     from semgap.records import read_record, write_atomically
 
-    times = read_rows(arguments.times, TimeSample)
-    goodput = goodput_rows(times, read_rows(arguments.wire, WireSample))
-    round_trips = round_trip_rows(times)
     facts = read_record(arguments.facts, LinkFacts)
+    times = read_rows(arguments.times, TimeSample)
+    goodput = goodput_rows(times, read_rows(arguments.wire, WireSample), facts.contenders)
+    round_trips = round_trip_rows(times)
     write_rows(arguments.goodput, GoodputRow, goodput)
     write_rows(arguments.round_trips, RoundTripRow, round_trips)
     plot_goodput(goodput, arguments.figures)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from semgap.errors import SemgapError
-from semgap.processes import end_with_owner
+from semgap.processes import end_with_owner, yield_idle_cores
 
 log = logging.getLogger("semgap")
 
@@ -38,6 +38,7 @@ def run_script(
     """
     arguments = parser.parse_args()
     log_to(arguments.log)
+    yield_idle_cores()
     end_with_owner()
     try:
         action(arguments)

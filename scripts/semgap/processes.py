@@ -16,6 +16,9 @@ from semgap.errors import RunningError
 
 OWNER_VARIABLE = "SEMGAP_OWNER_PID"
 _PR_SET_PDEATHSIG = 1
+# About 0.1 ms: longer than most gaps between two operators of a pass, shorter than what happens
+# between two passes.
+_IDLE_ROUNDS = "18000"
 _INTERRUPT_GRACE_S = 5.0
 _INTERRUPTED = 130
 
@@ -25,6 +28,15 @@ def die_with_parent(signal_number: int = signal.SIGKILL) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+
+
+def yield_idle_cores() -> None:
+    """Let OpenMP's threads sleep soon after they have computed; call before importing torch.
+
+    By default they keep their cores busy for milliseconds, for an operator that may follow. After a
+    pass, it is the other side of the session that needs a core.
+    """
+    os.environ.setdefault("GOMP_SPINCOUNT", _IDLE_ROUNDS)
 
 
 def adopt_jobs() -> None:

@@ -132,8 +132,8 @@ MODULES = {
     "semgap/transport/base.py": {"rpc_server"} | ALL_RUNS,
     "semgap/transport/in_process.py": measured("local"),
     "semgap/transport/torch_rpc.py": REMOTE_RUNS,
-    **dict.fromkeys(OF_TCP, set()),
-    **dict.fromkeys(OF_THE_LINK, set()),
+    **{module: set() for module in OF_TCP},
+    **{module: set() for module in OF_THE_LINK},
 }
 
 KEYS = {

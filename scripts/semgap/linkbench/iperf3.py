@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
+from collections.abc import Collection
 
 _SECONDS = "1"
 _BITS_PER_BYTE = 8
 
 
-def iperf3_goodput(host: str, port: int, congestion_control: str) -> float | None:
-    """Goodput of one TCP stream in bytes/s; None where iperf3 is missing or fails."""
+def iperf3_goodput(
+    host: str, port: int, congestion_control: str, server_cores: Collection[int]
+) -> float | None:
+    """Goodput of one TCP stream in bytes/s; None where iperf3 is missing or fails.
+
+    The client runs on this process's cores.
+    """
     command = shutil.which("iperf3")
     if command is None:
         return None
@@ -20,6 +27,7 @@ def iperf3_goodput(host: str, port: int, congestion_control: str) -> float | Non
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     ) as server:
+        os.sched_setaffinity(server.pid, server_cores)
         assert server.stdout is not None
         while b"listening" not in (line := server.stdout.readline()):
             if not line:

@@ -39,7 +39,7 @@ _ACKNOWLEDGEMENT_BYTES = 8
 ROUND_TRIP_REPLY_BYTES = 200_000
 
 _SMALLEST_MESSAGE_BYTES = 1_000
-_GROWTH = 4
+_STEPS_IN_A_THOUSAND = (1, 4, 16, 64, 256)
 _ROUND_BYTES = 64_000_000
 _MAX_MESSAGES = 64
 _ROUND_TRIPS_IN_TURN = 50
@@ -59,10 +59,12 @@ def measure_link(
     Raises:
         MeasurementError: a contender's peer did not start.
     """
+    host = describe_host("")
     client_cores, peer_cores = _sides()
     keep_to(client_cores)
     sizes = message_sizes(settings.max_message_bytes)
-    payload = torch.zeros(sizes[-1], dtype=torch.uint8)
+    # Ones: reading zeros that were never written would read one page over and over.
+    payload = torch.ones(sizes[-1], dtype=torch.uint8)
     chosen = contenders()
     order = random.Random(0)
     times: list[TimeSample] = []
@@ -81,12 +83,12 @@ def measure_link(
             if index:  # the first round touches all memory for the first time
                 times.extend(samples)
                 goodput = iperf3_goodput(
-                    settings.host, free_port(settings.host), congestion_controls[0]
+                    settings.host, free_port(settings.host), congestion_controls[0], peer_cores
                 )
                 iperf3.extend([] if goodput is None else [goodput])
         wire, reason = _wire(links, payload, settings.interface, scratch)
-    host = describe_host("")
     facts = LinkFacts(
+        contenders=tuple(each.name for each in chosen),
         host=settings.host,
         cpu=host.cpu,
         cores=host.cores,
@@ -102,12 +104,14 @@ def measure_link(
 
 
 def message_sizes(largest_bytes: int) -> list[int]:
-    """Sizes from 1 KB up, each four times the one before, and the largest itself."""
+    """Sizes from 1 KB up, each about four times the one before, and the largest itself."""
     sizes = []
-    size_bytes = _SMALLEST_MESSAGE_BYTES
-    while size_bytes < largest_bytes:
-        sizes.append(size_bytes)
-        size_bytes *= _GROWTH
+    thousand = _SMALLEST_MESSAGE_BYTES
+    while thousand < largest_bytes:
+        sizes += [
+            step * thousand for step in _STEPS_IN_A_THOUSAND if step * thousand < largest_bytes
+        ]
+        thousand *= 1_000
     return [*sizes, largest_bytes]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from semgap.goals import Goal, at_least, at_most, goals_table
-from semgap.linkbench.contenders import CEILING
 from semgap.linkbench.samples import LinkFacts
 from semgap.linkbench.summary import GoodputRow, RoundTripRow
 from semgap.markdown import markdown_table
@@ -59,7 +58,7 @@ def _goals(goodput: Sequence[GoodputRow], round_trips: Sequence[RoundTripRow]) -
 
 
 def _goodput_table(rows: Sequence[GoodputRow]) -> str:
-    names = list(dict.fromkeys([CEILING, *(row.contender for row in rows)]))
+    names = list(dict.fromkeys(row.contender for row in rows))
     cells = {
         (row.payload_bytes, row.contender): f"{row.median_bytes_per_s / 1e9:.3g}"
         f" ({row.of_ceiling:.2f})"

@@ -40,12 +40,14 @@ class LinkFacts(msgspec.Struct, frozen=True):
     """Where the link was measured, and what another tool says of it.
 
     Attributes:
+        contenders: in the order of the report.
         congestion_control: of the sockets that do not leave it to the system.
         system_congestion_control: of those that do.
         iperf3_bytes_per_s: goodput by iperf3, a sample a round; empty where it is not installed.
         no_wire_samples: why nothing was captured; empty if it was.
     """
 
+    contenders: tuple[str, ...]
     host: str
     cpu: str
     cores: int

@@ -44,8 +44,10 @@ class RoundTripRow(msgspec.Struct, frozen=True):
     of_ceiling: float
 
 
-def goodput_rows(times: Sequence[TimeSample], wire: Sequence[WireSample]) -> list[GoodputRow]:
-    """One row for each contender and message size."""
+def goodput_rows(
+    times: Sequence[TimeSample], wire: Sequence[WireSample], contenders: Sequence[str]
+) -> list[GoodputRow]:
+    """One row for each contender, in the given order, and message size."""
     frame = pd.DataFrame([msgspec.structs.asdict(sample) for sample in times])
     frame = frame[frame.payload_bytes > 0].copy()
     frame["goodput"] = frame.payload_bytes / frame.seconds
@@ -54,7 +56,7 @@ def goodput_rows(times: Sequence[TimeSample], wire: Sequence[WireSample]) -> lis
     frame["of_ceiling"] = (per_round.goodput / ceiling.reindex(per_round.index)).to_numpy()
     wired = {(s.contender, s.payload_bytes): s for s in wire}
     rows = []
-    for (contender, size_bytes), group in frame.groupby(["contender", "payload_bytes"], sort=False):
+    for (contender, size_bytes), group in frame.groupby(["contender", "payload_bytes"]):
         captured = wired.get((str(contender), int(size_bytes)))
         rows.append(
             GoodputRow(
@@ -68,7 +70,7 @@ def goodput_rows(times: Sequence[TimeSample], wire: Sequence[WireSample]) -> lis
                 wire_of_payload=_wire_of_payload(captured),
             )
         )
-    return sorted(rows, key=lambda row: row.payload_bytes)
+    return sorted(rows, key=lambda row: (contenders.index(row.contender), row.payload_bytes))
 
 
 def round_trip_rows(times: Sequence[TimeSample]) -> list[RoundTripRow]:

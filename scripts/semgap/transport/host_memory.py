@@ -84,7 +84,12 @@ class HostMemory:
         head = encode(header, tuple(kinds), size_bytes)
         buffers[0] = head
         ready_ns = time.monotonic_ns()
-        stream.send(buffers, len(head) + size_bytes)
+        if size_bytes < _SMALL_BYTES:
+            stream.send(buffers, len(head) + size_bytes)
+        else:
+            # The other side wakes up and reads the head while the payload is being copied.
+            stream.send(buffers[:1], len(head))
+            stream.send(buffers[1:], size_bytes)
         return ready_ns
 
     def _landings(self, layout: Layout) -> list[Landing]:

@@ -37,6 +37,9 @@ from semgap.transport.tcp_stream import TcpStream
 
 Header = TypeVar("Header", Request, Reply)
 
+# Between two decode steps a client needs less than this; the worker has nothing to compute then.
+_POLL_S = 0.001
+
 
 class Memory(Protocol):
     """Where received tensors are put and sent ones are taken from."""
@@ -130,7 +133,7 @@ def serve(
                 "Look at the benchmark job's log for why it did not connect.",
             ) from error
     # The client may compute for as long as it likes between two requests.
-    stream = TcpStream(accepted, timeout_s=0)
+    stream = TcpStream(accepted, timeout_s=0, poll_s=_POLL_S)
     memory = _memory_of(handler.device)
     incoming = _Incoming(stream, memory, REQUESTS)
     try:
