@@ -8,27 +8,19 @@ from pathlib import Path
 
 from semgap.cli import run_script, script_parser
 
-_LARGE_BYTES = 64_000_000
-
 
 def report(arguments: argparse.Namespace) -> None:
     """Write the report and its numbers."""
     from semgap.csv_rows import read_rows, write_rows
     from semgap.linkbench.contenders import CEILING
-    from semgap.linkbench.summary import GoodputRow
+    from semgap.linkbench.summary import GoodputRow, captured_goodput
     from semgap.overhead import OverheadRow, overhead_report, overhead_rows
     from semgap.records import RunRecord, read_record, write_atomically
 
     records = [read_record(path, RunRecord) for path in arguments.runs]
-    ceiling = [
-        row.median_bytes_per_s
-        for row in read_rows(arguments.goodput, GoodputRow)
-        if row.contender == CEILING and row.payload_bytes >= _LARGE_BYTES
-    ]
+    ceiling = captured_goodput(read_rows(arguments.goodput, GoodputRow), CEILING)
     rows = overhead_rows(records)
-    text = overhead_report(
-        rows, {record.mode: record for record in records}, max(ceiling, default=None)
-    )
+    text = overhead_report(rows, {record.mode: record for record in records}, ceiling)
     write_rows(arguments.csv, OverheadRow, rows)
     write_atomically(arguments.markdown, text.encode())
 

@@ -67,7 +67,8 @@ def overhead_report(
 
     Args:
         policies: a record of each mode, for its policy.
-        ceiling_bytes_per_s: goodput of plain sockets on the same link, if it was measured.
+        ceiling_bytes_per_s: goodput of plain sockets on the same link while it was captured, as it
+            is during every phase; None where nothing can be captured.
     """
     table = markdown_table(
         (

@@ -56,6 +56,7 @@ OF_THE_LINK = [
         "samples",
         "summary",
         "through_transport",
+        "wire",
         "zeromq",
     )
 ]

@@ -10,6 +10,8 @@ from torch import Tensor
 
 Ready = Callable[[], None]
 
+# The reply to a payload.
+ACKNOWLEDGEMENT_BYTES = 8
 TIMEOUT_S = 120.0
 
 

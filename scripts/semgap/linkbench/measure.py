@@ -12,21 +12,17 @@ import time
 from collections.abc import Collection, Iterator, Sequence
 from multiprocessing.synchronize import Event
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import torch
 from torch import Tensor
 
 from semgap.errors import MeasurementError
-from semgap.linkbench.base import TIMEOUT_S, Contender, Link
+from semgap.linkbench.base import ACKNOWLEDGEMENT_BYTES, TIMEOUT_S, Contender, Link
 from semgap.linkbench.contenders import contenders
 from semgap.linkbench.iperf3 import iperf3_goodput
 from semgap.linkbench.samples import LinkFacts, TimeSample, WireSample
-from semgap.meters.capture import CaptureUnavailableError, capture
+from semgap.linkbench.wire import captured_exchanges
 from semgap.meters.host import describe_host, versions
-from semgap.meters.pcap import read_tcp_segments
-from semgap.meters.sockets import sockets_of
-from semgap.meters.traffic_window import TrafficWindow, reverse_of
 from semgap.model.device import open_device
 from semgap.processes import die_with_parent
 from semgap.settings import LinkSettings
@@ -34,18 +30,14 @@ from semgap.tcp_sockets import congestion_control_of, free_port, prefer_unpaced
 
 log = logging.getLogger(__name__)
 
-# The reply to a payload, and to one number: a decode step's logits, nearly.
-_ACKNOWLEDGEMENT_BYTES = 8
-ROUND_TRIP_REPLY_BYTES = 200_000
+# A decode step's logits, nearly.
+_ROUND_TRIP_REPLY_BYTES = 200_000
 
 _SMALLEST_MESSAGE_BYTES = 1_000
 _STEPS_IN_A_THOUSAND = (1, 4, 16, 64, 256)
 _ROUND_BYTES = 64_000_000
 _MAX_MESSAGES = 64
 _ROUND_TRIPS_IN_TURN = 50
-_WIRE_MESSAGES = 3
-_WIRE_SIZES_BYTES = (1_000, 64_000, 1_000_000, 64_000_000)
-_QUIET_S = 0.05
 
 
 def measure_link(
@@ -86,7 +78,9 @@ def measure_link(
                     settings.host, free_port(settings.host), congestion_controls[0], peer_cores
                 )
                 iperf3.extend([] if goodput is None else [goodput])
-        wire, reason = _wire(links, payload, settings.interface, scratch)
+        wire, reason = captured_exchanges(
+            links, payload, settings.rounds, settings.interface, scratch
+        )
     facts = LinkFacts(
         contenders=tuple(each.name for each in chosen),
         host=settings.host,
@@ -123,9 +117,9 @@ def _goodput_round(
         for name, link in order.sample(list(links.items()), len(links)):
             begin_s = time.perf_counter()
             for _ in range(messages):
-                link.exchange(payload[:size_bytes], _ACKNOWLEDGEMENT_BYTES)
+                link.exchange(payload[:size_bytes], ACKNOWLEDGEMENT_BYTES)
             mean_s = (time.perf_counter() - begin_s) / messages
-            yield TimeSample(name, size_bytes, _ACKNOWLEDGEMENT_BYTES, index, mean_s)
+            yield TimeSample(name, size_bytes, ACKNOWLEDGEMENT_BYTES, index, mean_s)
 
 
 def _round_trips(
@@ -136,48 +130,9 @@ def _round_trips(
         for name, link in order.sample(list(links.items()), len(links)):
             for _ in range(_ROUND_TRIPS_IN_TURN):
                 begin_s = time.perf_counter()
-                link.exchange(nothing, ROUND_TRIP_REPLY_BYTES)
+                link.exchange(nothing, _ROUND_TRIP_REPLY_BYTES)
                 taken_s = time.perf_counter() - begin_s
-                yield TimeSample(name, 0, ROUND_TRIP_REPLY_BYTES, index, taken_s)
-
-
-def _wire(
-    links: dict[str, Link], payload: Tensor, interface: str, scratch: Path
-) -> tuple[list[WireSample], str]:
-    """Captured bytes of each contender's exchanges, or why there are none."""
-    seen = sockets_of(os.getpid())
-    pairs = frozenset((*seen, *map(reverse_of, seen)))
-    windows: list[tuple[str, int, TrafficWindow]] = []
-    with TemporaryDirectory(dir=scratch) as folder:
-        file = Path(folder) / "wire.pcap"
-        try:
-            with capture(interface, file) as running:
-                for name, link in links.items():
-                    for size_bytes in _WIRE_SIZES_BYTES:
-                        if size_bytes > payload.nbytes:
-                            continue
-                        time.sleep(_QUIET_S)
-                        begin_ns = time.time_ns()
-                        for _ in range(_WIRE_MESSAGES):
-                            link.exchange(payload[:size_bytes], _ACKNOWLEDGEMENT_BYTES)
-                        time.sleep(_QUIET_S)
-                        window = TrafficWindow(begin_ns, time.time_ns(), pairs)
-                        windows.append((name, size_bytes, window))
-                running.stop()
-        except CaptureUnavailableError as error:
-            return [], error.cause
-        for batch in read_tcp_segments(file):
-            for _name, _size_bytes, window in windows:
-                window.add(batch)
-    return [
-        WireSample(
-            name,
-            size_bytes,
-            _ACKNOWLEDGEMENT_BYTES,
-            window.count(pairs).payload_bytes / _WIRE_MESSAGES,
-        )
-        for name, size_bytes, window in windows
-    ], ""
+                yield TimeSample(name, 0, _ROUND_TRIP_REPLY_BYTES, index, taken_s)
 
 
 @contextlib.contextmanager

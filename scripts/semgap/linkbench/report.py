@@ -92,11 +92,17 @@ def _wire_table(rows: Sequence[GoodputRow], facts: LinkFacts) -> str:
         return f"Nothing was captured: {facts.no_wire_samples}"
     measured = [row for row in rows if row.wire_of_payload is not None]
     sizes = sorted({row.payload_bytes for row in measured})
-    names = list(dict.fromkeys(row.contender for row in measured))
-    cells = {(row.contender, row.payload_bytes): f"{row.wire_of_payload:.5f}" for row in measured}
+    by_key = {(row.contender, row.payload_bytes): row for row in measured}
     return markdown_table(
-        ("Contender", *map(_size, sizes)),
-        [(name, *(cells.get((name, size), "–") for size in sizes)) for name in names],
+        ("Contender", *map(_size, sizes), f"GB/s while captured, {_size(sizes[-1])}"),
+        [
+            (
+                name,
+                *(f"{by_key[name, size].wire_of_payload:.5f}" for size in sizes),
+                f"{(by_key[name, sizes[-1]].captured_bytes_per_s or 0) / 1e9:.3g}",
+            )
+            for name in dict.fromkeys(row.contender for row in measured)
+        ],
     )
 
 

@@ -23,17 +23,20 @@ class TimeSample(msgspec.Struct, frozen=True):
 
 
 class WireSample(msgspec.Struct, frozen=True):
-    """What tcpdump saw of some exchanges.
+    """One exchange that tcpdump saw.
 
     Attributes:
-        payload_bytes, reply_bytes: content, of each exchange.
-        wire_bytes: TCP payload of both directions, each byte once, by exchange.
+        payload_bytes, reply_bytes: content.
+        seconds: what it took under the capture.
+        wire_bytes: TCP payload of both directions, each byte once.
     """
 
     contender: str
     payload_bytes: int
     reply_bytes: int
-    wire_bytes: float
+    round: int
+    seconds: float
+    wire_bytes: int
 
 
 class LinkFacts(msgspec.Struct, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import median
 
 import msgspec
 import pandas as pd
@@ -16,7 +17,9 @@ class GoodputRow(msgspec.Struct, frozen=True):
 
     Attributes:
         of_ceiling: median over rounds of the goodput divided by the ceiling's in the same round.
-        wire_of_payload: captured bytes of both directions ÷ content; empty where none was captured.
+        captured_bytes_per_s: median goodput while tcpdump captured the interface.
+        wire_of_payload: captured bytes of both directions ÷ content, the largest of the rounds.
+            Both are empty at sizes that were not captured.
     """
 
     contender: str
@@ -26,6 +29,7 @@ class GoodputRow(msgspec.Struct, frozen=True):
     min_bytes_per_s: float
     max_bytes_per_s: float
     of_ceiling: float
+    captured_bytes_per_s: float | None
     wire_of_payload: float | None
 
 
@@ -54,10 +58,13 @@ def goodput_rows(
     per_round = frame.set_index(["payload_bytes", "round"])
     ceiling = per_round[per_round.contender == CEILING].goodput
     frame["of_ceiling"] = (per_round.goodput / ceiling.reindex(per_round.index)).to_numpy()
-    wired = {(s.contender, s.payload_bytes): s for s in wire}
     rows = []
     for (contender, size_bytes), group in frame.groupby(["contender", "payload_bytes"]):
-        captured = wired.get((str(contender), int(size_bytes)))
+        captured = [
+            each
+            for each in wire
+            if each.contender == contender and each.payload_bytes == size_bytes
+        ]
         rows.append(
             GoodputRow(
                 contender=str(contender),
@@ -67,10 +74,25 @@ def goodput_rows(
                 min_bytes_per_s=float(group.goodput.min()),
                 max_bytes_per_s=float(group.goodput.max()),
                 of_ceiling=float(group.of_ceiling.median()),
-                wire_of_payload=_wire_of_payload(captured),
+                captured_bytes_per_s=_median(
+                    [each.payload_bytes / each.seconds for each in captured]
+                ),
+                wire_of_payload=max(
+                    (
+                        each.wire_bytes / (each.payload_bytes + each.reply_bytes)
+                        for each in captured
+                    ),
+                    default=None,
+                ),
             )
         )
     return sorted(rows, key=lambda row: (contenders.index(row.contender), row.payload_bytes))
+
+
+def captured_goodput(rows: Sequence[GoodputRow], contender: str) -> float | None:
+    """Goodput in bytes/s of the largest messages that were captured; None where none was."""
+    captured = [row for row in rows if row.contender == contender and row.captured_bytes_per_s]
+    return max(captured, key=_size).captured_bytes_per_s if captured else None
 
 
 def round_trip_rows(times: Sequence[TimeSample]) -> list[RoundTripRow]:
@@ -92,7 +114,9 @@ def round_trip_rows(times: Sequence[TimeSample]) -> list[RoundTripRow]:
     ]
 
 
-def _wire_of_payload(captured: WireSample | None) -> float | None:
-    if captured is None:
-        return None
-    return captured.wire_bytes / (captured.payload_bytes + captured.reply_bytes)
+def _median(values: Sequence[float]) -> float | None:
+    return median(values) if values else None
+
+
+def _size(row: GoodputRow) -> int:
+    return row.payload_bytes

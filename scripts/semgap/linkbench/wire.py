@@ -1,0 +1,81 @@
+"""Exchanges that are captured: bytes on the wire, and what capturing costs."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+from torch import Tensor
+
+from semgap.linkbench.base import ACKNOWLEDGEMENT_BYTES, Link
+from semgap.linkbench.samples import WireSample
+from semgap.meters.capture import CaptureUnavailableError, capture
+from semgap.meters.pcap import read_tcp_segments
+from semgap.meters.sockets import sockets_of
+from semgap.meters.traffic_window import TrafficWindow, reverse_of
+
+_SIZES_BYTES = (1_000, 64_000, 1_000_000, 64_000_000)
+_QUIET_S = 0.05
+
+
+class _Exchange(NamedTuple):
+    contender: str
+    payload_bytes: int
+    round: int
+    seconds: float
+    window: TrafficWindow
+
+
+def captured_exchanges(
+    links: Mapping[str, Link], payload: Tensor, rounds: int, interface: str, scratch: Path
+) -> tuple[list[WireSample], str]:
+    """Exchange messages under a capture of the interface, the contenders taking turns.
+
+    Args:
+        scratch: a folder for the capture, which is not kept.
+
+    Returns:
+        A sample for each exchange, or none and the reason why nothing can be captured.
+    """
+    seen = sockets_of(os.getpid())
+    pairs = frozenset((*seen, *map(reverse_of, seen)))
+    order = random.Random(0)
+    exchanges: list[_Exchange] = []
+    with TemporaryDirectory(dir=scratch) as folder:
+        file = Path(folder) / "wire.pcap"
+        try:
+            with capture(interface, file) as running:
+                for index in range(rounds):
+                    for size_bytes in _SIZES_BYTES:
+                        if size_bytes > payload.nbytes:
+                            continue
+                        for name, link in order.sample(list(links.items()), len(links)):
+                            time.sleep(_QUIET_S)
+                            begin_ns, begin_s = time.time_ns(), time.perf_counter()
+                            link.exchange(payload[:size_bytes], ACKNOWLEDGEMENT_BYTES)
+                            taken_s = time.perf_counter() - begin_s
+                            time.sleep(_QUIET_S)
+                            window = TrafficWindow(begin_ns, time.time_ns(), pairs)
+                            exchanges.append(_Exchange(name, size_bytes, index, taken_s, window))
+                running.stop()
+        except CaptureUnavailableError as error:
+            return [], error.cause
+        for batch in read_tcp_segments(file):
+            for exchange in exchanges:
+                exchange.window.add(batch)
+    return [
+        WireSample(
+            exchange.contender,
+            exchange.payload_bytes,
+            ACKNOWLEDGEMENT_BYTES,
+            exchange.round,
+            exchange.seconds,
+            exchange.window.count(pairs).payload_bytes,
+        )
+        for exchange in exchanges
+    ], ""
