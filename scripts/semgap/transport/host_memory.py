@@ -134,7 +134,8 @@ class BlockPool:
 
 
 def _new_block(capacity: int) -> Bytes:
-    memory = mmap.mmap(-1, capacity)
+    # Private: by default it would be shared memory, which gets no huge pages.
+    memory = mmap.mmap(-1, capacity, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if capacity >= _HUGE_PAGE_BYTES:
         memory.madvise(mmap.MADV_HUGEPAGE)
     return np.frombuffer(memory, dtype=np.uint8)
