@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import time
 from collections import deque
@@ -46,19 +47,15 @@ class CudaMemory:
 
     def receive(self, stream: TcpStream, layout: Layout) -> list[Tensor]:
         """Receive a group of tensors; work queued on the device from now on sees them whole."""
-        current = torch.cuda.current_stream(self._device)
         block = torch.empty(layout.size_bytes, dtype=torch.uint8, device=self._device)
-        # The allocator may have given memory that kernels on this stream still read.
-        self._copies.wait_stream(current)
-        for begin in range(0, layout.size_bytes, _SLOT_BYTES):
-            piece = block[begin : begin + _SLOT_BYTES]
-            slot = self._next_slot()
-            slot.copied.synchronize()
-            stream.receive_into(slot.buffer, piece.nbytes)
-            with torch.cuda.stream(self._copies):
+        with self._copying(layout.size_bytes):
+            for begin in range(0, layout.size_bytes, _SLOT_BYTES):
+                piece = block[begin : begin + _SLOT_BYTES]
+                slot = self._next_slot()
+                slot.copied.synchronize()
+                stream.receive_into(slot.buffer, piece.nbytes)
                 piece.copy_(slot.memory[: piece.nbytes], non_blocking=True)
                 slot.copied.record()
-        current.wait_stream(self._copies)
         return [_tensor_in(block, placed, DTYPES[placed.dtype]) for placed in layout.tensors]
 
     def send(self, stream: TcpStream, header: Request | Reply, tensors: Tensors) -> int:
@@ -68,26 +65,40 @@ class CudaMemory:
             (name, tuple((tensor.dtype, tensor.shape) for tensor in group))
             for name, group in tensors.items()
         )
-        head = encode(
-            header, kinds, sum(padding + flat.nbytes for group in padded for padding, flat in group)
-        )
+        payload_bytes = sum(padding + flat.nbytes for group in padded for padding, flat in group)
+        head = encode(header, kinds, payload_bytes)
         ready_ns = time.monotonic_ns()
-        self._copies.wait_stream(torch.cuda.current_stream(self._device))
         filled: deque[tuple[_Slot, int]] = deque()
-        for size_bytes, pieces in _in_slots(itertools.chain.from_iterable(padded)):
-            if len(filled) == _SLOTS:
-                head = _send_slot(stream, head, *filled.popleft())
-            slot = self._next_slot()
-            with torch.cuda.stream(self._copies):
+        with self._copying(payload_bytes):
+            for size_bytes, pieces in _in_slots(itertools.chain.from_iterable(padded)):
+                if len(filled) == _SLOTS:
+                    head = _send_slot(stream, head, *filled.popleft())
+                slot = self._next_slot()
                 for offset, piece in pieces:
                     slot.memory[offset : offset + piece.nbytes].copy_(piece, non_blocking=True)
                 slot.copied.record()
-            filled.append((slot, size_bytes))
-        while filled:
-            head = _send_slot(stream, head, *filled.popleft())
+                filled.append((slot, size_bytes))
+            while filled:
+                head = _send_slot(stream, head, *filled.popleft())
         if head:
             stream.send([head], len(head))
         return ready_ns
+
+    @contextlib.contextmanager
+    def _copying(self, size_bytes: int) -> Iterator[None]:
+        """Copy on a stream of its own what takes several slots; the rest is not worth the switch.
+
+        The allocator may have given memory that kernels on the current stream still read, and they
+        may still be writing what is sent; those that come later read what was received.
+        """
+        if size_bytes <= _SLOT_BYTES:
+            yield
+            return
+        current = torch.cuda.current_stream(self._device)
+        self._copies.wait_stream(current)
+        with torch.cuda.stream(self._copies):
+            yield
+        current.wait_stream(self._copies)
 
     def _next_slot(self) -> _Slot:
         self._ring.rotate(-1)
