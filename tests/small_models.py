@@ -46,12 +46,17 @@ ARCHITECTURES = {
 
 def store_small_model(name: str, folder: Path):
     """Make a seeded model of a named architecture and describe it."""
+    return store_model(ARCHITECTURES[name], folder)
+
+
+def store_model(architecture: dict[str, object], folder: Path):
+    """Make a seeded model of an architecture; returns its folder of weights and its manifest."""
     from semgap.model.description import describe_model
     from semgap.model.sources import seeded_weights
     from semgap.model.store import store_weights
     from semgap.settings import ModelSettings
 
-    settings = ModelSettings(name, "seeded", "made from seed 0", 0, "float32")
-    source = seeded_weights(json.dumps(ARCHITECTURES[name]), settings.dtype, settings.seed)
+    settings = ModelSettings("small", "seeded", "made from seed 0", 0, "float32")
+    source = seeded_weights(json.dumps(architecture), settings.dtype, settings.seed)
     store_weights(source, folder / "weights")
     return folder / "weights", describe_model(folder / "weights", settings)

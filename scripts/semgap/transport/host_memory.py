@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from semgap.protocol import Reply, Request
@@ -26,7 +25,7 @@ _SMALL_LANDINGS = 16
 _HUGE_PAGE_BYTES = 1 << 21
 _PADDING = bytes(ALIGNMENT)
 
-Bytes = NDArray[np.uint8]
+CharArray = ctypes.Array[ctypes.c_char]
 
 
 class Landing(NamedTuple):
@@ -98,57 +97,61 @@ class HostMemory:
         return [self._landing(layout) for _ in range(count)]
 
     def _landing(self, layout: Layout) -> Landing:
+        owner: Buffer
         block: Buffer
         if layout.size_bytes < _SMALL_BYTES:
-            block = bytearray(layout.size_bytes)
+            owner = block = bytearray(layout.size_bytes)
         else:
-            block = self._pool.lease(layout.size_bytes)
-        return Landing(block, [_tensor_in(block, placed) for placed in layout.tensors])
+            owner = self._pool.lease(layout.size_bytes)
+            block = np.frombuffer(owner, dtype=np.uint8)
+        return Landing(block, [_tensor_in(owner, placed) for placed in layout.tensors])
 
 
 class BlockPool:
-    """Blocks of anonymous memory, lent as arrays; a block comes back when its array dies."""
+    """Blocks of anonymous memory; a block is lent again when nothing refers to it any more."""
 
     def __init__(self) -> None:
-        self._free: defaultdict[int, list[Bytes]] = defaultdict(list)
-        self._lent: dict[int, tuple[weakref.ref[Bytes], Bytes]] = {}
+        self._free: defaultdict[int, list[mmap.mmap]] = defaultdict(list)
+        self._lent: dict[int, tuple[weakref.ref[CharArray], mmap.mmap]] = {}
 
-    def lease(self, size_bytes: int) -> Bytes:
-        """An array of ``size_bytes`` (uint8) that nobody else refers to; its content is undefined.
+    def lease(self, size_bytes: int) -> CharArray:
+        """Memory of ``size_bytes`` that nobody else refers to; its content is undefined.
 
-        The array stays the caller's while anything refers to it, tensors made from it included.
+        It stays the caller's while anything refers to it. numpy arrays and tensors that are made
+        with it as their buffer do. Those made of an array in between need not: numpy lets a view
+        refer to the owner of the memory behind it.
         """
         # A power of two, of which only what is used is resident: a KV cache that grows by a token
         # finds the block of the step before.
         capacity = 1 << (size_bytes - 1).bit_length()
         free = self._free[capacity]
         block = free.pop() if free else _new_block(capacity)
-        array = block[:size_bytes]
-        watch = weakref.ref(array, self._take_back)
+        lent = _array_type(size_bytes).from_buffer(block)
+        watch = weakref.ref(lent, self._take_back)
         self._lent[id(watch)] = watch, block
-        return array
+        return lent
 
-    def _take_back(self, dead: weakref.ref[Bytes]) -> None:
+    def _take_back(self, dead: weakref.ref[CharArray]) -> None:
         _watch, block = self._lent.pop(id(dead))
-        self._free[block.nbytes].append(block)
+        self._free[len(block)].append(block)
 
 
-def _new_block(capacity: int) -> Bytes:
+def _new_block(capacity: int) -> mmap.mmap:
     # Private: by default it would be shared memory, which gets no huge pages.
-    memory = mmap.mmap(-1, capacity, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    block = mmap.mmap(-1, capacity, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
     if capacity >= _HUGE_PAGE_BYTES:
-        memory.madvise(mmap.MADV_HUGEPAGE)
-    return np.frombuffer(memory, dtype=np.uint8)
+        block.madvise(mmap.MADV_HUGEPAGE)
+    return block
 
 
-def _tensor_in(block: Buffer, placed: Placed) -> Tensor:
+def _tensor_in(owner: Buffer, placed: Placed) -> Tensor:
     # By way of numpy, which needs half as long for it as torch.
     if placed.dtype == BFLOAT16:
-        array = np.ndarray(placed.shape, np.int16, block, placed.offset)
+        array = np.ndarray(placed.shape, np.int16, owner, placed.offset)
         return torch.from_numpy(array).view(torch.bfloat16)
-    return torch.from_numpy(np.ndarray(placed.shape, placed.dtype, block, placed.offset))
+    return torch.from_numpy(np.ndarray(placed.shape, placed.dtype, owner, placed.offset))
 
 
 @functools.lru_cache(maxsize=64)
-def _array_type(size_bytes: int) -> type[ctypes.Array[ctypes.c_char]]:
+def _array_type(size_bytes: int) -> type[CharArray]:
     return ctypes.c_char * size_bytes
