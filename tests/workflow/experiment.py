@@ -18,6 +18,7 @@ from small_models import ARCHITECTURES, PROJECT
 PROMPT_TOKENS = 8
 DECODE_STEPS = 3
 REPEATS = 2
+LINK_REPORTS = ("results/tiny/transport.md", "results/tiny/overhead.md")
 
 
 def free_port():
@@ -53,10 +54,10 @@ class Experiment:
                 config[section] = values
         self.config_file.write_text(yaml.safe_dump(config))
 
-    def snakemake(self, *arguments, target="results/table.md", timeout_s=240):
+    def snakemake(self, *arguments, targets=("results/table.md",), timeout_s=240):
         """Run Snakemake to its end; returns the finished process with its output as text."""
         return subprocess.run(
-            self.command(*arguments, target=target),
+            self.command(*arguments, targets=targets),
             cwd=self.folder,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -64,18 +65,18 @@ class Experiment:
             timeout=timeout_s,
         )
 
-    def command(self, *arguments, target="results/table.md"):
-        return [sys.executable, "-m", "snakemake", "--cores", "1", *arguments, "--", target]
+    def command(self, *arguments, targets=("results/table.md",)):
+        return [sys.executable, "-m", "snakemake", "--cores", "1", *arguments, "--", *targets]
 
-    def build(self):
-        """Build the table; fail with Snakemake's output if that fails."""
-        done = self.snakemake()
+    def build(self, *targets):
+        """Build the targets, or the table; fail with Snakemake's output if that fails."""
+        done = self.snakemake(targets=targets or ("results/table.md",))
         assert done.returncode == 0, done.stdout
         return done.stdout
 
-    def planned(self, target="results/table.md"):
+    def planned(self, *targets):
         """What ``snakemake -n`` would run: rule names, those with a mode as rule:mode.repeat."""
-        done = self.snakemake("-n", "--quiet", "progress", target=target)
+        done = self.snakemake("-n", "--quiet", "progress", targets=targets or ("results/table.md",))
         assert done.returncode == 0, done.stdout
         return planned_jobs(done.stdout)
 
@@ -88,12 +89,15 @@ _MESSAGES = {
     "Describing the model": "describe_model",
     "Choosing a prompt": "prompt",
     "Starting the server": "rpc_server",
+    "Measuring the link": "measure_link",
     "Measuring": "benchmark",
     "Counting the bytes of": "parse_capture",
     "Deriving the utilisation of": "utilisation",
     "Checking that all modes": "aggregate",
     "Rendering the table": "experiment_table",
     "Publishing the table": "active_table",
+    "Reporting on the link": "report_link",
+    "Reporting where": "report_overhead",
     "Downloading": "download_model",
 }
 

@@ -15,9 +15,9 @@ from small_models import ARCHITECTURES
 
 MODES = ("local", "naive", "remote_cache", "semantic")
 
-# PyTorch RPC's own bytes: for each call, for each tensor in it, and for the names and descriptions
-# of the weights that a call with weights carries. Measured on captures of calls with 0 … 200
-# tensors; the test below says that they are upper bounds and not far from the truth.
+# PyTorch RPC's own bytes (tcp has fewer): for each call, for each tensor in it, and for the names
+# and descriptions of the weights that a call with weights carries. Measured on captures of calls
+# with 0 … 200 tensors; the test below says that they are upper bounds and not far from the truth.
 FRAMING_PER_CALL_BYTES = 1_200
 FRAMING_PER_TENSOR_BYTES = 130
 
@@ -103,48 +103,55 @@ def test_the_table_has_its_eight_rows(finished):
     assert (finished.folder / "results" / "table.tex").exists()
 
 
-def test_every_mode_answers_as_local_to_the_bit(finished):
-    reference = np.load(finished.results / "runs" / "local" / "rep1.logits.npy")
+def test_every_mode_answers_as_local_to_the_bit(each):
+    reference = np.load(each.results / "runs" / "local" / "rep1.logits.npy")
     assert reference.shape == (1 + DECODE_STEPS, 500)
     assert reference.dtype == np.float32
-    tokens = finished.record("local", 1)["token_ids"]
+    tokens = each.record("local", 1)["token_ids"]
     assert tokens == [int(row.argmax()) for row in reference]
     for mode in MODES:
         for repeat in range(1, REPEATS + 1):
-            logits = np.load(finished.results / "runs" / mode / f"rep{repeat}.logits.npy")
+            logits = np.load(each.results / "runs" / mode / f"rep{repeat}.logits.npy")
             assert np.array_equal(logits, reference), (mode, repeat)
-            assert finished.record(mode, repeat)["token_ids"] == tokens
+            assert each.record(mode, repeat)["token_ids"] == tokens
+
+
+def test_the_transport_does_not_change_the_answer(finished, over_tcp):
+    assert over_tcp.record("semantic", 1)["transport"] == "tcp"
+    for mode in MODES:
+        file = f"runs/{mode}/rep1.logits.npy"
+        assert np.array_equal(np.load(finished.results / file), np.load(over_tcp.results / file))
 
 
 @needs_tcpdump
 @pytest.mark.parametrize("phase", ["prefill", "decode"])
 @pytest.mark.parametrize("mode", ["naive", "remote_cache", "semantic"])
-def test_captured_bytes_are_those_of_the_policy(finished, mode, phase):
+def test_captured_bytes_are_those_of_the_policy(each, mode, phase):
     up, down, calls, tensors_up, tensors_down = expected_bytes(mode, phase)
     for repeat in range(1, REPEATS + 1):
-        seen = captured(finished, mode, repeat, phase)
+        seen = captured(each, mode, repeat, phase)
         for direction, needed, tensors in (("up", up, tensors_up), ("down", down, tensors_down)):
             framing = calls * FRAMING_PER_CALL_BYTES + tensors * FRAMING_PER_TENSOR_BYTES
             assert needed <= seen[direction] <= 1.02 * needed + framing, (repeat, direction)
 
 
 @needs_tcpdump
-def test_local_sends_nothing_and_the_capture_would_have_seen_it(finished):
+def test_local_sends_nothing_and_the_capture_would_have_seen_it(each):
     for repeat in range(1, REPEATS + 1):
         for phase in ("prefill", "decode"):
-            assert captured(finished, "local", repeat, phase) == {"up": 0, "down": 0}
-        assert [sent["payload_bytes"] for sent in finished.record("local", repeat)["control"]] == [
+            assert captured(each, "local", repeat, phase) == {"up": 0, "down": 0}
+        assert [sent["payload_bytes"] for sent in each.record("local", repeat)["control"]] == [
             1_000_003,
             1_000_003,
         ]
 
 
 @needs_tcpdump
-def test_weights_are_shipped_once_where_they_are_kept(finished):
+def test_weights_are_shipped_once_where_they_are_kept(each):
     weights = shape_of_gptj()["weights"]
-    assert captured(finished, "naive", 1, "setup")["up"] == 0
+    assert captured(each, "naive", 1, "setup")["up"] == 0
     for mode in ("remote_cache", "semantic"):
-        assert weights <= captured(finished, mode, 1, "setup")["up"] <= 1.02 * weights + 10_000
+        assert weights <= captured(each, mode, 1, "setup")["up"] <= 1.02 * weights + 10_000
 
 
 def test_the_manifest_agrees_with_arithmetic(finished):
@@ -161,14 +168,14 @@ def test_repeats_are_interleaved_in_rounds(finished):
     assert [run["repeat"] for run in ordered] == [1] * 4 + [2] * 4
 
 
-def test_every_step_is_accounted_for(finished):
+def test_every_step_is_accounted_for(each):
     for mode in MODES:
-        phases = {phase["name"]: phase for phase in finished.record(mode, 1)["phases"]}
+        phases = {phase["name"]: phase for phase in each.record(mode, 1)["phases"]}
         assert list(phases) == ["setup", "warmup", "prefill", "decode"]
         assert len(phases["decode"]["steps"]) == DECODE_STEPS
         for step in phases["decode"]["steps"]:
-            parts = step["send_s"] + step["worker_s"] + step["receive_s"]
-            assert parts == pytest.approx(step["latency_s"])
+            spans = ("serialise_s", "send_s", "queue_s", "worker_s", "receive_s")
+            assert sum(step[span] for span in spans) == pytest.approx(step["latency_s"])
             assert 0 < step["compute_s"] <= step["worker_s"]
         assert (
             sum(step["latency_s"] for step in phases["decode"]["steps"])
@@ -176,8 +183,8 @@ def test_every_step_is_accounted_for(finished):
         )
 
 
-def test_nothing_is_left_running(finished):
-    folder = str(finished.folder)
+def test_nothing_is_left_running(each):
+    folder = str(each.folder)
     left = [
         process.info["cmdline"]
         for process in psutil.process_iter(["cmdline", "cwd"])

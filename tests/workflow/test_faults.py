@@ -123,7 +123,7 @@ def test_a_wrong_configuration_stops_before_any_job(experiment, section, values,
 
 def test_a_prompt_beyond_the_context_is_named(experiment):
     experiment.configure(workload={"prompt_tokens": 64})
-    done = experiment.snakemake(target="results/tiny/model/prompt.json")
+    done = experiment.snakemake(targets=["results/tiny/model/prompt.json"])
     assert done.returncode != 0
     assert "the context of tiny holds 64" in done.stdout
 

@@ -138,7 +138,7 @@ def decode(
     try:
         envelope = decoder.decode(header)
         layouts, described_bytes = _layouts(bytes(envelope.groups))
-    except (msgspec.DecodeError, KeyError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, KeyError) as error:
         raise TransportError(
             f"A message's header cannot be understood: {error}.",
             "Check that both sides run the same version.",

@@ -1,0 +1,146 @@
+"""What the reports on the link and on the step path compute from samples and records."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from records import run, step
+from semgap.config import SCHEMA_FILE
+from semgap.goals import at_least, at_most, goals_table
+from semgap.linkbench.contenders import CEILING, TRANSPORTS
+from semgap.linkbench.measure import message_sizes
+from semgap.linkbench.report import link_report
+from semgap.linkbench.samples import LinkFacts, TimeSample, WireSample
+from semgap.linkbench.summary import captured_goodput, goodput_rows, round_trip_rows
+from semgap.overhead import overhead_report, overhead_rows
+from semgap.records import PhaseRecord
+
+MEGABYTES_64 = 64_000_000
+FACTS = LinkFacts(
+    contenders=(CEILING, "tcp"),
+    host="127.0.0.1",
+    cpu="a processor",
+    cores=2,
+    kernel="6.0",
+    device="cpu",
+    torch="2.13",
+    congestion_control="cubic",
+    system_congestion_control="bbr",
+    iperf3_bytes_per_s=(),
+    no_wire_samples="",
+)
+# The second round is on a machine half as fast: ratios within a round do not change.
+TIMES = [
+    TimeSample(name, MEGABYTES_64, 8, index, seconds * (1 + index))
+    for index in (0, 1, 2)
+    for name, seconds in (("tcp", 0.020), (CEILING, 0.016))
+] + [
+    TimeSample(name, 0, 200_000, index, seconds * (1 + index))
+    for index in (0, 1, 2)
+    for name, seconds in (("tcp", 150e-6), (CEILING, 100e-6))
+    for _ in range(10)
+]
+WIRE = [
+    WireSample("tcp", MEGABYTES_64, 8, 0, 0.032, MEGABYTES_64 + 8 + 640),
+    WireSample(CEILING, MEGABYTES_64, 8, 0, 0.016, MEGABYTES_64 + 8),
+]
+
+
+def test_goodput_is_compared_within_a_round():
+    ceiling, tcp = goodput_rows(TIMES, WIRE, FACTS.contenders)
+    assert (ceiling.contender, tcp.contender) == (CEILING, "tcp")
+    assert tcp.of_ceiling == pytest.approx(0.8)
+    assert tcp.median_bytes_per_s == pytest.approx(MEGABYTES_64 / 0.040)
+    assert tcp.max_bytes_per_s == pytest.approx(MEGABYTES_64 / 0.020)
+    assert tcp.captured_bytes_per_s == pytest.approx(2e9)
+    assert tcp.wire_of_payload == pytest.approx(1.00001, abs=1e-7)
+
+
+def test_goodput_under_a_capture_is_that_of_the_largest_captured_message():
+    assert captured_goodput(goodput_rows(TIMES, WIRE, FACTS.contenders), CEILING) == 4e9
+    assert captured_goodput(goodput_rows(TIMES, [], FACTS.contenders), CEILING) is None
+
+
+def test_round_trips_are_compared_within_a_round():
+    by_name = {row.contender: row for row in round_trip_rows(TIMES)}
+    assert by_name["tcp"].of_ceiling == pytest.approx(1.5)
+    assert by_name["tcp"].median_s == pytest.approx(300e-6)
+    assert by_name["tcp"].n == 30
+
+
+def test_the_report_on_the_link_judges_its_goals():
+    text = link_report(goodput_rows(TIMES, WIRE, FACTS.contenders), round_trip_rows(TIMES), FACTS)
+    goals = [line for line in text.splitlines() if line.endswith(("yes |", "**no** |"))]
+    assert [line.endswith("yes |") for line in goals] == [False, True, True]
+
+
+def test_message_sizes_grow_to_the_largest():
+    assert message_sizes(2_000_000) == [
+        *(1_000, 4_000, 16_000, 64_000, 256_000),
+        *(1_000_000, 2_000_000),
+    ]
+    assert message_sizes(1_000_000_000)[-2:] == [256_000_000, 1_000_000_000]
+
+
+def records_of(mode, transport, **spans):
+    """One repeat with a prefill and three decode steps that have these spans."""
+    values = {"serialise_s": 0.0, "queue_s": 0.0, "worker_s": 0.2, "compute_s": 0.2, **spans}
+    own = step(up=600, down=400)
+    fields = {name: getattr(own, name) for name in own.__struct_fields__} | values
+    spanning = ("serialise_s", "send_s", "queue_s", "worker_s", "receive_s")
+    fields["latency_s"] = sum(fields[name] for name in spanning)
+    steps = (type(own)(**fields),)
+    phases = tuple(
+        PhaseRecord(name, 0, 1, fields["latency_s"] * count, 0.1, steps * count)
+        for name, count in (("prefill", 1), ("decode", 3))
+    )
+    return run(mode, transport=transport, phases=phases)
+
+
+@pytest.mark.parametrize(("send_s", "good"), [(0.1, True), (0.9, False)])
+def test_overhead_tells_where_the_time_goes(send_s, good):
+    records = [
+        records_of("local", "in_process", send_s=1e-9, receive_s=1e-9),
+        records_of("naive", "tcp", send_s=send_s, receive_s=0.1),
+        records_of("semantic", "tcp", send_s=send_s * 1e-3, receive_s=1e-4),
+    ]
+    rows = overhead_rows(records)
+    assert [(row.phase, row.mode) for row in rows[3:]] == [
+        ("decode", "local"),
+        ("decode", "naive"),
+        ("decode", "semantic"),
+    ]
+    _local, naive, semantic = rows[3:]
+    assert naive.steps == 3
+    assert naive.of_local == pytest.approx((0.3 + send_s) / 0.2)
+    assert naive.goodput_bytes_per_s == pytest.approx(1000 / (send_s + 0.1))
+    assert naive.phase_of_transfer_and_compute == pytest.approx(1.0)
+    assert semantic.beyond_compute_s == pytest.approx(send_s * 1e-3 + 1e-4)
+    text = overhead_report(rows, {record.mode: record for record in records}, 6000.0)
+    goals = {line.split("|")[1].strip(): line for line in text.splitlines() if "over tcp" in line}
+    assert len(goals) == 5
+    for name in (
+        "naive over tcp, decode: transfer goodput ÷ plain sockets",
+        "semantic over tcp, decode: step − compute",
+    ):
+        assert goals[name].endswith("yes |" if good else "**no** |")
+
+
+def test_overhead_without_local_has_no_ratio():
+    rows = overhead_rows([records_of("semantic", "tcp", send_s=0.1, receive_s=0.1)])
+    assert [row.of_local for row in rows] == [None, None]
+
+
+def test_a_goal_holds_at_its_bound():
+    assert at_least("a", 0.9, 0.9).holds
+    assert not at_least("a", 0.89, 0.9).holds
+    assert at_most("a", 1.5, 1.5).holds
+    assert not at_most("a", 1.51, 1.5).holds
+    assert "**no**" in goals_table([at_most("a", 1.51, 1.5)])
+
+
+def test_the_link_benchmark_knows_every_transport():
+    schema = yaml.safe_load(SCHEMA_FILE.read_text())
+    known = schema["properties"]["server"]["properties"]["transport"]["enum"]
+    assert sorted(TRANSPORTS) == sorted(known)
