@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
+import time
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from semgap.errors import WorkerLostError
 from semgap.meters.capture import capture
 from semgap.meters.pcap import read_tcp_segments
 from semgap.meters.sockets import sockets_of
+from semgap.meters.traffic_window import TrafficWindow
 from semgap.policy import TensorClass
 from semgap.protocol import Done, Ping
 from semgap.tcp_sockets import free_port
@@ -20,6 +22,7 @@ from semgap.transport.base import ReplyMessage, RequestMessage, Timeouts, load_t
 
 TRANSPORTS = ("torch_rpc", "tcp")
 CALLS = 5
+MINUTE_NS = 60_000_000_000
 TENSORS = (0, 50, 200)
 TIMEOUTS = Timeouts(connect_s=60.0, step_s=60.0)
 SPAWN = multiprocessing.get_context("spawn")
@@ -179,22 +182,14 @@ def test_tensors_cross_tcp_and_framing_is_linear(tmp_path, transport, call_bytes
     up_bytes_per_call = []
     for count in TENSORS:
         sockets = mine.recv()
-        ends = {(pair.local_port, pair.remote_port) for pair in sockets}
+        window = TrafficWindow(0, time.time_ns() + MINUTE_NS, sockets)
         with capture("lo", tmp_path / f"{count}.pcap") as running:
             mine.send("go")
             assert mine.recv() == "done"
             running.stop()
-        up = sum(
-            int(length)
-            for batch in read_tcp_segments(tmp_path / f"{count}.pcap")
-            for source, target, length in zip(
-                batch.src_port.tolist(),
-                batch.dst_port.tolist(),
-                batch.payload_bytes.tolist(),
-                strict=True,
-            )
-            if (source, target) in ends
-        )
+        for batch in read_tcp_segments(tmp_path / f"{count}.pcap"):
+            window.add(batch)
+        up = window.count(sockets).payload_bytes
         up_bytes_per_call.append(up / CALLS)
         mine.send("next")
     client.join(60)
