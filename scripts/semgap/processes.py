@@ -18,7 +18,7 @@ OWNER_VARIABLE = "SEMGAP_OWNER_PID"
 _PR_SET_PDEATHSIG = 1
 # About 0.1 ms: longer than most gaps between two operators of a pass, shorter than what happens
 # between two passes.
-_IDLE_ROUNDS = "18000"
+_IDLE_ROUNDS = "12000"
 _INTERRUPT_GRACE_S = 5.0
 _INTERRUPTED = 130
 

@@ -148,7 +148,7 @@ KEYS = {
     "workload.prompt_tokens": (9, {"prompt"} | ALL_RUNS),
     "workload.prompt_seed": (1, {"prompt"} | ALL_RUNS),
     "workload.decode_steps": (4, {"prompt"} | ALL_RUNS),
-    "workload.warmup_decode_steps": (2, ALL_RUNS),
+    "workload.warmup_decode_steps": (1, ALL_RUNS),
     "workload.logits_to_keep": (0, ALL_RUNS),
     "workload.repeats": (3, measured(*MODES, repeats=[3])),
     "workload.order_seed": (1, set()),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import heapq
 import mmap
 import time
 import weakref
@@ -22,6 +23,7 @@ from semgap.transport.tcp_stream import Buffer, TcpStream
 
 _SMALL_BYTES = 1 << 16
 _SMALL_LANDINGS = 16
+_PREPARED_BYTES = 1 << 20
 _HUGE_PAGE_BYTES = 1 << 21
 _PADDING = bytes(ALIGNMENT)
 
@@ -47,9 +49,15 @@ class HostMemory:
         self._ready: dict[Layout, list[Landing]] = {}
 
     def prepare(self, layouts: Iterable[Layout]) -> None:
-        """Have memory ready for groups that may come next, while there is nothing else to do."""
+        """Have memory ready for groups that may come next, while there is nothing else to do.
+
+        Only for what arrives in less time than that takes: it would else hold memory in vain,
+        since a KV cache never comes twice in the same size.
+        """
         self._ready = {
-            layout: self._ready.get(layout) or self._landings(layout) for layout in layouts
+            layout: self._ready.get(layout) or self._landings(layout)
+            for layout in layouts
+            if layout.size_bytes < _PREPARED_BYTES
         }
 
     def receive(self, stream: TcpStream, layout: Layout) -> list[Tensor]:
@@ -108,11 +116,15 @@ class HostMemory:
 
 
 class BlockPool:
-    """Blocks of anonymous memory; a block is lent again when nothing refers to it any more."""
+    """Blocks of anonymous memory; a block is lent again when nothing refers to it any more.
+
+    Of those that are free, the oldest is lent, whose pages are the likeliest to be there already.
+    """
 
     def __init__(self) -> None:
-        self._free: defaultdict[int, list[mmap.mmap]] = defaultdict(list)
-        self._lent: dict[int, tuple[weakref.ref[CharArray], mmap.mmap]] = {}
+        self._blocks: list[mmap.mmap] = []
+        self._free: defaultdict[int, list[int]] = defaultdict(list)
+        self._lent: dict[int, tuple[weakref.ref[CharArray], int]] = {}
 
     def lease(self, size_bytes: int) -> CharArray:
         """Memory of ``size_bytes`` that nobody else refers to; its content is undefined.
@@ -125,15 +137,18 @@ class BlockPool:
         # finds the block of the step before.
         capacity = 1 << (size_bytes - 1).bit_length()
         free = self._free[capacity]
-        block = free.pop() if free else _new_block(capacity)
-        lent = _array_type(size_bytes).from_buffer(block)
+        if not free:
+            self._blocks.append(_new_block(capacity))
+            free.append(len(self._blocks) - 1)
+        number = heapq.heappop(free)
+        lent = _array_type(size_bytes).from_buffer(self._blocks[number])
         watch = weakref.ref(lent, self._take_back)
-        self._lent[id(watch)] = watch, block
+        self._lent[id(watch)] = watch, number
         return lent
 
     def _take_back(self, dead: weakref.ref[CharArray]) -> None:
-        _watch, block = self._lent.pop(id(dead))
-        self._free[len(block)].append(block)
+        _watch, number = self._lent.pop(id(dead))
+        heapq.heappush(self._free[len(self._blocks[number])], number)
 
 
 def _new_block(capacity: int) -> mmap.mmap:
