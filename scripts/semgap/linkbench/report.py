@@ -109,7 +109,7 @@ def _wire_table(rows: Sequence[GoodputRow], facts: LinkFacts) -> str:
 def _notes(facts: LinkFacts) -> str:
     notes = [
         f"{facts.cpu}, {facts.cores} cores, Linux {facts.kernel}, torch {facts.torch}; address "
-        f"{facts.host}; transports deliver to {facts.device}.",
+        f"{facts.host}; transports deliver to {facts.device}, all others to host memory.",
         "Contenders take turns within each round; client and peers have different cores where "
         "there is more than one.",
         f"Congestion control: {facts.congestion_control} for plain sockets and `tcp`; "
