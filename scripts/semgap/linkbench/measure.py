@@ -36,6 +36,8 @@ _ROUND_TRIP_REPLY_BYTES = 200_000
 _SMALLEST_MESSAGE_BYTES = 1_000
 _STEPS_IN_A_THOUSAND = (1, 4, 16, 64, 256)
 _ROUND_BYTES = 64_000_000
+# Also of the largest: the first one of a turn finds both sides asleep.
+_MIN_MESSAGES = 3
 _MAX_MESSAGES = 64
 _ROUND_TRIPS_IN_TURN = 50
 
@@ -113,7 +115,7 @@ def _goodput_round(
     links: dict[str, Link], payload: Tensor, sizes: Sequence[int], index: int, order: random.Random
 ) -> Iterator[TimeSample]:
     for size_bytes in sizes:
-        messages = max(1, min(_MAX_MESSAGES, _ROUND_BYTES // size_bytes))
+        messages = max(_MIN_MESSAGES, min(_MAX_MESSAGES, _ROUND_BYTES // size_bytes))
         for name, link in order.sample(list(links.items()), len(links)):
             begin_s = time.perf_counter()
             for _ in range(messages):
