@@ -134,7 +134,7 @@ def _notes(rows: Sequence[TableRow], experiment: Experiment) -> list[str]:
         f"Computed on {device}; {host.cores} cores, {host.memory_bytes / 1e9:.1f} GB; Linux "
         f"{host.kernel}, Python {record.versions.python}, torch {record.versions.torch}, "
         f"transformers {record.versions.transformers}.",
-        f"Transport: {', '.join(transports) or 'none'} over TCP on interface "
+        f"Transport: {', '.join(transports) or 'none'}; TCP connections on interface "
         f"{record.capture.interface}; client and worker share one machine.",
         _network_note(rows, experiment.records),
         *_setup_notes(experiment.setup),

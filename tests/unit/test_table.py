@@ -97,7 +97,7 @@ def test_the_notes_say_what_a_reader_must_know():
         "weights made from seed 0; this is not the pretrained model",
         "8-token prompt, 1 decode steps",
         "n = 3",
-        "torch_rpc over TCP on interface lo",
+        "torch_rpc; TCP connections on interface lo",
         "captured by tcpdump without drops",
         "Setup (weights shipped once",
         "– because a CPU computed",
