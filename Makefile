@@ -17,7 +17,7 @@ LOCK = $(UV) pip compile -q --universal --python-version 3.11 --no-header --no-a
 WITHOUT_CUDA := sed -i -E '/^(nvidia-(cu|nccl|nvjitlink|nvshmem|nvtx)|cuda-|triton)/d'
 
 .DEFAULT_GOAL := help
-.PHONY: help table line-rate test lint long clean locks docs environment tcpdump stop
+.PHONY: help table line-rate parse-rate test lint clean locks docs environment tcpdump stop
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,6 +30,9 @@ line-rate: environment tcpdump  ## measure transports and step path beside plain
 	@$(BIN)/snakemake --cores $(CORES) --configfile config/line-rate.yaml -- \
 		results/line-rate/transport.md results/line-rate/overhead.md
 	@cat results/line-rate/transport.md results/line-rate/overhead.md
+
+parse-rate: environment  ## measure how many packets a second the capture reader takes in
+	@$(BIN)/python tests/benchmark_pcap.py
 
 test: environment $(TEST_TOOLS) tcpdump  ## run all tests and checks
 	@$(BIN)/python -m pytest
