@@ -13,12 +13,14 @@ def report(arguments: argparse.Namespace) -> None:
     """Write the report and its numbers."""
     from semgap.csv_rows import read_rows, write_rows
     from semgap.linkbench.contenders import CEILING
-    from semgap.linkbench.summary import GoodputRow, captured_goodput
+    from semgap.linkbench.summary import GoodputRow, captured_goodput, uncaptured_goodput
     from semgap.overhead import OverheadRow, overhead_report, overhead_rows
     from semgap.records import RunRecord, read_record, write_atomically
 
     records = [read_record(path, RunRecord) for path in arguments.runs]
-    ceiling = captured_goodput(read_rows(arguments.goodput, GoodputRow), CEILING)
+    captured = all(record.capture.captured for record in records)
+    goodput = captured_goodput if captured else uncaptured_goodput
+    ceiling = goodput(read_rows(arguments.goodput, GoodputRow), CEILING)
     rows = overhead_rows(records)
     text = overhead_report(rows, {record.mode: record for record in records}, ceiling)
     write_rows(arguments.csv, OverheadRow, rows)

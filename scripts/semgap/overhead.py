@@ -67,8 +67,8 @@ def overhead_report(
 
     Args:
         policies: a record of each mode, for its policy.
-        ceiling_bytes_per_s: goodput of plain sockets on the same link while it was captured, as it
-            is during every phase; None where nothing can be captured.
+        ceiling_bytes_per_s: goodput of plain sockets on the same link, captured or not as the runs
+            were; None where it was not measured.
     """
     table = markdown_table(
         (

@@ -51,6 +51,7 @@ OF_THE_LINK = [
         "iperf3",
         "measure",
         "plain_sockets",
+        "payload",
         "plot",
         "report",
         "samples",

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 from collections.abc import Collection
+
+from semgap.linkbench.base import TIMEOUT_S
 
 _SECONDS = "1"
 _BITS_PER_BYTE = 8
@@ -27,21 +30,25 @@ def iperf3_goodput(
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
     ) as server:
-        os.sched_setaffinity(server.pid, server_cores)
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(server.pid, server_cores)
         assert server.stdout is not None
         while b"listening" not in (line := server.stdout.readline()):
             if not line:
                 return None
-        client = subprocess.run(
-            [
-                *(command, "--client", host, "--port", str(port), "--json"),
-                *("--time", _SECONDS, "--congestion", congestion_control),
-            ],
-            capture_output=True,
-            check=False,
-        )
-        server.terminate()
-    if client.returncode != 0:
-        return None
+        try:
+            client = subprocess.run(
+                [
+                    *(command, "--client", host, "--port", str(port), "--json"),
+                    *("--time", _SECONDS, "--congestion", congestion_control),
+                ],
+                capture_output=True,
+                check=True,
+                timeout=TIMEOUT_S,
+            )
+        except subprocess.SubprocessError:
+            return None
+        finally:
+            server.terminate()
     received = json.loads(client.stdout)["end"]["sum_received"]
     return float(received["bits_per_second"]) / _BITS_PER_BYTE

@@ -14,12 +14,12 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from semgap.errors import MeasurementError
 from semgap.linkbench.base import ACKNOWLEDGEMENT_BYTES, TIMEOUT_S, Contender, Link
 from semgap.linkbench.contenders import contenders
 from semgap.linkbench.iperf3 import iperf3_goodput
+from semgap.linkbench.payload import Payload
 from semgap.linkbench.samples import LinkFacts, TimeSample, WireSample
 from semgap.linkbench.wire import captured_exchanges
 from semgap.meters.host import describe_host, versions
@@ -39,6 +39,8 @@ _ROUND_BYTES = 64_000_000
 # Also of the largest: the first one of a turn finds both sides asleep.
 _MIN_MESSAGES = 3
 _MAX_MESSAGES = 64
+# Longer than any peer looks for its next message before it sleeps: peers may share a core.
+_BETWEEN_TURNS_S = 0.002
 _ROUND_TRIPS_IN_TURN = 50
 
 
@@ -57,8 +59,7 @@ def measure_link(
     client_cores, peer_cores = _sides()
     keep_to(client_cores)
     sizes = message_sizes(settings.max_message_bytes)
-    # Ones: reading zeros that were never written would read one page over and over.
-    payload = torch.ones(sizes[-1], dtype=torch.uint8)
+    payload = Payload(sizes[-1])
     chosen = contenders()
     order = random.Random(0)
     times: list[TimeSample] = []
@@ -112,14 +113,16 @@ def message_sizes(largest_bytes: int) -> list[int]:
 
 
 def _goodput_round(
-    links: dict[str, Link], payload: Tensor, sizes: Sequence[int], index: int, order: random.Random
+    links: dict[str, Link], payload: Payload, sizes: Sequence[int], index: int, order: random.Random
 ) -> Iterator[TimeSample]:
     for size_bytes in sizes:
+        message = payload.message(size_bytes)
         messages = max(_MIN_MESSAGES, min(_MAX_MESSAGES, _ROUND_BYTES // size_bytes))
         for name, link in order.sample(list(links.items()), len(links)):
+            time.sleep(_BETWEEN_TURNS_S)
             begin_s = time.perf_counter()
             for _ in range(messages):
-                link.exchange(payload[:size_bytes], ACKNOWLEDGEMENT_BYTES)
+                link.exchange(message, ACKNOWLEDGEMENT_BYTES)
             mean_s = (time.perf_counter() - begin_s) / messages
             yield TimeSample(name, size_bytes, ACKNOWLEDGEMENT_BYTES, index, mean_s)
 
@@ -130,6 +133,7 @@ def _round_trips(
     nothing = torch.empty(0, dtype=torch.uint8)
     for _ in range(max(1, count // _ROUND_TRIPS_IN_TURN)):
         for name, link in order.sample(list(links.items()), len(links)):
+            time.sleep(_BETWEEN_TURNS_S)
             for _ in range(_ROUND_TRIPS_IN_TURN):
                 begin_s = time.perf_counter()
                 link.exchange(nothing, _ROUND_TRIP_REPLY_BYTES)

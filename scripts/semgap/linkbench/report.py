@@ -111,7 +111,8 @@ def _notes(facts: LinkFacts) -> str:
         f"{facts.cpu}, {facts.cores} cores, Linux {facts.kernel}, torch {facts.torch}; address "
         f"{facts.host}; transports deliver to {facts.device}, all others to host memory.",
         "Contenders take turns within each round; client and peers have different cores where "
-        "there is more than one.",
+        "there is more than one. After a reply, the peer of `tcp` looks for the next message for "
+        "1 ms before it sleeps; the others' sleep at once.",
         f"Congestion control: {facts.congestion_control} for plain sockets and `tcp`; "
         f"{facts.system_congestion_control}, the system's, for all others.",
         "Wire: TCP payload of both directions by tcpdump, retransmissions not counted.",

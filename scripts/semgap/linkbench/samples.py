@@ -23,12 +23,12 @@ class TimeSample(msgspec.Struct, frozen=True):
 
 
 class WireSample(msgspec.Struct, frozen=True):
-    """One exchange that tcpdump saw.
+    """Some exchanges in a row that tcpdump saw.
 
     Attributes:
-        payload_bytes, reply_bytes: content.
-        seconds: what it took under the capture.
-        wire_bytes: TCP payload of both directions, each byte once.
+        payload_bytes, reply_bytes: content of each.
+        seconds: what one took under the capture, mean.
+        wire_bytes: TCP payload of both directions, each byte once, by exchange.
     """
 
     contender: str
@@ -36,7 +36,7 @@ class WireSample(msgspec.Struct, frozen=True):
     reply_bytes: int
     round: int
     seconds: float
-    wire_bytes: int
+    wire_bytes: float
 
 
 class LinkFacts(msgspec.Struct, frozen=True):

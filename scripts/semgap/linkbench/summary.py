@@ -95,6 +95,11 @@ def captured_goodput(rows: Sequence[GoodputRow], contender: str) -> float | None
     return max(captured, key=_size).captured_bytes_per_s if captured else None
 
 
+def uncaptured_goodput(rows: Sequence[GoodputRow], contender: str) -> float:
+    """Goodput in bytes/s of the largest messages while nothing was captured."""
+    return max((row for row in rows if row.contender == contender), key=_size).median_bytes_per_s
+
+
 def round_trip_rows(times: Sequence[TimeSample]) -> list[RoundTripRow]:
     """One row for each contender."""
     frame = pd.DataFrame([msgspec.structs.asdict(sample) for sample in times])

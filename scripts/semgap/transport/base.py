@@ -86,7 +86,7 @@ class Timeouts:
 
     Attributes:
         connect_s: for the other side to be there.
-        step_s: for one reply.
+        step_s: for one reply; ``tcp`` waits so long for each next part of it.
     """
 
     connect_s: float

@@ -60,7 +60,7 @@ class CudaMemory:
 
     def send(self, stream: TcpStream, header: Request | Reply, tensors: Tensors) -> int:
         """Send a message from the device; returns when its head was ready to go."""
-        padded = [list(_padded(group)) for group in tensors.values()]
+        padded = [list(padded_bytes(group)) for group in tensors.values()]
         kinds = tuple(
             (name, tuple((tensor.dtype, tensor.shape) for tensor in group))
             for name, group in tensors.items()
@@ -70,7 +70,7 @@ class CudaMemory:
         ready_ns = time.monotonic_ns()
         filled: deque[tuple[_Slot, int]] = deque()
         with self._copying(payload_bytes):
-            for size_bytes, pieces in _in_slots(itertools.chain.from_iterable(padded)):
+            for size_bytes, pieces in in_slots(itertools.chain.from_iterable(padded), _SLOT_BYTES):
                 if len(filled) == _SLOTS:
                     head = _send_slot(stream, head, *filled.popleft())
                 slot = self._next_slot()
@@ -117,7 +117,7 @@ def _send_slot(stream: TcpStream, head: bytes, slot: _Slot, size_bytes: int) -> 
     return b""
 
 
-def _padded(group: Iterable[Tensor]) -> Iterator[tuple[int, Tensor]]:
+def padded_bytes(group: Iterable[Tensor]) -> Iterator[tuple[int, Tensor]]:
     """A group's tensors as bytes, each after the number of padding bytes before it."""
     end = 0
     for tensor in group:
@@ -126,8 +126,8 @@ def _padded(group: Iterable[Tensor]) -> Iterator[tuple[int, Tensor]]:
         yield padding, tensor.contiguous().view(-1).view(torch.uint8)
 
 
-def _in_slots(
-    padded: Iterable[tuple[int, Tensor]],
+def in_slots(
+    padded: Iterable[tuple[int, Tensor]], slot_bytes: int
 ) -> Iterator[tuple[int, list[tuple[int, Tensor]]]]:
     """Cut a payload into slots: of each its bytes, and the pieces it holds with their offsets."""
     pieces: list[tuple[int, Tensor]] = []
@@ -135,11 +135,11 @@ def _in_slots(
     for padding, flat in padded:
         used += padding
         begin = 0
-        while used >= _SLOT_BYTES or begin < flat.nbytes:
-            if used >= _SLOT_BYTES:
-                yield _SLOT_BYTES, pieces
-                pieces, used = [], used - _SLOT_BYTES
-            piece = flat[begin : begin + _SLOT_BYTES - used]
+        while used >= slot_bytes or begin < flat.nbytes:
+            if used >= slot_bytes:
+                yield slot_bytes, pieces
+                pieces, used = [], used - slot_bytes
+            piece = flat[begin : begin + slot_bytes - used]
             if piece.nbytes:
                 pieces.append((used, piece))
             used += piece.nbytes

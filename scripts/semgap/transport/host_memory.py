@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from semgap.errors import TransportError
 from semgap.protocol import Reply, Request
 from semgap.transport.base import Tensors
 from semgap.transport.tcp_frames import ALIGNMENT, BFLOAT16, Layout, Placed, encode
@@ -25,6 +26,7 @@ _SMALL_BYTES = 1 << 16
 _SMALL_LANDINGS = 16
 _PREPARED_BYTES = 1 << 20
 _HUGE_PAGE_BYTES = 1 << 21
+_STEP_BYTES = 1 << 28
 _PADDING = bytes(ALIGNMENT)
 
 CharArray = ctypes.Array[ctypes.c_char]
@@ -40,8 +42,8 @@ class Landing(NamedTuple):
 class HostMemory:
     """Receives into, and sends from, tensors on the CPU.
 
-    Memory that was touched before is received into twice as fast as fresh memory, so the address
-    space of tensors that nobody holds any more serves for the next ones.
+    Memory that was touched before is received into several times as fast as fresh memory, so the
+    address space of tensors that nobody holds any more serves for the next ones.
     """
 
     def __init__(self) -> None:
@@ -133,9 +135,7 @@ class BlockPool:
         with it as their buffer do. Those made of an array in between need not: numpy lets a view
         refer to the owner of the memory behind it.
         """
-        # A power of two, of which only what is used is resident: a KV cache that grows by a token
-        # finds the block of the step before.
-        capacity = 1 << (size_bytes - 1).bit_length()
+        capacity = _capacity(size_bytes)
         free = self._free[capacity]
         if not free:
             self._blocks.append(_new_block(capacity))
@@ -151,9 +151,25 @@ class BlockPool:
         heapq.heappush(self._free[len(self._blocks[number])], number)
 
 
+def _capacity(size_bytes: int) -> int:
+    """A size in steps, so that a KV cache that grows by a token finds the block of the step before.
+
+    Only what is used of it is resident.
+    """
+    if size_bytes > _STEP_BYTES:
+        return -(-size_bytes // _STEP_BYTES) * _STEP_BYTES
+    return 1 << (size_bytes - 1).bit_length()
+
+
 def _new_block(capacity: int) -> mmap.mmap:
-    # Private: by default it would be shared memory, which gets no huge pages.
-    block = mmap.mmap(-1, capacity, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    try:
+        # Private: by default it would be shared memory, which gets no huge pages.
+        block = mmap.mmap(-1, capacity, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    except OSError as error:
+        raise TransportError(
+            f"There is no memory for a message of {capacity / 1e9:.3g} GB: {error.strerror}.",
+            "Use a smaller model or dtype, or a machine with more memory.",
+        ) from error
     if capacity >= _HUGE_PAGE_BYTES:
         block.madvise(mmap.MADV_HUGEPAGE)
     return block

@@ -67,8 +67,13 @@ class TcpChannel(Channel):
 
     def request(self, message: RequestMessage) -> ReplyMessage:
         """See ``Channel.request``."""
-        serialised_ns = self._memory.send(self._stream, message.header, message.tensors)
-        answer = self._incoming.next()
+        try:
+            serialised_ns = self._memory.send(self._stream, message.header, message.tensors)
+            answer = self._incoming.next()
+        except TransportError:
+            # A reply that comes too late must not be taken for that to another request.
+            self._stream.close()
+            raise
         if answer is None:
             raise WorkerLostError(
                 "The worker has hung up.", "Look at the server's log for what became of it."
