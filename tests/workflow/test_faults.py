@@ -118,7 +118,7 @@ def test_a_wrong_configuration_stops_before_any_job(experiment, section, values,
     done = experiment.snakemake()
     assert done.returncode != 0
     assert message in done.stdout
-    assert not (experiment.folder / "results").exists()
+    assert not experiment.results.exists()
 
 
 def test_a_prompt_beyond_the_context_is_named(experiment):
