@@ -10,7 +10,7 @@ import numpy as np
 from semgap.errors import CorrectnessError, MeasurementError
 from semgap.records import RunRecord
 
-_REFERENCE_MODE = "local"
+REFERENCE_MODE = "local"
 _REMEDY = (
     "Nothing is published from it. Delete that run's file to measure it again; if it happens "
     "again, the mode is not what it claims to be."
@@ -35,7 +35,7 @@ def check_correctness(results: Sequence[RunResult]) -> None:
     reference = next(
         result
         for result in sorted(results, key=lambda result: result.record.repeat)
-        if result.record.mode == _REFERENCE_MODE
+        if result.record.mode == REFERENCE_MODE
     )
     for result in results:
         _check_same_experiment(result.record, reference.record)

@@ -7,14 +7,14 @@ from statistics import median
 
 import msgspec
 
+from semgap.correctness import REFERENCE_MODE
 from semgap.goals import Goal, at_least, at_most, goals_table
 from semgap.markdown import markdown_table
-from semgap.policy import Home
+from semgap.policy import Home, WorkerPlace
 from semgap.records import PhaseRecord, RunRecord, StepRecord
 
 PHASES = ("prefill", "decode")
 SPANS = ("serialise_s", "send_s", "queue_s", "other_worker_s", "compute_s", "receive_s")
-_REFERENCE = "local"
 
 
 class OverheadRow(msgspec.Struct, frozen=True):
@@ -52,7 +52,7 @@ def overhead_rows(records: Sequence[RunRecord]) -> list[OverheadRow]:
     by_mode = {mode: [record for record in records if record.mode == mode] for mode in modes}
     rows = []
     for phase in PHASES:
-        local = by_mode.get(_REFERENCE)
+        local = by_mode.get(REFERENCE_MODE)
         local_s = median(_latencies(_steps(local, phase))) if local else None
         rows += [_row(phase, mode, own, local_s) for mode, own in by_mode.items()]
     return rows
@@ -112,7 +112,7 @@ def _goals(
     for row in rows:
         policy = policies[row.mode].policy
         name = f"{row.mode} over {row.transport}, {row.phase}"
-        if row.mode == _REFERENCE:
+        if policy.worker is not WorkerPlace.SERVER:
             continue
         if policy.weights is Home.CLIENT:
             yield at_most(
