@@ -6,6 +6,9 @@ SET ?= current
 CONFIG ?= config/config.yaml
 CORES ?= 1
 
+# The experiment's results, by the configuration's first key.
+FOLDER = results/$(shell sed -n 's/^experiment: *//p' $(CONFIG))
+
 VENV := .venv
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/installed-runtime-$(SET)
@@ -17,7 +20,7 @@ LOCK = $(UV) pip compile -q --universal --python-version 3.11 --no-header --no-a
 WITHOUT_CUDA := sed -i -E '/^(nvidia-(cu|nccl|nvjitlink|nvshmem|nvtx)|cuda-|triton)/d'
 
 .DEFAULT_GOAL := help
-.PHONY: help table line-rate parse-rate test lint clean locks docs environment tcpdump stop
+.PHONY: help table claims reference line-rate parse-rate honest-runs test lint clean locks docs environment tcpdump stop
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -25,6 +28,18 @@ help:  ## list the targets
 table: environment tcpdump  ## measure what is missing, build results/table.md and print it
 	@$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG) -- all
 	@cat results/table.md
+
+claims: environment tcpdump  ## hold the claims against the data; fail if one is contradicted
+	@$(BIN)/snakemake --quiet --cores $(CORES) --configfile $(CONFIG) -- $(FOLDER)/claims.md
+	@$(BIN)/python scripts/require_claims.py --csv $(FOLDER)/claims.csv
+
+reference: environment tcpdump  ## record the experiment as results/reference/$(NAME)
+	@test -n "$(NAME)" || { echo "Say how to call it: make reference NAME=two-cores" >&2; exit 1; }
+	@$(BIN)/snakemake --quiet --cores $(CORES) --configfile $(CONFIG) -- $(FOLDER)/provenance.json
+	@$(BIN)/python scripts/record_reference.py --experiment-folder $(FOLDER) --name $(NAME)
+
+honest-runs: environment $(TEST_TOOLS) tcpdump  ## build a small experiment 20 times: no check may fire
+	@$(BIN)/python tests/honest_runs.py --rows results/honest-runs.csv
 
 line-rate: environment tcpdump  ## measure transports and step path beside plain sockets; print both reports
 	@$(BIN)/snakemake --cores $(CORES) --configfile config/line-rate.yaml -- \
@@ -80,7 +95,7 @@ tcpdump:
 		else run=false; fi; \
 		{ $$run apt-get update -qq && $$run apt-get install -y -qq tcpdump; } > /dev/null 2>&1 \
 		|| echo "tcpdump is not installed and cannot be installed here: bytes will be counted by" \
-			"the transport instead of captured, and the table will say so." >&2; }
+			"the kernel's socket counters alone, and the table will say so." >&2; }
 
 locks: $(TEST_TOOLS)  ## pin all packages anew from envs/*.in
 	@$(BIN)/pip install --quiet --disable-pip-version-check uv

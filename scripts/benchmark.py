@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Measure one repeat of one mode: latency, captured packets, tokens and logits."""
+"""Measure one repeat of one mode: latency, captured packets, tokens, logits, surroundings."""
 
 from __future__ import annotations
 
@@ -13,15 +13,18 @@ from semgap.settings import BenchmarkSettings, add_flags, from_flags
 def measure(arguments: argparse.Namespace) -> None:
     """Run the benchmark and write what it found."""
     import numpy as np
+    import torch
 
     from semgap.benchmark import BenchmarkFiles, run_benchmark
     from semgap.model.weights import map_weights
     from semgap.modes import policy_of
+    from semgap.provenance import KnownToCaller, collect_provenance, read_config, seeds_of
     from semgap.records import Manifest, Prompt, read_record, write_record
 
+    config = read_config(arguments.config)
     policy = policy_of(arguments.mode)
     manifest = read_record(arguments.manifest, Manifest)
-    record, logits = run_benchmark(
+    measured = run_benchmark(
         policy,
         from_flags(arguments, BenchmarkSettings),
         BenchmarkFiles(capture=arguments.capture, endpoint=arguments.endpoint),
@@ -29,8 +32,18 @@ def measure(arguments: argparse.Namespace) -> None:
         read_record(arguments.prompt, Prompt),
         map_weights(arguments.weights, manifest),
     )
-    np.save(arguments.logits, logits)
-    write_record(arguments.run, record)
+    known = KnownToCaller(
+        config=config,
+        interface=arguments.interface,
+        model_fingerprint=manifest.fingerprint,
+        seeds=seeds_of(config),
+        gpu_uuid=measured.gpu_uuid,
+        cuda_runtime=torch.version.cuda,
+    )
+    np.save(arguments.logits, measured.logits)
+    write_record(arguments.conditions, measured.conditions)
+    write_record(arguments.provenance, collect_provenance(known))
+    write_record(arguments.run, measured.record)
 
 
 def main() -> None:
@@ -40,9 +53,12 @@ def main() -> None:
     parser.add_argument("--manifest", required=True, type=Path, help="describes the model")
     parser.add_argument("--weights", required=True, type=Path, help="folder with the weights")
     parser.add_argument("--prompt", required=True, type=Path, help="the prompt's token ids")
+    parser.add_argument("--config", required=True, type=Path, help="the whole configuration")
     parser.add_argument("--endpoint", type=Path, help="describes the server, if the mode needs one")
     parser.add_argument("--run", required=True, type=Path, help="writes the run record")
     parser.add_argument("--logits", required=True, type=Path, help="writes the logits (.npy)")
+    parser.add_argument("--conditions", required=True, type=Path, help="writes the machine's state")
+    parser.add_argument("--provenance", required=True, type=Path, help="writes the run's origin")
     parser.add_argument("--capture", required=True, type=Path, help="writes the capture (.pcap)")
     add_flags(parser, BenchmarkSettings)
     run_script(parser, measure)

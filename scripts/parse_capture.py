@@ -8,8 +8,9 @@ from pathlib import Path
 
 from semgap.cli import run_script, script_parser
 from semgap.csv_rows import write_rows
+from semgap.meters.wire import traffic_of_run
 from semgap.records import RunRecord, read_record
-from semgap.traffic import TrafficRow, traffic_of_run
+from semgap.traffic_rows import TrafficRow
 
 
 def parse(arguments: argparse.Namespace) -> None:

@@ -7,7 +7,7 @@ import pytest
 from small_models import ARCHITECTURES, store_small_model
 
 # Minutes on two cores; all together stay well within half an hour.
-BUDGETS_MIN = {"unit": 8, "workflow": 16}
+BUDGETS_MIN = {"unit": 8, "workflow": 16, "planted": 8}
 
 
 def pytest_terminal_summary(terminalreporter):

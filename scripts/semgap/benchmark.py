@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,17 +17,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from semgap.client import Exchange, InferenceClient, KvCacheState
+from semgap.client import InferenceClient, KvCacheState
+from semgap.conditions import Conditions, RunConditions
 from semgap.meters.capture import Capture, CaptureUnavailableError, capture
+from semgap.meters.clock import measure_offset
 from semgap.meters.gpu import GpuSampler, gpu_samples
 from semgap.meters.host import describe_host, versions
+from semgap.meters.kernel_files import read_boot_id
 from semgap.meters.positive_control import send_control_traffic
+from semgap.meters.socket_counters import OwnSockets, count_own_sockets, since
 from semgap.meters.sockets import sockets_of
+from semgap.phases import DECODE, PREFILL, SETUP, WARMUP
 from semgap.policy import Policy
 from semgap.processes import threads_or_all_cores
+from semgap.prompt import prompt_digest
 from semgap.protocol import Forward, ProfiledForward
 from semgap.records import (
     CaptureStatus,
+    ClockOffset,
+    Clocks,
     Manifest,
     PhaseRecord,
     Prompt,
@@ -47,6 +56,21 @@ _SLOW_STEP_S = 1.0
 
 
 @dataclass(frozen=True)
+class Benchmark:
+    """What one job found.
+
+    Attributes:
+        logits: of the last position of the prefill and of each decode step; float32, shape
+            (1 + decode steps, vocabulary).
+    """
+
+    record: RunRecord
+    logits: np.ndarray
+    conditions: RunConditions
+    gpu_uuid: str
+
+
+@dataclass(frozen=True)
 class BenchmarkFiles:
     """Where a benchmark job reads and writes."""
 
@@ -61,18 +85,15 @@ def run_benchmark(
     manifest: Manifest,
     prompt: Prompt,
     weights: Sequence[Tensor],
-) -> tuple[RunRecord, np.ndarray]:
+) -> Benchmark:
     """Measure one repeat of one mode.
-
-    Returns:
-        The record, and the logits of the last position of the prefill and of each decode step:
-        float32, shape (1 + decode steps, vocabulary).
 
     Raises:
         ServerError, WorkerLostError, RemoteError: the worker could not do its part.
         CaptureError: the capture is unusable.
     """
     started_unix_ns = time.time_ns()
+    around = Conditions.look_ahead()
     worker_settings = WorkerSettings(files.endpoint, settings.device, settings.compute_threads)
     with (
         _capture(settings, files.capture) as (running, unavailable),
@@ -84,10 +105,19 @@ def run_benchmark(
         say("the worker builds the model")
         configured = client.configure()
         with gpu_samples(configured.gpu_uuid) as sampler:
+            around.begin(
+                {os.getpid(), session.worker_pid, *([running.pid] if running is not None else [])},
+                configured.gpu_uuid,
+            )
             control = [send_control_traffic(settings.interface_address)]
+            clock_before = measure_offset(client.read_clocks)
+            clocks = partial(_clocks, read_boot_id() or "", configured.boot_id, clock_before)
+            client.apply_clock_offset(clocks(clock_before).applied_offset_ns)
             measured = _Phases(client, session, sampler, say)
             result = _run_phases(measured, client, settings, begin)
+            clock_after = measure_offset(client.read_clocks)
             control.append(send_control_traffic(settings.interface_address))
+            conditions = around.end(policy.mode, settings.repeat)
         phases = measured.phases
         if configured.gpu_uuid:
             profiled = begin(request_type=ProfiledForward)
@@ -95,8 +125,8 @@ def run_benchmark(
         if running is not None:
             running.stop()
     status = running.status if running is not None else None
-    return (
-        RunRecord(
+    return Benchmark(
+        record=RunRecord(
             experiment=settings.experiment,
             mode=policy.mode,
             repeat=settings.repeat,
@@ -104,12 +134,17 @@ def run_benchmark(
             transport=session.transport,
             device=settings.device,
             compute_threads=threads_or_all_cores(settings.compute_threads),
+            session_id=secrets.token_hex(16),
             started_unix_ns=started_unix_ns,
             model_fingerprint=manifest.fingerprint,
             prompt_tokens=len(prompt.token_ids),
+            prompt_sha256=prompt_digest(prompt),
+            decode_steps=settings.decode_steps,
+            warmup_decode_steps=settings.warmup_decode_steps,
             logits_to_keep=settings.logits_to_keep,
             host=describe_host(configured.gpu_name),
             versions=versions(),
+            clocks=clocks(clock_after),
             phases=phases,
             token_ids=result.token_ids,
             client_sockets=tuple(sorted(measured.client_sockets, key=_socket_order)),
@@ -117,7 +152,9 @@ def run_benchmark(
             control=tuple(control),
             capture=status or CaptureStatus(False, unavailable, settings.interface),
         ),
-        result.logits,
+        logits=result.logits,
+        conditions=conditions,
+        gpu_uuid=configured.gpu_uuid,
     )
 
 
@@ -157,22 +194,24 @@ class _Phases:
         self.client_sockets: set[SocketPair] = set()
         self.worker_sockets: set[SocketPair] = set()
 
-    @contextlib.contextmanager
-    def phase(self, name: str) -> Iterator[list[StepRecord]]:
-        """Time the block as a phase; the block appends its steps to the list it is given."""
-        steps: list[StepRecord] = []
+    def run(self, name: str, steps: Iterator[StepRecord]) -> None:
+        """Time a phase that consists of steps; each is made when it is asked for."""
         cpu_begin_s = self._client.worker_cpu_s()
         self._note_sockets()
+        sockets = OwnSockets.find()
+        counts_before = sockets.count()
         time.sleep(_QUIET_S)
-        begin_unix_ns = time.time_ns()
+        begin_unix_ns, begin_ns = time.time_ns(), time.monotonic_ns()
         begin_s = time.perf_counter()
-        yield steps
+        made = list(self._counted(name, steps, sockets))
         latency_s = time.perf_counter() - begin_s
         time.sleep(_QUIET_S)
-        end_unix_ns = time.time_ns()
+        end_unix_ns, end_ns = time.time_ns(), time.monotonic_ns()
+        sockets.detach()
+        moved = since(counts_before, count_own_sockets())
         self._note_sockets()
         moved_bytes = sum(
-            sum(step.up_bytes.values()) + sum(step.down_bytes.values()) for step in steps
+            sum(step.up_bytes.values()) + sum(step.down_bytes.values()) for step in made
         )
         self.say(f"{name} took {latency_s:.3f} s, tensors {moved_bytes / 1e6:,.3f} MB")
         self.phases += (
@@ -180,12 +219,30 @@ class _Phases:
                 name=name,
                 begin_unix_ns=begin_unix_ns,
                 end_unix_ns=end_unix_ns,
+                begin_ns=begin_ns,
+                end_ns=end_ns,
                 latency_s=latency_s,
                 worker_cpu_s=self._client.worker_cpu_s() - cpu_begin_s,
-                steps=tuple(steps),
+                socket_up_bytes=moved.sent_bytes,
+                socket_down_bytes=moved.received_bytes,
+                steps=tuple(made),
                 gpu_samples_percent=self._sampler.between(begin_unix_ns, end_unix_ns),
             ),
         )
+
+    def _counted(
+        self, name: str, steps: Iterator[StepRecord], sockets: OwnSockets
+    ) -> Iterator[StepRecord]:
+        before = sockets.count()
+        for number, step in enumerate(steps, start=1):
+            after = sockets.count()
+            moved = since(before, after)
+            before = after
+            yield msgspec.structs.replace(
+                step, socket_up_bytes=moved.sent_bytes, socket_down_bytes=moved.received_bytes
+            )
+            if step.latency_s > _SLOW_STEP_S:
+                self.say(f"{name} step {number} took {step.latency_s:.3f} s")
 
     def _note_sockets(self) -> None:
         self.client_sockets.update(sockets_of(os.getpid()))
@@ -198,22 +255,14 @@ def _run_phases(
     settings: BenchmarkSettings,
     begin: Callable[[], _Generation],
 ) -> _Generated:
-    with measured.phase("setup") as steps:
-        steps.extend(client.setup())
+    measured.run(SETUP, client.setup_steps())
     generation = begin()
-    with measured.phase("warmup") as steps:
-        steps.append(generation.prefill())
-        steps.extend(generation.decode() for _ in range(settings.warmup_decode_steps))
+    measured.run(WARMUP, generation.passes(1 + settings.warmup_decode_steps))
     generation.release()
 
     generation = begin()
-    with measured.phase("prefill") as steps:
-        steps.append(generation.prefill())
-    with measured.phase("decode") as steps:
-        for index in range(settings.decode_steps):
-            steps.append(generation.decode())
-            if steps[-1].latency_s > _SLOW_STEP_S:
-                measured.say(f"decode step {index + 1} of {settings.decode_steps}")
+    measured.run(PREFILL, generation.passes(1))
+    measured.run(DECODE, generation.passes(settings.decode_steps))
     generation.release()
     return generation.result()
 
@@ -240,13 +289,11 @@ class _Generation:
         self._token_ids: list[int] = []
         self.kernel_s: list[float] = []
 
-    def prefill(self) -> StepRecord:
-        """Run the first pass, over the whole prompt."""
-        return self._step().step
-
-    def decode(self) -> StepRecord:
-        """Run one pass over the token that the last one chose."""
-        return self._step().step
+    def passes(self, count: int) -> Iterator[StepRecord]:
+        """Run the next passes: the first of all over the prompt, each other one over the token
+        that the one before it chose.
+        """
+        return (self._pass() for _ in range(count))
 
     def release(self) -> None:
         """Free what the worker keeps of this generation."""
@@ -257,10 +304,11 @@ class _Generation:
         logits = self._last_logits[: len(self._token_ids)]
         return _Generated(tuple(self._token_ids), logits.numpy())
 
-    def _step(self) -> Exchange:
+    def _pass(self) -> StepRecord:
         logits, self._kv_cache, exchange = self._client.forward(
             self._tokens, self._kv_cache, self._logits_to_keep, self._request_type
         )
+        begin_s = time.perf_counter()
         last = logits[0, -1]
         token_id = int(last.argmax())
         self._last_logits[len(self._token_ids)] = last
@@ -268,18 +316,17 @@ class _Generation:
         self._tokens = torch.tensor([[token_id]], dtype=torch.int64)
         if exchange.done.kernel_s is not None:
             self.kernel_s.append(exchange.done.kernel_s)
-        return exchange
+        return msgspec.structs.replace(exchange.step, choose_s=time.perf_counter() - begin_s)
 
 
 def _with_kernel_time(
     phases: tuple[PhaseRecord, ...], generation: _Generation, decode_steps: int
 ) -> tuple[PhaseRecord, ...]:
     """Run prefill and decode once more under the kernel profiler."""
-    generation.prefill()
-    for _ in range(decode_steps):
-        generation.decode()
+    for _ in generation.passes(1 + decode_steps):
+        pass
     generation.release()
-    kernel_s = {"prefill": generation.kernel_s[0], "decode": sum(generation.kernel_s[1:])}
+    kernel_s = {PREFILL: generation.kernel_s[0], DECODE: sum(generation.kernel_s[1:])}
     return tuple(
         msgspec.structs.replace(phase, kernel_s=kernel_s.get(phase.name)) for phase in phases
     )
@@ -298,11 +345,19 @@ def _capture(settings: BenchmarkSettings, file: Path) -> Iterator[tuple[Capture 
         except CaptureUnavailableError as error:
             if settings.capture_use == "required":
                 raise
-            log.warning("%s Bytes are counted by the transport instead.", error)
+            log.warning("%s Bytes are counted by the kernel's counters instead.", error)
             file.touch()
             yield None, error.cause
             return
         yield running, ""
+
+
+def _clocks(
+    client_boot_id: str, worker_boot_id: str, before: ClockOffset, after: ClockOffset
+) -> Clocks:
+    """What is known of both clocks; no offset is applied where they are one clock."""
+    applied_ns = 0 if client_boot_id == worker_boot_id else before.offset_ns
+    return Clocks(client_boot_id, worker_boot_id, applied_ns, before, after)
 
 
 def _socket_order(pair: SocketPair) -> tuple[str, int, str, int]:

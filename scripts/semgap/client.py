@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import msgspec
 from torch import Tensor
 
 import semgap.errors
 from semgap.errors import RemoteError, SemgapError
+from semgap.messages import setup_messages
+from semgap.meters.clock import Reading
 from semgap.policy import Home, Policy, TensorClass
 from semgap.protocol import Configure, Done, Failed, Forward, Ping, Release, Request, StoreWeights
 from semgap.records import Manifest, StepRecord
 from semgap.transport.base import Channel, RequestMessage, Tensors, tensor_bytes
-
-# Setup sends weights in messages of this size, so that neither side holds a second copy of them.
-_SETUP_MESSAGE_BYTES = 64_000_000
 
 
 @dataclass(frozen=True)
@@ -30,10 +30,15 @@ class Exchange:
 
 @dataclass(frozen=True)
 class KvCacheState:
-    """The KV cache between two steps: in hand, or a reference ID to it, or not begun."""
+    """The KV cache between two steps: in hand, or a reference ID to it, or not begun.
+
+    Attributes:
+        positions: tokens that it holds.
+    """
 
     tensors: Sequence[Tensor] = ()
     reference_id: str | None = None
+    positions: int = 0
 
 
 class InferenceClient:
@@ -53,6 +58,7 @@ class InferenceClient:
         sent_with_each_step = {Home.WORKER: (), Home.CLIENT: weights}
         self._setup_weights: Sequence[Tensor] = sent_at_setup[policy.weights]
         self._step_weights: Sequence[Tensor] = sent_with_each_step[policy.weights]
+        self._clock_offset_ns = 0
 
     def configure(self) -> Done:
         """Let the worker build the model's architecture; no weight crosses."""
@@ -60,12 +66,22 @@ class InferenceClient:
         header = Configure(self._manifest.model_config, self._manifest.dtype, names)
         return self._exchange(header).done
 
-    def setup(self) -> list[StepRecord]:
-        """Send the weights that the policy keeps on the worker."""
-        return [
-            self._exchange(StoreWeights(first), {TensorClass.WEIGHTS: weights}).step
-            for first, weights in _in_messages(self._setup_weights)
-        ]
+    def apply_clock_offset(self, offset_ns: int) -> None:
+        """From now on, take this off the worker's time stamps."""
+        self._clock_offset_ns = offset_ns
+
+    def read_clocks(self) -> Reading:
+        """Both sides' monotonic clocks around one exchange."""
+        begin_ns = time.monotonic_ns()
+        done = self._exchange(Ping()).done
+        return Reading(begin_ns, done.begin_ns, done.end_ns, time.monotonic_ns())
+
+    def setup_steps(self) -> Iterator[StepRecord]:
+        """Send the weights that the policy keeps on the worker, a message for each item."""
+        sizes_bytes = [weight.nbytes for weight in self._setup_weights]
+        for message in setup_messages(sizes_bytes):
+            weights = self._setup_weights[message.start : message.stop]
+            yield self._exchange(StoreWeights(message.start), {TensorClass.WEIGHTS: weights}).step
 
     def forward(
         self,
@@ -96,9 +112,12 @@ class InferenceClient:
         }
         exchange = self._exchange(header, {name: group for name, group in tensors.items() if group})
         extended = KvCacheState(
-            exchange.tensors.get(TensorClass.KV_CACHE, ()), exchange.done.reference_id
+            exchange.tensors.get(TensorClass.KV_CACHE, ()),
+            exchange.done.reference_id,
+            kv_cache.positions + tokens.shape[1],
         )
-        return exchange.tensors[TensorClass.LOGITS][0], extended, exchange
+        step = msgspec.structs.replace(exchange.step, context_tokens=extended.positions)
+        return exchange.tensors[TensorClass.LOGITS][0], extended, replace(exchange, step=step)
 
     def release(self, kv_cache: KvCacheState) -> None:
         """Free what the worker keeps of a KV cache that is not continued."""
@@ -117,31 +136,23 @@ class InferenceClient:
         if isinstance(reply.header, Failed):
             raise _error_of(reply.header)
         done = reply.header
+        received_ns = done.received_ns - self._clock_offset_ns
+        worker_end_ns = done.end_ns - self._clock_offset_ns
         step = StepRecord(
             latency_s=(end_ns - begin_ns) / 1e9,
             serialise_s=(reply.serialised_ns - begin_ns) / 1e9,
-            send_s=(done.received_ns - reply.serialised_ns) / 1e9,
+            send_s=(received_ns - reply.serialised_ns) / 1e9,
             queue_s=(done.begin_ns - done.received_ns) / 1e9,
-            worker_s=(done.end_ns - done.begin_ns) / 1e9,
+            upload_s=done.upload_s,
+            worker_s=(done.end_ns - done.begin_ns) / 1e9 - done.upload_s,
             compute_s=done.compute_s,
-            receive_s=(end_ns - done.end_ns) / 1e9,
+            download_s=done.download_s,
+            receive_s=(end_ns - worker_end_ns) / 1e9 - done.download_s,
+            compute_cpu_s=done.compute_cpu_s,
             up_bytes={name: tensor_bytes(sent, name) for name in sent},
             down_bytes={name: tensor_bytes(reply.tensors, name) for name in reply.tensors},
         )
         return Exchange(done, reply.tensors, step)
-
-
-def _in_messages(weights: Sequence[Tensor]) -> Iterator[tuple[int, Sequence[Tensor]]]:
-    """Split weights into runs of about ``_SETUP_MESSAGE_BYTES``, each with its first index."""
-    first = 0
-    size_bytes = 0
-    for index, weight in enumerate(weights):
-        size_bytes += weight.nbytes
-        if size_bytes >= _SETUP_MESSAGE_BYTES:
-            yield first, weights[first : index + 1]
-            first, size_bytes = index + 1, 0
-    if first < len(weights):
-        yield first, weights[first:]
 
 
 def _error_of(failed: Failed) -> SemgapError:

@@ -55,9 +55,5 @@ class RunningError(SemgapError):
     """Another run is using the folder."""
 
 
-class CorrectnessError(SemgapError):
-    """A mode computed something else than ``local`` did."""
-
-
-class MeasurementError(SemgapError):
-    """A measurement is unusable: it must not be published."""
+class CheckError(SemgapError):
+    """A check found a measurement to be unusable: nothing is published from it."""

@@ -7,14 +7,22 @@ from statistics import median
 
 import msgspec
 
-from semgap.correctness import REFERENCE_MODE
 from semgap.goals import Goal, at_least, at_most, goals_table
 from semgap.markdown import markdown_table
-from semgap.policy import Home, WorkerPlace
+from semgap.phases import DECODE, MEASURED_PHASES
+from semgap.policy import REFERENCE_MODE, Home, WorkerPlace
 from semgap.records import PhaseRecord, RunRecord, StepRecord
 
-PHASES = ("prefill", "decode")
-SPANS = ("serialise_s", "send_s", "queue_s", "other_worker_s", "compute_s", "receive_s")
+SPANS = (
+    "serialise_s",
+    "send_s",
+    "queue_s",
+    "upload_s",
+    "other_worker_s",
+    "compute_s",
+    "download_s",
+    "receive_s",
+)
 
 
 class OverheadRow(msgspec.Struct, frozen=True):
@@ -39,8 +47,10 @@ class OverheadRow(msgspec.Struct, frozen=True):
     serialise_s: float
     send_s: float
     queue_s: float
+    upload_s: float
     other_worker_s: float
     compute_s: float
+    download_s: float
     receive_s: float
     goodput_bytes_per_s: float
     phase_of_transfer_and_compute: float
@@ -51,7 +61,7 @@ def overhead_rows(records: Sequence[RunRecord]) -> list[OverheadRow]:
     modes = list(dict.fromkeys(record.mode for record in records))
     by_mode = {mode: [record for record in records if record.mode == mode] for mode in modes}
     rows = []
-    for phase in PHASES:
+    for phase in MEASURED_PHASES:
         local = by_mode.get(REFERENCE_MODE)
         local_s = median(_latencies(_steps(local, phase))) if local else None
         rows += [_row(phase, mode, own, local_s) for mode, own in by_mode.items()]
@@ -95,8 +105,9 @@ def overhead_report(
             "# Where a step's time goes",
             table,
             "Milliseconds, medians over all steps of all repeats: the client serialises, sends; "
-            "the request waits in the queue, the worker computes and does other things; the client "
-            "receives. The spans tile a step; their medians need not add up to the step's.",
+            "the request waits in the queue and is uploaded to the device, the worker computes and "
+            "does other things; the reply is downloaded from the device, the client receives. The "
+            "spans tile a step; their medians need not add up to the step's.",
             "## Goals of the step path",
             goals_table(list(_goals(rows, policies, ceiling_bytes_per_s))),
             "",
@@ -121,7 +132,7 @@ def _goals(
             if ceiling_bytes_per_s is not None:
                 ratio = row.goodput_bytes_per_s / ceiling_bytes_per_s
                 yield at_least(f"{name}: transfer goodput ÷ plain sockets", ratio, 0.8)
-        if policy.kv_cache is Home.WORKER and row.phase == "decode":
+        if policy.kv_cache is Home.WORKER and row.phase == DECODE:
             yield at_most(f"{name}: step − compute", row.beyond_compute_s * 1e3, 0.5, " ms")
 
 
@@ -143,8 +154,10 @@ def _row(phase: str, mode: str, records: Sequence[RunRecord], local_s: float | N
         serialise_s=of("serialise_s"),
         send_s=of("send_s"),
         queue_s=of("queue_s"),
+        upload_s=of("upload_s"),
         other_worker_s=median(step.worker_s - step.compute_s for step in steps),
         compute_s=of("compute_s"),
+        download_s=of("download_s"),
         receive_s=of("receive_s"),
         goodput_bytes_per_s=median(_tensor_bytes(step) / _transfer_s(step) for step in steps),
         phase_of_transfer_and_compute=median(

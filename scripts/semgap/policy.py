@@ -6,6 +6,9 @@ from enum import StrEnum
 
 import msgspec
 
+# The mode that the others are compared with.
+REFERENCE_MODE = "local"
+
 
 class TensorClass(StrEnum):
     """The semantic classes of the tensors that one step of inference touches."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 
 from semgap.errors import ConfigError
@@ -23,3 +24,8 @@ def seeded_prompt(manifest: Manifest, tokens: int, decode_steps: int, seed: int)
         )
     chooser = random.Random(seed)
     return Prompt(tuple(chooser.randrange(manifest.vocabulary_size) for _ in range(tokens)))
+
+
+def prompt_digest(prompt: Prompt) -> str:
+    """SHA-256 of the token ids as decimal numbers between commas."""
+    return hashlib.sha256(",".join(map(str, prompt.token_ids)).encode()).hexdigest()

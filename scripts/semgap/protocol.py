@@ -71,6 +71,11 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
         begin_ns, end_ns: the same clock when the handler started and ended.
         compute_s: duration of the forward pass on the worker's device; 0 if there was none.
         cpu_s: processor time the worker process has used since it started, all threads.
+        upload_s: of the time from begin to end, until the request's tensors were on the device.
+        download_s: time after the end until the reply's first bytes were in host memory.
+        compute_cpu_s: processor time of the worker process during the forward pass, all threads.
+        boot_id: names the boot of the worker's machine, and so its monotonic clock; given in the
+            reply to ``Configure``.
         kernel_s: time in which at least one GPU kernel ran, where that was asked for.
         reference_id: names the KV cache now kept by the worker.
         gpu_name, gpu_uuid: the GPU that the worker computes on; empty where a CPU does.
@@ -85,6 +90,10 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
     reference_id: str | None = None
     gpu_name: str = ""
     gpu_uuid: str = ""
+    upload_s: float = 0.0
+    download_s: float = 0.0
+    compute_cpu_s: float = 0.0
+    boot_id: str = ""
 
 
 class Failed(msgspec.Struct, frozen=True, tag="failed"):

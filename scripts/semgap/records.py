@@ -132,29 +132,73 @@ class CaptureStatus(msgspec.Struct, frozen=True):
     dropped_packets: int = 0
 
 
+class ClockOffset(msgspec.Struct, frozen=True):
+    """How far the worker's monotonic clock is ahead of the client's, as measured by exchanges.
+
+    Attributes:
+        offset_ns: worker's clock minus client's.
+        uncertainty_ns: half of the shortest round trip: the true offset is no further away.
+    """
+
+    offset_ns: int
+    uncertainty_ns: int
+
+
+class Clocks(msgspec.Struct, frozen=True):
+    """The two monotonic clocks of a session.
+
+    Attributes:
+        client_boot_id, worker_boot_id: equal where both are one clock; ``applied_offset_ns`` is
+            then 0, and what was measured only says how well it can be measured.
+        applied_offset_ns: what was taken off the worker's time stamps.
+        before, after: measured before the first and after the last phase.
+    """
+
+    client_boot_id: str
+    worker_boot_id: str
+    applied_offset_ns: int
+    before: ClockOffset
+    after: ClockOffset
+
+
 class StepRecord(msgspec.Struct, frozen=True):
     """One request and its reply, timed by the client.
 
     Attributes:
         latency_s: from handing the request to the transport to having the reply; the sum of the
-            following five, which tile it.
+            following seven, which tile it by the time stamps of both sides.
         serialise_s: until the client's transport had the request in the form in which it travels.
         send_s: until the worker's transport had the whole request.
         queue_s: until the worker's handler began.
-        worker_s: the worker's handler, of which ``compute_s`` is the forward pass.
-        receive_s: from the handler's end until the client had the reply.
+        upload_s: until the request's tensors were on the worker's device.
+        worker_s: the rest of the worker's handler, of which ``compute_s`` is the forward pass.
+        download_s: until the reply's first bytes were in the worker's host memory.
+        receive_s: until the client had the reply.
+        choose_s: after ``latency_s``: until the client had chosen the next token from the logits.
+        compute_cpu_s: processor time of the worker process during the forward pass, all threads.
         up_bytes, down_bytes: content of the tensors sent and received, by semantic class.
+        context_tokens: positions that the pass attended to, those of the KV cache and its own; 0
+            where no pass was run.
+        socket_up_bytes, socket_down_bytes: what the kernel counted on the client's connections
+            around the step; 0 where nobody asked it.
     """
 
     latency_s: float
     serialise_s: float
     send_s: float
     queue_s: float
+    upload_s: float
     worker_s: float
     compute_s: float
+    download_s: float
     receive_s: float
+    compute_cpu_s: float
     up_bytes: dict[TensorClass, int]
     down_bytes: dict[TensorClass, int]
+    choose_s: float = 0.0
+    context_tokens: int = 0
+    socket_up_bytes: int = 0
+    socket_down_bytes: int = 0
 
 
 class PhaseRecord(msgspec.Struct, frozen=True):
@@ -164,8 +208,11 @@ class PhaseRecord(msgspec.Struct, frozen=True):
         name: setup, warmup, prefill or decode.
         begin_unix_ns, end_unix_ns: the wall clock around the phase and a quiet margin, within
             which the capture's packets belong to it.
+        begin_ns, end_ns: the monotonic clock at the same instants.
         latency_s: ``time.perf_counter`` around all steps of the phase.
         worker_cpu_s: processor time of the worker process during the phase.
+        socket_up_bytes, socket_down_bytes: what the kernel counted during the phase on all TCP
+            connections that the client had at its end.
         kernel_s: time in which GPU kernels ran when the phase was run again under the profiler.
         gpu_samples_percent: NVML's utilisation of the device, sampled during the phase.
     """
@@ -173,8 +220,12 @@ class PhaseRecord(msgspec.Struct, frozen=True):
     name: str
     begin_unix_ns: int
     end_unix_ns: int
+    begin_ns: int
+    end_ns: int
     latency_s: float
     worker_cpu_s: float
+    socket_up_bytes: int
+    socket_down_bytes: int
     steps: tuple[StepRecord, ...]
     kernel_s: float | None = None
     gpu_samples_percent: tuple[float, ...] = ()
@@ -201,6 +252,8 @@ class RunRecord(msgspec.Struct, frozen=True):
     """Everything that one benchmark job measured: one repeat of one mode.
 
     Attributes:
+        session_id: drawn anew for each job.
+        prompt_sha256: digest of the prompt's token ids.
         token_ids: the greedy token of the prefill and of each decode step.
         client_sockets, worker_sockets: every TCP connection seen of the two processes.
         control: what was sent on purpose before the first and after the last phase.
@@ -213,12 +266,17 @@ class RunRecord(msgspec.Struct, frozen=True):
     transport: str
     device: str
     compute_threads: int
+    session_id: str
     started_unix_ns: int
     model_fingerprint: str
     prompt_tokens: int
+    prompt_sha256: str
+    decode_steps: int
+    warmup_decode_steps: int
     logits_to_keep: int
     host: Host
     versions: Versions
+    clocks: Clocks
     phases: tuple[PhaseRecord, ...]
     token_ids: tuple[int, ...]
     client_sockets: tuple[SocketPair, ...]

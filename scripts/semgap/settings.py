@@ -41,6 +41,29 @@ class BenchmarkSettings:
 
 
 @dataclass(frozen=True)
+class ExperimentSettings:
+    """What all runs of an experiment must have been measured with.
+
+    Attributes:
+        experiment: the experiment's name
+        decode_steps: forwards of one token after the prefill
+        warmup_decode_steps: decode steps before anything is timed
+        logits_to_keep: last positions whose logits are returned; 0 returns all
+        device: what the worker computes on (cpu, cuda, cuda:N)
+        transport: how tensors travel
+        interface: the captured network interface
+    """
+
+    experiment: str
+    decode_steps: int
+    warmup_decode_steps: int
+    logits_to_keep: int
+    device: str
+    transport: str
+    interface: str
+
+
+@dataclass(frozen=True)
 class ServerSettings:
     """How the experiment's server is run and found.
 

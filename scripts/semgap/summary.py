@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from statistics import fmean, median, stdev
 
 import msgspec
-import pandas as pd
 
 from semgap.records import RunRecord
-from semgap.traffic import DOWN, UP, TrafficRow, tensor_bytes_down, tensor_bytes_up
-from semgap.utilisation import UtilisationRow
+from semgap.stats import mean_interval, median_absolute_deviation
+from semgap.traffic_rows import DOWN, UP, TrafficRow
+from semgap.utilisation import utilisation_of
 
 
 @dataclass(frozen=True)
 class MeasuredRun:
-    """A run and what the parsers made of its raw data."""
+    """A run, and what its capture or the kernel counted."""
 
     record: RunRecord
     traffic: Sequence[TrafficRow]
-    utilisation: Sequence[UtilisationRow]
 
 
 class RepeatRow(msgspec.Struct, frozen=True):
@@ -28,7 +28,7 @@ class RepeatRow(msgspec.Struct, frozen=True):
     Attributes:
         run_order: position in the order in which the runs really started, from 1.
         latency_per_step_s: latency ÷ number of steps (decode: per token).
-        network_source: where the network bytes come from (tcpdump, transport).
+        network_source: where the network bytes come from (tcpdump, kernel).
         network_bytes: TCP payload of both directions, each byte once.
     """
 
@@ -42,8 +42,10 @@ class RepeatRow(msgspec.Struct, frozen=True):
     serialise_s: float
     send_s: float
     queue_s: float
+    upload_s: float
     worker_s: float
     compute_s: float
+    download_s: float
     receive_s: float
     network_source: str
     network_bytes: int
@@ -64,6 +66,9 @@ class SummaryRow(msgspec.Struct, frozen=True):
     Attributes:
         n: number of repeats.
         latency_std_s: sample standard deviation (n−1); empty for one repeat.
+        latency_mad_s: median absolute deviation from the median, unscaled.
+        latency_ci_low_s, latency_ci_high_s: 95 % interval of the mean (Student's t); empty for one
+            repeat.
     """
 
     phase: str
@@ -71,12 +76,20 @@ class SummaryRow(msgspec.Struct, frozen=True):
     n: int
     latency_mean_s: float
     latency_std_s: float | None
+    latency_median_s: float
+    latency_mad_s: float
+    latency_min_s: float
+    latency_max_s: float
+    latency_ci_low_s: float | None
+    latency_ci_high_s: float | None
     latency_per_step_mean_s: float
     serialise_mean_s: float
     send_mean_s: float
     queue_mean_s: float
+    upload_mean_s: float
     worker_mean_s: float
     compute_mean_s: float
+    download_mean_s: float
     receive_mean_s: float
     network_source: str
     network_mean_bytes: float
@@ -99,10 +112,9 @@ def repeat_rows(runs: Sequence[MeasuredRun]) -> list[RepeatRow]:
 
 def _rows_of(run: MeasuredRun, run_order: int) -> Iterable[RepeatRow]:
     traffic = {(row.phase, row.direction): row for row in run.traffic}
-    utilisation = {row.phase: row for row in run.utilisation}
     for phase in run.record.phases:
         up, down = traffic[phase.name, UP], traffic[phase.name, DOWN]
-        busy = utilisation[phase.name]
+        busy = utilisation_of(phase)
         yield RepeatRow(
             phase=phase.name,
             mode=run.record.mode,
@@ -114,8 +126,10 @@ def _rows_of(run: MeasuredRun, run_order: int) -> Iterable[RepeatRow]:
             serialise_s=sum(step.serialise_s for step in phase.steps),
             send_s=sum(step.send_s for step in phase.steps),
             queue_s=sum(step.queue_s for step in phase.steps),
+            upload_s=sum(step.upload_s for step in phase.steps),
             worker_s=sum(step.worker_s for step in phase.steps),
             compute_s=sum(step.compute_s for step in phase.steps),
+            download_s=sum(step.download_s for step in phase.steps),
             receive_s=sum(step.receive_s for step in phase.steps),
             network_source=up.source,
             network_bytes=up.payload_bytes + down.payload_bytes,
@@ -125,8 +139,8 @@ def _rows_of(run: MeasuredRun, run_order: int) -> Iterable[RepeatRow]:
                 up.retransmitted_bytes, down.retransmitted_bytes
             ),
             network_frame_bytes=_sum_if_measured(up.frame_bytes, down.frame_bytes),
-            tensor_up_bytes=tensor_bytes_up(phase.steps),
-            tensor_down_bytes=tensor_bytes_down(phase.steps),
+            tensor_up_bytes=sum(sum(step.up_bytes.values()) for step in phase.steps),
+            tensor_down_bytes=sum(sum(step.down_bytes.values()) for step in phase.steps),
             gpu_kernel_percent=busy.gpu_kernel_percent,
             gpu_nvml_percent=busy.gpu_nvml_percent,
             worker_cpu_percent=busy.worker_cpu_percent,
@@ -138,38 +152,46 @@ def _sum_if_measured(up: int | None, down: int | None) -> int | None:
 
 
 def summarise(rows: Sequence[RepeatRow]) -> list[SummaryRow]:
-    """Means over repeats, and the sample standard deviation of the latency."""
-    frame = pd.DataFrame([msgspec.structs.asdict(row) for row in rows])
-    return [
-        _summary_of(str(phase), str(mode), group)
-        for (phase, mode), group in frame.groupby(["phase", "mode"], sort=False)
-    ]
+    """Means over repeats; for the latency its spread and the interval of its mean too."""
+    groups: dict[tuple[str, str], list[RepeatRow]] = {}
+    for row in rows:
+        groups.setdefault((row.phase, row.mode), []).append(row)
+    return [_summary_of(phase, mode, group) for (phase, mode), group in groups.items()]
 
 
-def _summary_of(phase: str, mode: str, group: pd.DataFrame) -> SummaryRow:
-    means = group.mean(numeric_only=True)
+def _summary_of(phase: str, mode: str, group: Sequence[RepeatRow]) -> SummaryRow:
+    latencies_s = [row.latency_s for row in group]
+    interval = mean_interval(latencies_s)
 
     def mean(column: str) -> float:
-        return float(means[column])
+        return fmean(getattr(row, column) for row in group)
 
     def mean_if_measured(column: str) -> float | None:
-        values = pd.to_numeric(group[column])
-        return None if values.isna().any() else float(values.mean())
+        values = [getattr(row, column) for row in group]
+        return None if None in values else fmean(values)
 
     return SummaryRow(
         phase=phase,
         mode=mode,
         n=len(group),
         latency_mean_s=mean("latency_s"),
-        latency_std_s=float(group["latency_s"].std(ddof=1)) if len(group) > 1 else None,
+        latency_std_s=stdev(latencies_s) if len(group) > 1 else None,
+        latency_median_s=median(latencies_s),
+        latency_mad_s=median_absolute_deviation(latencies_s),
+        latency_min_s=min(latencies_s),
+        latency_max_s=max(latencies_s),
+        latency_ci_low_s=None if interval is None else interval.low,
+        latency_ci_high_s=None if interval is None else interval.high,
         latency_per_step_mean_s=mean("latency_per_step_s"),
         serialise_mean_s=mean("serialise_s"),
         send_mean_s=mean("send_s"),
         queue_mean_s=mean("queue_s"),
+        upload_mean_s=mean("upload_s"),
         worker_mean_s=mean("worker_s"),
         compute_mean_s=mean("compute_s"),
+        download_mean_s=mean("download_s"),
         receive_mean_s=mean("receive_s"),
-        network_source=" and ".join(sorted(set(group["network_source"]))),
+        network_source=" and ".join(sorted({row.network_source for row in group})),
         network_mean_bytes=mean("network_bytes"),
         network_up_mean_bytes=mean("network_up_bytes"),
         network_down_mean_bytes=mean("network_down_bytes"),

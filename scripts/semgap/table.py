@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import msgspec
 import pandas as pd
 
+from semgap.claims.outcome import Outcome, counted, failed
 from semgap.markdown import markdown_table
 from semgap.records import Manifest, RunRecord
 from semgap.summary import SummaryRow
 
-PHASES = ("prefill", "decode")
 _HEADER = (
     "Phase",
     "Mode",
@@ -39,11 +39,15 @@ class Experiment:
     Attributes:
         records: every run, of which the first represents what all share.
         setup: the summary rows of the phase in which weights are shipped once.
+        claims: what became of the experiment's claims.
+        warnings: a sentence for each run that something may have disturbed.
     """
 
     manifest: Manifest
     records: Sequence[RunRecord]
     setup: Sequence[TableRow]
+    claims: Sequence[Outcome]
+    warnings: Sequence[str]
 
 
 def table_rows(
@@ -141,6 +145,8 @@ def _notes(rows: Sequence[TableRow], experiment: Experiment) -> list[str]:
         *_device_notes(record),
         "Every repeat of every mode gave the same tokens as `local`, with logits within the "
         f"tolerance of its policy (at most {_largest_tolerance(experiment.records):g}).",
+        _claims_note(experiment.claims),
+        *(f"Warning: {warning}" for warning in experiment.warnings),
         "Limits: a single node, no real network link; the semantic-blind baselines are simulated "
         "at PyTorch level.",
     ]
@@ -151,14 +157,22 @@ def _network_note(rows: Sequence[TableRow], records: Sequence[RunRecord]) -> str
     if not reasons:
         return (
             "Network: TCP payload of both directions over the whole phase, retransmissions not "
-            "counted (1 GB = 1e9 bytes), captured by tcpdump without drops; mean of the repeats."
+            "counted (1 GB = 1e9 bytes), captured by tcpdump without drops and confirmed by the "
+            "kernel's counters and by prediction (traffic.md); mean of the repeats."
         )
     sources = sorted({row.network_source for row in rows})
     return (
-        f"Network: NOT (or not always) captured by tcpdump ({'; '.join(reasons)}); counted by "
-        f"{' and '.join(sources)}: content of the tensors alone, without framing "
-        "(1 GB = 1e9 bytes); mean of the repeats."
+        f"Network: NOT (or not always) captured by tcpdump ({'; '.join(reasons)}); TCP payload of "
+        "both directions over the whole phase (1 GB = 1e9 bytes), counted by "
+        f"{' and '.join(sources)} (kernel: TCP_INFO of the client's connections); mean of the "
+        "repeats."
     )
+
+
+def _claims_note(claims: Sequence[Outcome]) -> str:
+    unaccepted = [outcome.id for outcome in failed(claims)]
+    named = f"; contradicted, or required and not shown: {', '.join(unaccepted)}"
+    return f"Claims (claims.md): {counted(claims)}{named if unaccepted else ''}."
 
 
 def _setup_notes(setup: Sequence[TableRow]) -> list[str]:
@@ -166,7 +180,7 @@ def _setup_notes(setup: Sequence[TableRow]) -> list[str]:
         f"{row.label} {significant(row.network_mean_bytes / _BYTES_PER_GB)} GB in "
         f"{' ± '.join(with_deviation(row.latency_mean_s, row.latency_std_s))} s"
         for row in setup
-        if row.tensor_up_mean_bytes > 0
+        if row.network_mean_bytes > 0
     ]
     return [f"Setup (weights shipped once, before the phases above): {'; '.join(shipped)}."]
 

@@ -1,164 +1,204 @@
-"""Bytes of each phase and direction, from a run's capture or, without one, from its transport."""
+"""What a mode must move: bytes by phase, direction and semantic class, from policy and shape alone.
+
+A pass over n new tokens that continues a KV cache of c positions moves
+
+    up    W·[weights at the client] + 8·n + K·c·[KV cache at the client]
+    down  L·(positions kept) + K·(c + n)·[KV cache at the client]
+
+with W bytes of weights, K bytes of KV cache a token, L bytes of logits a position and 8 bytes a
+token id. Prefill is one pass with n = prompt, c = 0; decode step i has n = 1, c = prompt + i.
+Nothing crosses where the worker is in the client's process. To each message comes its transport's
+framing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import msgspec
 
-from semgap.errors import CaptureError
-from semgap.meters.pcap import read_tcp_segments
-from semgap.meters.traffic_window import Counted, TrafficWindow, reverse_of
-from semgap.records import ControlTraffic, PhaseRecord, RunRecord, SocketPair, StepRecord
+from semgap.framing import FRAMING, Framing
+from semgap.messages import setup_messages
+from semgap.phases import DECODE, PREFILL, SETUP, WARMUP
+from semgap.policy import Home, Policy, TensorClass, WorkerPlace
+from semgap.records import Manifest
+from semgap.traffic_rows import DIRECTIONS, DOWN, UP
 
-UP = "up"
-DOWN = "down"
+_TOKEN_ID_BYTES = 8
 
-_END_OF_TIME_NS = 1 << 62
+# Two counts of one phase and direction agree if they differ by at most this share and so many
+# bytes a step: framing carries numbers whose encoding varies in length.
+TOLERANCE = 0.005
+TOLERANCE_BYTES_PER_STEP = 1000
 
-
-class TrafficRow(msgspec.Struct, frozen=True):
-    """What crossed in one direction during one phase.
-
-    Attributes:
-        direction: up (client to worker) or down.
-        source: tcpdump, or transport where nothing was captured.
-        payload_bytes: TCP payload, each byte once; from the transport, content of the tensors.
-        retransmitted_bytes: TCP payload that was sent again; empty from the transport.
-        frame_bytes: whole frames as captured, headers included; empty from the transport.
-        packets: captured packets; empty from the transport.
-    """
-
-    phase: str
-    direction: str
-    source: str
-    payload_bytes: int
-    retransmitted_bytes: int | None
-    frame_bytes: int | None
-    packets: int | None
-
-
-def traffic_of_run(record: RunRecord, capture_file: Path) -> list[TrafficRow]:
-    """Count what a run moved.
-
-    Raises:
-        CaptureError: the capture cannot be read, is cut off, lacks what was sent on purpose, or
-            shows less than the tensors that crossed.
-    """
-    if not record.capture.captured:
-        return [row for phase in record.phases for row in _by_transport(phase)]
-    session = _SocketTable.of_session(record)
-    phases = [
-        (phase, TrafficWindow(phase.begin_unix_ns, phase.end_unix_ns, session.both))
-        for phase in record.phases
-    ]
-    control = TrafficWindow(0, _END_OF_TIME_NS, {sent.socket for sent in record.control})
-    packets = 0
-    for batch in read_tcp_segments(capture_file):
-        packets += batch.records
-        for window in (control, *(window for _, window in phases)):
-            window.add(batch)
-    if packets != record.capture.packets:
-        raise CaptureError(
-            f"'{capture_file}' holds {packets} packets, but tcpdump wrote {record.capture.packets}:"
-            " it was cut off or replaced.",
-            _remedy(capture_file),
-        )
-    for sent in record.control:
-        _check_control(sent, control, capture_file)
-    rows = [
-        _row(phase.name, direction, window.count(pairs))
-        for phase, window in phases
-        for direction, pairs in ((UP, session.upward), (DOWN, session.downward))
-    ]
-    if record.transport != "in_process":
-        _check_not_below_tensors(rows, record, capture_file)
-    return rows
-
-
-def tensor_bytes_up(steps: Iterable[StepRecord]) -> int:
-    """Content of all tensors that the client sent in these steps."""
-    return sum(sum(step.up_bytes.values()) for step in steps)
-
-
-def tensor_bytes_down(steps: Iterable[StepRecord]) -> int:
-    """Content of all tensors that the client received in these steps."""
-    return sum(sum(step.down_bytes.values()) for step in steps)
-
-
-def _row(phase: str, direction: str, counted: Counted) -> TrafficRow:
-    return TrafficRow(
-        phase=phase,
-        direction=direction,
-        source="tcpdump",
-        payload_bytes=counted.payload_bytes,
-        retransmitted_bytes=counted.retransmitted_bytes,
-        frame_bytes=counted.frame_bytes,
-        packets=counted.packets,
-    )
-
-
-def _by_transport(phase: PhaseRecord) -> list[TrafficRow]:
-    return [
-        TrafficRow(phase.name, UP, "transport", tensor_bytes_up(phase.steps), None, None, None),
-        TrafficRow(phase.name, DOWN, "transport", tensor_bytes_down(phase.steps), None, None, None),
-    ]
+Sizes = Mapping[TensorClass, Sequence[int]]
 
 
 @dataclass(frozen=True)
-class _SocketTable:
-    """The session's connections, as seen in each direction."""
+class Workload:
+    """How many tokens a run processes.
 
-    upward: frozenset[SocketPair]
-    downward: frozenset[SocketPair]
+    Attributes:
+        logits_to_keep: last positions whose logits are returned; 0 returns all.
+    """
+
+    prompt_tokens: int
+    decode_steps: int
+    warmup_decode_steps: int
+    logits_to_keep: int
+
+
+@dataclass(frozen=True)
+class Message:
+    """A request or reply: the bytes of each tensor in it, by class."""
+
+    direction: str
+    sizes_bytes: Sizes
+    framing_bytes: int
 
     @property
-    def both(self) -> frozenset[SocketPair]:
-        """All connections, in both directions."""
-        return self.upward | self.downward
-
-    @classmethod
-    def of_session(cls, record: RunRecord) -> _SocketTable:
-        """All connections of both processes, less those a process has with itself."""
-        if record.transport == "in_process":
-            pairs = frozenset(record.client_sockets)
-            return cls(pairs, frozenset(map(reverse_of, pairs)))
-        client = set(record.client_sockets)
-        worker = set(record.worker_sockets)
-        upward = {pair for pair in client if reverse_of(pair) not in client}
-        upward |= {reverse_of(pair) for pair in worker if reverse_of(pair) not in worker}
-        return cls(frozenset(upward), frozenset(map(reverse_of, upward)))
+    def content_bytes(self) -> int:
+        """Content of all tensors."""
+        return sum(sum(sizes) for sizes in self.sizes_bytes.values())
 
 
-def _check_control(sent: ControlTraffic, control: TrafficWindow, capture_file: Path) -> None:
-    seen_bytes = control.count([sent.socket]).payload_bytes
-    if seen_bytes != sent.payload_bytes:
-        raise CaptureError(
-            f"'{capture_file}' shows {seen_bytes} of the {sent.payload_bytes} bytes that were sent "
-            "on purpose to test it: it started late, stopped early, or is of another interface.",
-            _remedy(capture_file),
-        )
+class Prediction(msgspec.Struct, frozen=True):
+    """What must cross in one direction during one phase."""
+
+    phase: str
+    direction: str
+    messages: int
+    weights_bytes: int
+    kv_cache_bytes: int
+    tokens_bytes: int
+    logits_bytes: int
+    framing_bytes: int
+
+    @property
+    def content_bytes(self) -> int:
+        """Content of the tensors, without framing."""
+        return self.weights_bytes + self.kv_cache_bytes + self.tokens_bytes + self.logits_bytes
+
+    @property
+    def total_bytes(self) -> int:
+        """Content and framing: TCP payload."""
+        return self.content_bytes + self.framing_bytes
 
 
-def _check_not_below_tensors(
-    rows: Iterable[TrafficRow], record: RunRecord, capture_file: Path
-) -> None:
-    captured = {(row.phase, row.direction): row.payload_bytes for row in rows}
-    for phase in record.phases:
-        for direction, needed in (
-            (UP, tensor_bytes_up(phase.steps)),
-            (DOWN, tensor_bytes_down(phase.steps)),
-        ):
-            if captured[phase.name, direction] < needed:
-                raise CaptureError(
-                    f"'{capture_file}' shows {captured[phase.name, direction]} bytes {direction} "
-                    f"in the phase {phase.name}, but tensors of {needed} bytes crossed: the "
-                    "capture misses packets or connections.",
-                    _remedy(capture_file),
-                )
+def messages_of_phases(
+    policy: Policy, manifest: Manifest, workload: Workload, transport: str
+) -> dict[str, list[Message]]:
+    """All messages that cross the network in each phase, in their order."""
+    if policy.worker is WorkerPlace.IN_PROCESS:
+        return {SETUP: [], WARMUP: [], PREFILL: [], DECODE: []}
+    return exchanged_messages(policy, manifest, workload, FRAMING[transport])
 
 
-def _remedy(capture_file: Path) -> str:
-    return f"Delete '{capture_file}' and run again: only that repeat is measured again."
+def exchanged_messages(
+    policy: Policy, manifest: Manifest, workload: Workload, framing: Framing
+) -> dict[str, list[Message]]:
+    """All that client and worker hand to each other in each phase, across whatever lies between."""
+    prompt = workload.prompt_tokens
+
+    def passes(first: int, count: int) -> list[Message]:
+        """Passes counted from the prefill, which is number 0."""
+        return [
+            message
+            for number in range(first, first + count)
+            for message in _pass(
+                policy,
+                manifest,
+                framing,
+                new_tokens=prompt if number == 0 else 1,
+                cached_tokens=0 if number == 0 else prompt + number - 1,
+                logits_to_keep=workload.logits_to_keep,
+            )
+        ]
+
+    return {
+        SETUP: list(_setup(policy, manifest, framing)),
+        WARMUP: passes(0, 1 + workload.warmup_decode_steps),
+        PREFILL: passes(0, 1),
+        DECODE: passes(1, workload.decode_steps),
+    }
+
+
+def predict(phases: Mapping[str, Sequence[Message]]) -> list[Prediction]:
+    """The sums over each phase's messages, for each direction."""
+    return [
+        _sum_of(phase, direction, [each for each in messages if each.direction == direction])
+        for phase, messages in phases.items()
+        for direction in DIRECTIONS
+    ]
+
+
+def tolerance_bytes(expected_bytes: float, steps: int) -> float:
+    """By how much another count of the same bytes may differ from what is expected.
+
+    Nothing to move and no step to move it in leaves no room.
+    """
+    return TOLERANCE * expected_bytes + TOLERANCE_BYTES_PER_STEP * steps
+
+
+def _sum_of(phase: str, direction: str, messages: Sequence[Message]) -> Prediction:
+    def content(tensor_class: TensorClass) -> int:
+        return sum(sum(message.sizes_bytes.get(tensor_class, ())) for message in messages)
+
+    return Prediction(
+        phase=phase,
+        direction=direction,
+        messages=len(messages),
+        weights_bytes=content(TensorClass.WEIGHTS),
+        kv_cache_bytes=content(TensorClass.KV_CACHE),
+        tokens_bytes=content(TensorClass.TOKENS),
+        logits_bytes=content(TensorClass.LOGITS),
+        framing_bytes=sum(message.framing_bytes for message in messages),
+    )
+
+
+def _setup(policy: Policy, manifest: Manifest, framing: Framing) -> Iterator[Message]:
+    if policy.weights is Home.CLIENT:
+        return
+    sizes_bytes = [tensor.size_bytes for tensor in manifest.tensors]
+    for indices in setup_messages(sizes_bytes):
+        weights = {TensorClass.WEIGHTS: sizes_bytes[indices.start : indices.stop]}
+        yield _message(UP, framing, weights)
+        yield _message(DOWN, framing, {})
+
+
+def _pass(
+    policy: Policy,
+    manifest: Manifest,
+    framing: Framing,
+    new_tokens: int,
+    cached_tokens: int,
+    logits_to_keep: int,
+) -> Iterator[Message]:
+    request: dict[TensorClass, Sequence[int]] = {TensorClass.TOKENS: [new_tokens * _TOKEN_ID_BYTES]}
+    kept = min(new_tokens, logits_to_keep) if logits_to_keep else new_tokens
+    reply: dict[TensorClass, Sequence[int]] = {
+        TensorClass.LOGITS: [kept * manifest.logits_bytes_per_position]
+    }
+    if policy.weights is Home.CLIENT:
+        request[TensorClass.WEIGHTS] = [tensor.size_bytes for tensor in manifest.tensors]
+    if policy.kv_cache is Home.CLIENT:
+        if cached_tokens:
+            request[TensorClass.KV_CACHE] = _kv_cache(manifest, cached_tokens)
+        reply[TensorClass.KV_CACHE] = _kv_cache(manifest, cached_tokens + new_tokens)
+    yield _message(UP, framing, request)
+    yield _message(DOWN, framing, reply)
+
+
+def _kv_cache(manifest: Manifest, positions: int) -> list[int]:
+    tensors = manifest.kv_cache_tensors
+    return [positions * manifest.kv_cache_bytes_per_token // tensors] * tensors
+
+
+def _message(direction: str, framing: Framing, sizes_bytes: Sizes) -> Message:
+    message_bytes = {UP: framing.request_bytes, DOWN: framing.reply_bytes}[direction]
+    of_tensors = sum(
+        len(sizes) * framing.tensor_bytes + framing.padding_bytes(sizes)
+        for sizes in sizes_bytes.values()
+    )
+    return Message(direction, sizes_bytes, message_bytes + of_tensors)

@@ -1,4 +1,4 @@
-"""How busy the worker's device was in each phase of a run."""
+"""How busy the worker's device was during a phase."""
 
 from __future__ import annotations
 
@@ -6,34 +6,28 @@ import statistics
 
 import msgspec
 
-from semgap.records import PhaseRecord, RunRecord
+from semgap.records import PhaseRecord
 
 
-class UtilisationRow(msgspec.Struct, frozen=True):
+class Utilisation(msgspec.Struct, frozen=True):
     """Utilisation of one phase.
 
     Attributes:
         worker_cpu_percent: processor time of the worker ÷ wall time; 100 is one core.
-        gpu_kernel_percent: time in GPU kernels, from a pass that is not timed, ÷ wall time; empty
+        gpu_kernel_percent: time in GPU kernels, from a pass that is not timed, ÷ wall time; None
             where a CPU computes.
-        gpu_nvml_percent: mean of NVML's samples during the phase; empty where none fell into it.
+        gpu_nvml_percent: mean of NVML's samples during the phase; None where none fell into it.
     """
 
-    phase: str
     worker_cpu_percent: float
     gpu_kernel_percent: float | None
     gpu_nvml_percent: float | None
 
 
-def utilisation_of_run(record: RunRecord) -> list[UtilisationRow]:
-    """Utilisation of each phase."""
-    return [_of_phase(phase) for phase in record.phases]
-
-
-def _of_phase(phase: PhaseRecord) -> UtilisationRow:
+def utilisation_of(phase: PhaseRecord) -> Utilisation:
+    """Utilisation of the worker's device during one phase."""
     samples = phase.gpu_samples_percent
-    return UtilisationRow(
-        phase=phase.name,
+    return Utilisation(
         worker_cpu_percent=100.0 * phase.worker_cpu_s / phase.latency_s,
         gpu_kernel_percent=(
             None if phase.kernel_s is None else 100.0 * phase.kernel_s / phase.latency_s

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from semgap.errors import ModelError, RemoteError, SemgapError
 from semgap.kv_store import KvStore
+from semgap.meters.kernel_files import read_boot_id
 from semgap.model.device import Device
 from semgap.model.skeleton import ModelSkeleton
 from semgap.policy import Home, TensorClass
@@ -38,6 +39,8 @@ class _Outcome:
 
     tensors: Tensors = field(default_factory=dict)
     compute_s: float = 0.0
+    compute_cpu_s: float = 0.0
+    boot_id: str = ""
     kernel_s: float | None = None
     reference_id: str | None = None
 
@@ -69,11 +72,13 @@ class Worker(Handler):
 
     def handle(self, message: RequestMessage) -> ReplyMessage:
         """See ``Handler.handle``."""
-        begin_ns = time.monotonic_ns()
         self.settle()
         with self._lock:
+            begin_ns = time.monotonic_ns()
             try:
-                outcome = self._actions[type(message.header)](message.header, message.tensors)
+                tensors = self._uploaded(message.tensors)
+                uploaded_ns = time.monotonic_ns()
+                outcome = self._actions[type(message.header)](message.header, tensors)
             except Exception as error:
                 log.exception("%s failed", type(message.header).__name__)
                 return ReplyMessage(_failed(error))
@@ -88,6 +93,9 @@ class Worker(Handler):
                 reference_id=outcome.reference_id,
                 gpu_name=self._device.gpu_name,
                 gpu_uuid=self._device.gpu_uuid,
+                upload_s=(uploaded_ns - begin_ns) / 1e9,
+                compute_cpu_s=outcome.compute_cpu_s,
+                boot_id=outcome.boot_id,
             ),
             outcome.tensors,
         )
@@ -98,6 +106,14 @@ class Worker(Handler):
             for tensor in self._borrowed:
                 make_unusable(tensor)
             self._borrowed.clear()
+
+    def _uploaded(self, tensors: Tensors) -> Tensors:
+        """The tensors on the device, whether or not their transport has put them there."""
+        on_device = {
+            name: [tensor.to(self.device) for tensor in group] for name, group in tensors.items()
+        }
+        self._device.synchronise()
+        return on_device
 
     def _configure(self, request: Configure, _tensors: Tensors) -> _Outcome:
         dtype = getattr(torch, request.dtype)
@@ -110,7 +126,7 @@ class Worker(Handler):
                 "Use weights that belong to the model's config.json.",
             )
         self._names = request.weight_names
-        return _Outcome()
+        return _Outcome(boot_id=read_boot_id() or "")
 
     def _store_weights(self, request: StoreWeights, tensors: Tensors) -> _Outcome:
         weights = tensors[TensorClass.WEIGHTS]
@@ -119,9 +135,16 @@ class Worker(Handler):
 
     def _forward(self, request: Forward, tensors: Tensors) -> _Outcome:
         run = self._prepared_pass(request, tensors)
+        cpu_begin_s = time.process_time()
         (logits, kv_cache), compute_s = self._device.timed(run)
+        compute_cpu_s = time.process_time() - cpu_begin_s
         returned, reference_id = self._returned(request, logits, kv_cache)
-        return _Outcome(returned, compute_s=compute_s, reference_id=reference_id)
+        return _Outcome(
+            returned,
+            compute_s=compute_s,
+            compute_cpu_s=compute_cpu_s,
+            reference_id=reference_id,
+        )
 
     def _forward_profiled(self, request: Forward, tensors: Tensors) -> _Outcome:
         run = self._prepared_pass(request, tensors)

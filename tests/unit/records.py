@@ -6,6 +6,8 @@ from semgap.modes import policy_of
 from semgap.policy import TensorClass
 from semgap.records import (
     CaptureStatus,
+    ClockOffset,
+    Clocks,
     ControlTraffic,
     Host,
     PhaseRecord,
@@ -15,6 +17,16 @@ from semgap.records import (
     Versions,
 )
 
+# The spans that a step's latency is the sum of.
+TILING = (
+    "serialise_s",
+    "send_s",
+    "queue_s",
+    "upload_s",
+    "worker_s",
+    "download_s",
+    "receive_s",
+)
 SECOND_NS = 1_000_000_000
 CLIENT = SocketPair("127.0.0.1", 1000, "127.0.0.1", 2000)
 WORKER = SocketPair("127.0.0.1", 2000, "127.0.0.1", 1000)
@@ -27,22 +39,32 @@ def step(up=100, down=50):
         serialise_s=0.0,
         send_s=0.1,
         queue_s=0.0,
+        upload_s=0.0,
         worker_s=0.3,
         compute_s=0.2,
+        download_s=0.0,
         receive_s=0.1,
+        compute_cpu_s=0.2,
         up_bytes={TensorClass.TOKENS: up},
         down_bytes={TensorClass.LOGITS: down},
+        context_tokens=8,
+        socket_up_bytes=up,
+        socket_down_bytes=down,
     )
 
 
-def phase(name, begin_s, latency_s=0.5, steps=1, **more):
+def phase(name, begin_s, latency_s=0.5, steps=1, made_of=None, **more):
     return PhaseRecord(
         name=name,
         begin_unix_ns=begin_s * SECOND_NS,
         end_unix_ns=(begin_s + 1) * SECOND_NS,
+        begin_ns=begin_s * SECOND_NS,
+        end_ns=(begin_s + 1) * SECOND_NS,
         latency_s=latency_s,
         worker_cpu_s=0.75 * latency_s,
-        steps=tuple(step() for _ in range(steps)),
+        socket_up_bytes=100 * steps,
+        socket_down_bytes=50 * steps,
+        steps=(made_of or step(),) * steps,
         **more,
     )
 
@@ -56,12 +78,17 @@ def run(mode="semantic", repeat=1, **more):
         "transport": "in_process" if mode == "local" else "torch_rpc",
         "device": "cpu",
         "compute_threads": 2,
+        "session_id": f"{mode} {repeat}",
         "started_unix_ns": repeat * SECOND_NS,
         "model_fingerprint": "f",
         "prompt_tokens": 8,
+        "prompt_sha256": "p",
+        "decode_steps": 2,
+        "warmup_decode_steps": 2,
         "logits_to_keep": 1,
         "host": Host("host", "6.0", "a processor", 2, 8_000_000_000, ""),
         "versions": Versions("3.11", "2.13", "5.23"),
+        "clocks": Clocks("boot", "boot", 0, ClockOffset(10, 50), ClockOffset(-10, 50)),
         "phases": (
             phase("setup", 10),
             phase("warmup", 12),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from records import run, step
+from records import TILING, phase, run, step
 from semgap.config import SCHEMA_FILE
 from semgap.goals import at_least, at_most, goals_table
 from semgap.linkbench.contenders import CEILING, TRANSPORTS
@@ -14,7 +14,6 @@ from semgap.linkbench.report import link_report
 from semgap.linkbench.samples import LinkFacts, TimeSample, WireSample
 from semgap.linkbench.summary import captured_goodput, goodput_rows, round_trip_rows
 from semgap.overhead import overhead_report, overhead_rows
-from semgap.records import PhaseRecord
 
 MEGABYTES_64 = 64_000_000
 FACTS = LinkFacts(
@@ -88,11 +87,10 @@ def records_of(mode, transport, **spans):
     values = {"serialise_s": 0.0, "queue_s": 0.0, "worker_s": 0.2, "compute_s": 0.2, **spans}
     own = step(up=600, down=400)
     fields = {name: getattr(own, name) for name in own.__struct_fields__} | values
-    spanning = ("serialise_s", "send_s", "queue_s", "worker_s", "receive_s")
-    fields["latency_s"] = sum(fields[name] for name in spanning)
+    fields["latency_s"] = sum(fields[name] for name in TILING)
     steps = (type(own)(**fields),)
     phases = tuple(
-        PhaseRecord(name, 0, 1, fields["latency_s"] * count, 0.1, steps * count)
+        phase(name, 10, fields["latency_s"] * count, steps=count, made_of=steps[0])
         for name, count in (("prefill", 1), ("decode", 3))
     )
     return run(mode, transport=transport, phases=phases)

@@ -64,7 +64,8 @@ def infer(transport, port, mode, folder, manifest: Manifest, peaks):
     channel = module.connect("127.0.0.1", port, TIMEOUTS)
     client = InferenceClient(channel, policy_of(mode), manifest, map_weights(folder, manifest))
     client.configure()
-    client.setup()
+    for _ in client.setup_steps():
+        pass
     tokens, kv_cache = torch.arange(32)[None], KvCacheState()
     for _ in range(3):
         logits, kv_cache, _ = client.forward(tokens, kv_cache, 1)

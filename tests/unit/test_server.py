@@ -295,7 +295,7 @@ manifest = read_record(Path({str(folder.parent / "manifest.json")!r}), Manifest)
 client = InferenceClient(
     session.channel, policy_of("semantic"), manifest, map_weights(Path({str(folder)!r}), manifest)
 )
-client.configure(); client.setup()
+client.configure(); list(client.setup_steps())
 tokens = torch.tensor([[1, 2, 3]])
 _, state, _ = client.forward(tokens, KvCacheState(), 1)
 print(state.reference_id, flush=True)

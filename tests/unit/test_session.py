@@ -28,7 +28,8 @@ def start(stored, policy, channel=None):
     channel = channel or InProcessChannel(Worker(CpuDevice()))
     client = InferenceClient(channel, policy, manifest, map_weights(folder, manifest))
     client.configure()
-    client.setup()
+    for _ in client.setup_steps():
+        pass
     return client
 
 

@@ -12,13 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from records import phase, run
+from semgap.claims.outcome import Outcome, Status
 from semgap.csv_rows import read_rows, write_rows
 from semgap.errors import SemgapError
 from semgap.modes import POLICIES
+from semgap.phases import MEASURED_PHASES
 from semgap.records import CaptureStatus, Manifest
 from semgap.summary import MeasuredRun, SummaryRow, repeat_rows, summarise
 from semgap.table import (
-    PHASES,
     Experiment,
     TableRow,
     latex,
@@ -27,8 +28,7 @@ from semgap.table import (
     table_rows,
     with_deviation,
 )
-from semgap.traffic import TrafficRow
-from semgap.utilisation import utilisation_of_run
+from semgap.traffic_rows import TrafficRow
 
 LABELS = {policy.mode: policy.label for policy in POLICIES}
 MANIFEST = Manifest(
@@ -56,22 +56,26 @@ def measured(mode, repeat, latency_s, network_bytes=1000, **more):
         for index, name in enumerate(("setup", "warmup", "prefill", "decode"))
     )
     record = run(mode, repeat, phases=phases, **more)
-    source = "tcpdump" if record.capture.captured else "transport"
+    source = "tcpdump" if record.capture.captured else "kernel"
     traffic = [
         TrafficRow(item.name, direction, source, network_bytes, 0, network_bytes + 66, 1)
         for item in phases
         for direction in ("up", "down")
     ]
-    return MeasuredRun(record, traffic, utilisation_of_run(record))
+    return MeasuredRun(record, traffic)
 
 
-def rendered(**more):
+def rendered(claims=(), warnings=(), **more):
     runs = [measured(mode, repeat, 0.1 * repeat, **more) for mode in LABELS for repeat in (1, 2, 3)]
     summary = summarise(repeat_rows(runs))
     experiment = Experiment(
-        MANIFEST, [item.record for item in runs], table_rows(summary, LABELS, ("setup",))
+        MANIFEST,
+        [item.record for item in runs],
+        table_rows(summary, LABELS, ("setup",)),
+        claims,
+        warnings,
     )
-    return table_rows(summary, LABELS, PHASES), experiment
+    return table_rows(summary, LABELS, MEASURED_PHASES), experiment
 
 
 def test_eight_rows_in_the_order_of_the_plan():
@@ -110,7 +114,29 @@ def test_a_table_without_captures_says_so():
     status = CaptureStatus(False, "tcpdump is not installed.", "lo")
     notes = markdown(*rendered(capture=status))
     assert "NOT (or not always) captured by tcpdump (tcpdump is not installed.)" in notes
-    assert "counted by transport" in notes
+    assert "counted by kernel (kernel: TCP_INFO" in notes
+
+
+def test_what_disturbed_a_run_stands_under_the_table():
+    notes = markdown(*rendered(warnings=["naive, repeat 2: The wall clock was stepped."]))
+    assert "\n- Warning: naive, repeat 2: The wall clock was stepped.\n" in notes
+    assert "Warning" not in markdown(*rendered())
+
+
+def test_claims_that_do_not_hold_are_named_under_the_table():
+    def outcome(name, status, required):
+        return Outcome(name, status, required, "A sentence.", "figures", "file")
+
+    claims = [
+        outcome("bytes", Status.PASS, True),
+        outcome("order", Status.FAIL, False),
+        outcome("ratio", Status.NOT_SUPPORTED, True),
+        outcome("other", Status.NOT_SUPPORTED, False),
+    ]
+    assert (
+        "- Claims (claims.md): 1 PASS, 1 FAIL, 2 NOT SUPPORTED BY THIS DATA; contradicted, or "
+        "required and not shown: order, ratio.\n"
+    ) in markdown(*rendered(claims=claims))
 
 
 @given(st.lists(st.floats(1e-4, 1e4), min_size=2, max_size=10))

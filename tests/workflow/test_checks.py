@@ -42,9 +42,14 @@ def test_a_dry_run_works_from_a_clean_clone(tmp_path):
         "rpc_server",
         "benchmark",
         "parse_capture",
-        "utilisation",
+        "record_config",
+        "verify",
         "aggregate",
+        "check_claims",
+        "compare_with_reference",
         "experiment_table",
+        "time_line",
+        "describe_table",
         "active_table",
     }
     assert len([job for job in planned if job.startswith("benchmark:")]) == 8

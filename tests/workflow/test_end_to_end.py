@@ -13,6 +13,17 @@ import pytest
 from experiment import DECODE_STEPS, PROMPT_TOKENS, REPEATS
 from small_models import ARCHITECTURES
 
+# The spans that a step's latency is the sum of.
+TILING = (
+    "serialise_s",
+    "send_s",
+    "queue_s",
+    "upload_s",
+    "worker_s",
+    "download_s",
+    "receive_s",
+)
+
 MODES = ("local", "naive", "remote_cache", "semantic")
 
 # PyTorch RPC's own bytes (tcp has fewer): for each call, for each tensor in it, and for the names
@@ -174,8 +185,7 @@ def test_every_step_is_accounted_for(each):
         assert list(phases) == ["setup", "warmup", "prefill", "decode"]
         assert len(phases["decode"]["steps"]) == DECODE_STEPS
         for step in phases["decode"]["steps"]:
-            spans = ("serialise_s", "send_s", "queue_s", "worker_s", "receive_s")
-            assert sum(step[span] for span in spans) == pytest.approx(step["latency_s"])
+            assert sum(step[span] for span in TILING) == pytest.approx(step["latency_s"])
             assert 0 < step["compute_s"] <= step["worker_s"]
         assert (
             sum(step["latency_s"] for step in phases["decode"]["steps"])

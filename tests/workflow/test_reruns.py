@@ -21,16 +21,18 @@ def runs(rule, *modes, repeats=range(1, REPEATS + 1)):
 
 def measured(*modes, **which):
     """Benchmarks of modes and all that follows from them."""
-    return (
-        runs("benchmark", *modes, **which)
-        | runs("parse_capture", *modes, **which)
-        | runs("utilisation", *modes, **which)
-        | ANALYSIS
-    )
+    return runs("benchmark", *modes, **which) | runs("parse_capture", *modes, **which) | ANALYSIS
 
 
-TABLE = {"experiment_table", "active_table"}
-ANALYSIS = {"aggregate", *TABLE}
+PUBLISHED = {"describe_table", "active_table"}
+TABLE = {"experiment_table"} | PUBLISHED
+CLAIMS = {"check_claims"} | TABLE
+COMPARED = {"compare_with_reference", "active_table"}
+DRAWN = {"time_line", "active_table"}
+STATISTICS = {"aggregate"} | CLAIMS | COMPARED | DRAWN
+ANALYSIS = {"verify"} | STATISTICS
+# The configuration is recorded with the table, whatever key changes.
+RECORDED = {"record_config"} | PUBLISHED
 ALL_RUNS = measured(*MODES)
 REMOTE_RUNS = {"rpc_server"} | measured(*REMOTE)
 FROM_MANIFEST = {"describe_model", "prompt", "rpc_server"} | ALL_RUNS
@@ -63,58 +65,112 @@ OF_THE_LINK = [
 ]
 
 MODULES = {
-    "aggregate.py": ANALYSIS,
+    "aggregate.py": STATISTICS,
     "benchmark.py": ALL_RUNS,
+    "check_claims.py": CLAIMS,
+    "compare_with_reference.py": COMPARED,
     "describe_model.py": FROM_MANIFEST,
+    "describe_table.py": PUBLISHED,
     "document_config.py": set(),
     "download_model.py": set(),
     "make_prompt.py": {"prompt"} | ALL_RUNS,
     "measure_link.py": set(),
     "parse_capture.py": TRAFFIC,
+    "plot_time_line.py": DRAWN,
+    "record_reference.py": set(),
     "render_table.py": TABLE,
     "report_link.py": set(),
     "report_overhead.py": set(),
+    "require_claims.py": set(),
     "rpc_server.py": REMOTE_RUNS,
     "store_weights.py": EVERYTHING,
-    "utilisation.py": runs("utilisation", *MODES) | ANALYSIS,
+    "verify.py": ANALYSIS,
     "semgap/benchmark.py": ALL_RUNS,
-    "semgap/cli.py": EVERYTHING | TRAFFIC,
+    "semgap/cli.py": EVERYTHING,
     "semgap/client.py": ALL_RUNS,
+    "semgap/comparisons.py": STATISTICS,
+    "semgap/conditions.py": ALL_RUNS,
     "semgap/config.py": set(),
-    "semgap/correctness.py": ANALYSIS,
-    "semgap/csv_rows.py": TRAFFIC | runs("utilisation", *MODES),
+    "semgap/csv_rows.py": TRAFFIC,
     "semgap/errors.py": EVERYTHING,
     "semgap/fingerprint.py": set(),
+    "semgap/framing.py": ANALYSIS,
     "semgap/goals.py": set(),
     "semgap/kv_store.py": {"rpc_server"} | ALL_RUNS,
-    "semgap/markdown.py": TABLE,
+    "semgap/markdown.py": ANALYSIS,
+    "semgap/messages.py": ALL_RUNS,
     "semgap/modes.py": set(),
     "semgap/overhead.py": set(),
+    "semgap/phases.py": ALL_RUNS,
     "semgap/policy.py": EVERYTHING,
     "semgap/processes.py": EVERYTHING,
     "semgap/prompt.py": {"prompt"} | ALL_RUNS,
     "semgap/protocol.py": {"rpc_server"} | ALL_RUNS,
+    "semgap/provenance.py": ALL_RUNS,
     "semgap/records.py": EVERYTHING,
+    "semgap/reference_folder.py": COMPARED,
+    "semgap/run_notes.py": TABLE,
     "semgap/settings.py": EVERYTHING,
-    "semgap/summary.py": ANALYSIS,
+    "semgap/source_state.py": ALL_RUNS,
+    "semgap/spans.py": ANALYSIS,
+    "semgap/stability.py": STATISTICS,
+    "semgap/stats.py": STATISTICS,
+    "semgap/stats_report.py": STATISTICS,
+    "semgap/summary.py": STATISTICS,
     "semgap/table.py": TABLE,
     "semgap/tcp_sockets.py": REMOTE_RUNS,
-    "semgap/traffic.py": TRAFFIC,
-    "semgap/utilisation.py": runs("utilisation", *MODES) | ANALYSIS,
+    "semgap/time_line.py": DRAWN,
+    "semgap/traffic.py": ANALYSIS,
+    "semgap/traffic_rows.py": TRAFFIC,
+    "semgap/utilisation.py": STATISTICS,
+    "semgap/versus_reference.py": COMPARED,
+    "semgap/versus_reference_report.py": COMPARED,
+    "semgap/wire_model.py": ANALYSIS,
     "semgap/worker.py": {"rpc_server"} | ALL_RUNS,
+    "semgap/checks/answers.py": ANALYSIS,
+    "semgap/checks/catalogue.py": ANALYSIS,
+    "semgap/checks/counts.py": ANALYSIS,
+    "semgap/checks/evidence.py": ANALYSIS,
+    "semgap/checks/gate.py": STATISTICS,
+    "semgap/checks/published.py": TABLE,
+    "semgap/checks/registry.py": ANALYSIS,
+    "semgap/checks/report.py": ANALYSIS,
+    "semgap/checks/setups.py": ANALYSIS,
+    "semgap/checks/times.py": ANALYSIS,
+    "semgap/claims/claim.py": CLAIMS,
+    "semgap/claims/evaluate.py": CLAIMS,
+    "semgap/claims/evidence.py": CLAIMS,
+    "semgap/claims/latency.py": CLAIMS,
+    "semgap/claims/load.py": CLAIMS,
+    "semgap/claims/outcome.py": CLAIMS,
+    "semgap/claims/report.py": CLAIMS,
+    "semgap/claims/step_traffic.py": CLAIMS,
+    "semgap/claims/wire_bytes.py": CLAIMS,
     "semgap/meters/capture.py": ALL_RUNS,
     "semgap/meters/capture_file.py": TRAFFIC,
+    "semgap/meters/cgroups.py": {"rpc_server"} | ALL_RUNS,
+    "semgap/meters/clock.py": ALL_RUNS,
+    "semgap/meters/commands.py": ALL_RUNS,
+    "semgap/meters/disturbances.py": TABLE,
     "semgap/meters/gpu.py": ALL_RUNS,
+    "semgap/meters/gpu_state.py": ALL_RUNS,
     "semgap/meters/host.py": {"rpc_server"} | ALL_RUNS,
+    "semgap/meters/kernel_files.py": {"rpc_server"} | ALL_RUNS,
+    "semgap/meters/link_facts.py": ALL_RUNS,
+    "semgap/meters/machine.py": ALL_RUNS,
+    "semgap/meters/machine_facts.py": {"rpc_server"} | ALL_RUNS,
     "semgap/meters/packets.py": TRAFFIC,
     "semgap/meters/pcap.py": TRAFFIC,
     "semgap/meters/pcap_records.py": TRAFFIC,
     "semgap/meters/pcapng_records.py": TRAFFIC,
     "semgap/meters/positive_control.py": ALL_RUNS,
+    "semgap/meters/processors.py": ALL_RUNS,
     "semgap/meters/record_chain.py": TRAFFIC,
     "semgap/meters/retransmissions.py": TRAFFIC,
+    "semgap/meters/socket_counters.py": ALL_RUNS,
     "semgap/meters/sockets.py": {"rpc_server"} | ALL_RUNS,
     "semgap/meters/traffic_window.py": TRAFFIC,
+    "semgap/meters/wire.py": TRAFFIC,
     "semgap/model/description.py": FROM_MANIFEST,
     "semgap/model/device.py": {"rpc_server"} | ALL_RUNS,
     "semgap/model/hub.py": set(),
@@ -138,6 +194,7 @@ MODULES = {
     **{module: set() for module in OF_THE_LINK},
 }
 
+
 KEYS = {
     "model.name": ("other", EVERYTHING),
     "model.hub.repo": ("owner/name", set()),
@@ -154,7 +211,7 @@ KEYS = {
     "workload.repeats": (3, measured(*MODES, repeats=[3])),
     "workload.order_seed": (1, set()),
     "modes": (["local", "semantic"], ANALYSIS),
-    "labels": ({"naive": "Blind"}, TABLE),
+    "labels": ({"naive": "Blind"}, TABLE | DRAWN),
     "worker.device": ("cuda", {"rpc_server"} | ALL_RUNS),
     "worker.compute_threads": (2, {"rpc_server"} | ALL_RUNS),
     "server.host": ("127.0.0.2", REMOTE_RUNS),
@@ -242,7 +299,7 @@ def test_a_change_of_the_configuration(finished, key):
     value, expected = KEYS[key]
     with edited(finished.config_file, finished.config_file.read_text()):
         set_key(finished, key, value)
-        assert differences(finished, expected) == (set(), set())
+        assert differences(finished, expected | RECORDED) == (set(), set())
 
 
 def test_a_new_row_of_the_policy_table_reruns_no_old_mode(finished):
@@ -252,7 +309,7 @@ def test_a_new_row_of_the_policy_table_reruns_no_old_mode(finished):
         assert finished.planned() == set()
         with edited(finished.config_file, finished.config_file.read_text()):
             finished.configure(modes=[*MODES, "delta"])
-            assert differences(finished, measured("delta")) == (set(), set())
+            assert differences(finished, measured("delta") | RECORDED) == (set(), set())
 
 
 def test_a_changed_row_reruns_its_own_mode(finished):
@@ -261,7 +318,7 @@ def test_a_changed_row_reruns_its_own_mode(finished):
         'label="Semantic-Blind (Naive)"', 'label="Semantic-Blind (Naive, changed)"'
     )
     with edited(path, text):
-        assert differences(finished, TABLE) == (set(), set())
+        assert differences(finished, TABLE | DRAWN) == (set(), set())
     text = path.read_text()
     naive = text.index('mode="naive"')
     changed = text[:naive] + text[naive:].replace("logit_tolerance=0.0", "logit_tolerance=0.1", 1)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from msgspec import to_builtins
 from msgspec.structs import asdict
 from snakemake.exceptions import WorkflowError
 
@@ -21,8 +22,10 @@ from semgap.fingerprint import code_fingerprint
 from semgap.modes import POLICIES, policy_of
 from semgap.policy import WorkerPlace
 from semgap.processes import FolderLock, adopt_jobs
+from semgap.reference_folder import FILES, recorded_folders
 from semgap.settings import (
     BenchmarkSettings,
+    ExperimentSettings,
     LinkSettings,
     ModelSettings,
     ServerSettings,
@@ -174,6 +177,27 @@ def benchmark_code(wildcards):
         ],
     }[place]
     return code_of("benchmark.py", f"semgap.session.{place}", *modules)
+
+
+def experiment_settings():
+    return ExperimentSettings(
+        experiment=CONFIG.experiment,
+        decode_steps=CONFIG.workload.decode_steps,
+        warmup_decode_steps=CONFIG.workload.warmup_decode_steps,
+        logits_to_keep=CONFIG.workload.logits_to_keep,
+        device=CONFIG.worker.device,
+        transport=CONFIG.server.transport,
+        interface=CONFIG.capture.interface,
+    )
+
+
+def recorded_results():
+    """The files of all recorded results: a new one invalidates the comparison."""
+    return [
+        str(folder / name)
+        for folder in recorded_folders(Path("results/reference"))
+        for name in FILES
+    ]
 
 
 def benchmark_settings(wildcards):

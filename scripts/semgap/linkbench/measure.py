@@ -15,7 +15,7 @@ from pathlib import Path
 
 import torch
 
-from semgap.errors import MeasurementError
+from semgap.errors import ServerError
 from semgap.linkbench.base import ACKNOWLEDGEMENT_BYTES, TIMEOUT_S, Contender, Link
 from semgap.linkbench.contenders import contenders
 from semgap.linkbench.iperf3 import iperf3_goodput
@@ -53,7 +53,7 @@ def measure_link(
         scratch: a folder for the capture, which is not kept.
 
     Raises:
-        MeasurementError: a contender's peer did not start.
+        ServerError: a contender's peer did not start.
     """
     host = describe_host("")
     client_cores, peer_cores = _sides()
@@ -155,7 +155,7 @@ def connected(
     peer.start()
     try:
         if not _wait_until_ready(ready, peer):
-            raise MeasurementError(
+            raise ServerError(
                 f"The peer of '{contender.name}' did not start.",
                 "Its traceback is in this job's log; repair or uninstall that library.",
             )

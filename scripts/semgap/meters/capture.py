@@ -37,6 +37,11 @@ class Capture:
         self._interface = interface
         self.status: CaptureStatus | None = None
 
+    @property
+    def pid(self) -> int:
+        """tcpdump's process."""
+        return self._process.pid
+
     def check_running(self) -> None:
         """Raise CaptureError if tcpdump has ended by itself."""
         if self._process.poll() is not None:
@@ -60,7 +65,7 @@ class Capture:
         if dropped:
             raise CaptureError(
                 f"The kernel dropped {dropped} of {packets + dropped} packets before tcpdump saw "
-                "them, so the byte counts would be too low.",
+                f"them, so the byte counts would be too low (check capture-drops).",
                 "Run again on a less busy machine; only this job is repeated.",
             )
         self.status = CaptureStatus(

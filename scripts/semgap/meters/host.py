@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import platform
 from importlib import metadata
-from pathlib import Path
 
 import psutil
 import torch
 
+from semgap.meters.machine_facts import cpu_model
 from semgap.records import Host, Versions
 
 
@@ -18,7 +18,7 @@ def describe_host(gpu: str) -> Host:
     return Host(
         name=platform.node(),
         kernel=platform.release(),
-        cpu=_cpu_model(),
+        cpu=cpu_model(),
         cores=len(os.sched_getaffinity(0)),
         memory_bytes=psutil.virtual_memory().total,
         gpu=gpu,
@@ -32,10 +32,3 @@ def versions() -> Versions:
         torch=str(torch.__version__),
         transformers=metadata.version("transformers"),
     )
-
-
-def _cpu_model() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()

@@ -21,6 +21,10 @@ class Device(Protocol):
     gpu_name: str
     gpu_uuid: str
 
+    def synchronise(self) -> None:
+        """Wait until the device has done all that it was given."""
+        ...
+
     def timed(self, work: Callable[[], Result]) -> tuple[Result, float]:
         """Run ``work`` to its end on the device; return its result and duration in seconds."""
         ...
@@ -36,6 +40,9 @@ class CpuDevice:
     torch_device = torch.device("cpu")
     gpu_name = ""
     gpu_uuid = ""
+
+    def synchronise(self) -> None:
+        """See ``Device.synchronise``: nothing is ever pending."""
 
     def timed(self, work: Callable[[], Result]) -> tuple[Result, float]:
         """See ``Device.timed``."""
@@ -56,6 +63,10 @@ class CudaDevice:
         self.torch_device = torch_device
         self.gpu_name = properties.name
         self.gpu_uuid = f"GPU-{properties.uuid}"
+
+    def synchronise(self) -> None:
+        """See ``Device.synchronise``."""
+        torch.cuda.synchronize(self.torch_device)
 
     def timed(self, work: Callable[[], Result]) -> tuple[Result, float]:
         """See ``Device.timed``."""

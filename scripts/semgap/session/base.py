@@ -21,11 +21,13 @@ class Session:
     Attributes:
         channel: carries requests to the worker.
         transport: the name of the transport behind the channel.
+        worker_pid: the worker process's number on this machine.
         worker_sockets: lists the worker process's TCP connections at the moment.
     """
 
     channel: Channel
     transport: str
+    worker_pid: int
     worker_sockets: Callable[[], tuple[SocketPair, ...]]
 
 

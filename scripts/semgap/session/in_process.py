@@ -21,4 +21,6 @@ def open_session(settings: WorkerSettings) -> Iterator[Session]:
     """See ``SessionModule.open_session``."""
     torch.set_num_threads(threads_or_all_cores(settings.compute_threads))
     worker = Worker(open_device(settings.device))
-    yield Session(InProcessChannel(worker), "in_process", lambda: sockets_of(os.getpid()))
+    yield Session(
+        InProcessChannel(worker), "in_process", os.getpid(), lambda: sockets_of(os.getpid())
+    )

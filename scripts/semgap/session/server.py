@@ -40,7 +40,7 @@ def open_session(settings: WorkerSettings) -> Iterator[Session]:
             def worker_sockets() -> tuple[SocketPair, ...]:
                 return control.ask(connection, control.ListSockets(), control.Sockets).sockets
 
-            yield Session(channel, endpoint.settings.transport, worker_sockets)
+            yield Session(channel, endpoint.settings.transport, opened.worker_pid, worker_sockets)
             channel.close()
         except TransportError as error:
             raise WorkerLostError(

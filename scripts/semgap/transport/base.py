@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import importlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import msgspec
 import torch
 from torch import Tensor
 
 from semgap.policy import TensorClass
-from semgap.protocol import Reply, Request
+from semgap.protocol import Done, Reply, Request
 
 Tensors = Mapping[TensorClass, Sequence[Tensor]]
+Header = TypeVar("Header", bound=Request | Reply)
 
 
 class RequestMessage(msgspec.Struct, frozen=True):
@@ -46,7 +48,7 @@ class Handler(Protocol):
     """The worker's side of a session.
 
     Attributes:
-        device: where a transport delivers a request's tensors, and finds a reply's.
+        device: where a transport may deliver a request's tensors, and finds a reply's.
     """
 
     device: torch.device
@@ -130,6 +132,21 @@ def load_transport(name: str) -> NetworkTransport:
     """
     module: NetworkTransport = importlib.import_module(f"semgap.transport.{name}")
     return module
+
+
+def on_host(reply: ReplyMessage) -> ReplyMessage:
+    """The reply with its tensors in host memory, and the time that this took in its header."""
+    begin_ns = time.monotonic_ns()
+    tensors = {name: [tensor.cpu() for tensor in group] for name, group in reply.tensors.items()}
+    return ReplyMessage(downloaded(reply.header, begin_ns), tensors)
+
+
+def downloaded(header: Header, begin_ns: int) -> Header:
+    """The header of a message whose tensors have been copied to the host since ``begin_ns``."""
+    if isinstance(header, Done):
+        download_s = (time.monotonic_ns() - begin_ns) / 1e9
+        return msgspec.structs.replace(header, download_s=download_s)
+    return header
 
 
 def tensor_bytes(tensors: Tensors, tensor_class: TensorClass) -> int:

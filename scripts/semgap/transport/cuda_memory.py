@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from semgap.protocol import Reply, Request
-from semgap.transport.base import Tensors
-from semgap.transport.tcp_frames import ALIGNMENT, DTYPES, Layout, Placed, encode
+from semgap.transport.base import Tensors, downloaded
+from semgap.transport.tcp_frames import ALIGNMENT, DTYPES, Kinds, Layout, Placed, encode
 from semgap.transport.tcp_stream import TcpStream
 
 # Large enough that a copy takes longer than starting it, small enough that the first is soon begun.
@@ -59,29 +59,29 @@ class CudaMemory:
         return [_tensor_in(block, placed, DTYPES[placed.dtype]) for placed in layout.tensors]
 
     def send(self, stream: TcpStream, header: Request | Reply, tensors: Tensors) -> int:
-        """Send a message from the device; returns when its head was ready to go."""
+        """Send a message from the device; returns when copying began."""
         padded = [list(padded_bytes(group)) for group in tensors.values()]
         kinds = tuple(
             (name, tuple((tensor.dtype, tensor.shape) for tensor in group))
             for name, group in tensors.items()
         )
         payload_bytes = sum(padding + flat.nbytes for group in padded for padding, flat in group)
-        head = encode(header, kinds, payload_bytes)
         ready_ns = time.monotonic_ns()
+        head = _Head(header, kinds, payload_bytes)
         filled: deque[tuple[_Slot, int]] = deque()
         with self._copying(payload_bytes):
             for size_bytes, pieces in in_slots(itertools.chain.from_iterable(padded), _SLOT_BYTES):
                 if len(filled) == _SLOTS:
-                    head = _send_slot(stream, head, *filled.popleft())
+                    _send_slot(stream, head, *filled.popleft())
                 slot = self._next_slot()
                 for offset, piece in pieces:
                     slot.memory[offset : offset + piece.nbytes].copy_(piece, non_blocking=True)
                 slot.copied.record()
                 filled.append((slot, size_bytes))
             while filled:
-                head = _send_slot(stream, head, *filled.popleft())
-        if head:
-            stream.send([head], len(head))
+                _send_slot(stream, head, *filled.popleft())
+        if rest := head.take():
+            stream.send([rest], len(rest))
         return ready_ns
 
     @contextlib.contextmanager
@@ -110,11 +110,28 @@ def _tensor_in(block: Tensor, placed: Placed, dtype: torch.dtype) -> Tensor:
     return own.view(dtype).view(placed.shape)
 
 
-def _send_slot(stream: TcpStream, head: bytes, slot: _Slot, size_bytes: int) -> bytes:
-    """Send a slot once it is filled, after a head that has not gone yet; returns what is left."""
+class _Head:
+    """What goes before a payload: encoded when the payload's first bytes are on the host."""
+
+    def __init__(self, header: Request | Reply, kinds: Kinds, payload_bytes: int) -> None:
+        self._begin_ns = time.monotonic_ns()
+        self._header: Request | Reply | None = header
+        self._kinds = kinds
+        self._payload_bytes = payload_bytes
+
+    def take(self) -> bytes:
+        """The head, the first time; nothing after that."""
+        header, self._header = self._header, None
+        if header is None:
+            return b""
+        return encode(downloaded(header, self._begin_ns), self._kinds, self._payload_bytes)
+
+
+def _send_slot(stream: TcpStream, head: _Head, slot: _Slot, size_bytes: int) -> None:
+    """Send a slot once it is filled, after the head if that has not gone yet."""
     slot.copied.synchronize()
-    stream.send([head, slot.buffer[:size_bytes]], len(head) + size_bytes)
-    return b""
+    before = head.take()
+    stream.send([before, slot.buffer[:size_bytes]], len(before) + size_bytes)
 
 
 def padded_bytes(group: Iterable[Tensor]) -> Iterator[tuple[int, Tensor]]:

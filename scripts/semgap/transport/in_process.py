@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 
-from semgap.transport.base import Channel, Handler, ReplyMessage, RequestMessage
+from torch import Tensor
+
+from semgap.transport.base import Channel, Handler, ReplyMessage, RequestMessage, on_host
 
 
 class InProcessChannel(Channel):
@@ -17,16 +19,18 @@ class InProcessChannel(Channel):
         """See ``Channel.request``."""
         serialised_ns = time.monotonic_ns()
         copies = {
-            tensor_class: [tensor.to(self._handler.device, copy=True) for tensor in tensors]
+            tensor_class: [self._delivered(tensor) for tensor in tensors]
             for tensor_class, tensors in message.tensors.items()
         }
-        reply = self._handler.handle(RequestMessage(message.header, copies, time.monotonic_ns()))
-        answer = {
-            tensor_class: [tensor.cpu() for tensor in tensors]
-            for tensor_class, tensors in reply.tensors.items()
-        }
+        reply = on_host(
+            self._handler.handle(RequestMessage(message.header, copies, time.monotonic_ns()))
+        )
         self._handler.settle()
-        return ReplyMessage(reply.header, answer, serialised_ns)
+        return ReplyMessage(reply.header, reply.tensors, serialised_ns)
+
+    def _delivered(self, tensor: Tensor) -> Tensor:
+        """A copy, unless the handler makes one anyway when it puts the tensor on its device."""
+        return tensor.clone() if tensor.device == self._handler.device else tensor
 
     def close(self) -> None:
         """See ``Channel.close``."""

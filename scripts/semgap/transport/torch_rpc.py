@@ -30,6 +30,7 @@ from semgap.transport.base import (
     RequestMessage,
     Tensors,
     Timeouts,
+    on_host,
 )
 
 _WORKER = "worker"
@@ -78,15 +79,16 @@ class _Endpoint:
     def handle(self, header: bytes, tensors: list[Tensor]) -> _Wire:
         received_ns = time.monotonic_ns()
         request = _REQUESTS.decode(header)
-        delivered = [tensor.to(self._handler.device) for tensor in tensors]
-        reply = self._handler.handle(
-            RequestMessage(request.header, _grouped(request.counts, delivered), received_ns)
+        reply = on_host(
+            self._handler.handle(
+                RequestMessage(request.header, _grouped(request.counts, tensors), received_ns)
+            )
         )
         # PyTorch RPC sends the reply once this returns: settling must not hold it back.
         self._settling.submit(self._handler.settle)
         return (
             _ENCODER.encode(_ReplyEnvelope(reply.header, _counts(reply.tensors))),
-            [tensor.cpu() for tensor in _flat(reply.tensors)],
+            _flat(reply.tensors),
         )
 
 
