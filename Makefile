@@ -16,8 +16,12 @@ LOCK = $(UV) pip compile -q --universal --python-version 3.11 --no-header --no-a
 # A CUDA build of torch pins these itself; a CPU build needs none of them.
 WITHOUT_CUDA := sed -i -E '/^(nvidia-(cu|nccl|nvjitlink|nvshmem|nvtx)|cuda-|triton)/d'
 
+PYTHON_CODE := scripts tests
+WORKFLOW_CODE := Snakefile workflow
+
 .DEFAULT_GOAL := help
-.PHONY: help table line-rate parse-rate test lint clean locks docs environment tcpdump stop
+.PHONY: help table line-rate parse-rate check test format static unit clean locks docs environment \
+	tcpdump judges stop
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -34,14 +38,26 @@ line-rate: environment tcpdump  ## measure transports and step path beside plain
 parse-rate: environment  ## measure how many packets a second the capture reader takes in
 	@$(BIN)/python tests/benchmark_pcap.py
 
-test: environment $(TEST_TOOLS) tcpdump  ## run all tests and checks
-	@$(BIN)/python -m pytest
+check: environment $(TEST_TOOLS)  ## formats, lint, types and unit tests: before each commit
+	@$(MAKE) --no-print-directory -j2 --output-sync static unit
 
-lint: $(TEST_TOOLS)  ## format, lint and type-check
-	@$(BIN)/ruff format scripts tests
-	@$(BIN)/snakefmt Snakefile workflow
-	@$(BIN)/ruff check scripts tests
+test: check judges tcpdump  ## all tests
+	@$(BIN)/python -m pytest tests/integration tests/workflow
+
+format: $(TEST_TOOLS)  ## rewrite the code in its format
+	@$(BIN)/ruff format $(PYTHON_CODE)
+	@$(BIN)/ruff check --fix-only $(PYTHON_CODE)
+	@$(BIN)/snakefmt $(WORKFLOW_CODE)
+
+static:
+	@$(BIN)/ruff check $(PYTHON_CODE)
+	@$(BIN)/ruff format --check $(PYTHON_CODE)
+	@$(BIN)/snakefmt --check $(WORKFLOW_CODE)
+	@$(BIN)/snakemake --lint
 	@$(BIN)/mypy
+
+unit:
+	@$(BIN)/python -m pytest tests/unit
 
 docs: environment  ## write config/README.md from the schema
 	@$(BIN)/python scripts/document_config.py --output config/README.md
@@ -75,12 +91,12 @@ $(TEST_TOOLS): envs/lock-test.txt $(RUNTIME)
 	@touch $@
 
 tcpdump:
-	@PATH="$$PATH:/usr/sbin:/sbin"; command -v tcpdump > /dev/null || { \
-		if [ "$$(id -u)" = 0 ]; then run=; elif sudo -n true 2> /dev/null; then run="sudo -n"; \
-		else run=false; fi; \
-		{ $$run apt-get update -qq && $$run apt-get install -y -qq tcpdump; } > /dev/null 2>&1 \
-		|| echo "tcpdump is not installed and cannot be installed here: bytes will be counted by" \
-			"the transport instead of captured, and the table will say so." >&2; }
+	@envs/ensure-program.sh tcpdump tcpdump "bytes will be counted by the transport instead of \
+	captured, and the table will say so."
+
+judges:
+	@envs/ensure-program.sh tshark tshark "no test compares the capture reader with it."
+	@envs/ensure-program.sh pdflatex texlive-latex-recommended "no test compiles the table."
 
 locks: $(TEST_TOOLS)  ## pin all packages anew from envs/*.in
 	@$(BIN)/pip install --quiet --disable-pip-version-check uv

@@ -1,28 +1,70 @@
-"""Models that all tests share, and the time that each suite may take."""
+"""Models that all tests share, the time that each suite may take, and what may be left behind."""
 
 from __future__ import annotations
 
+import tempfile
+from collections import Counter
+from typing import NamedTuple
+
 import pytest
 
+from leftovers import Watch
 from small_models import ARCHITECTURES, store_small_model
 
-# Minutes on two cores; all together stay well within half an hour.
-BUDGETS_MIN = {"unit": 8, "workflow": 16}
+
+class Suite(NamedTuple):
+    """What a folder of tests may take on two cores.
+
+    Attributes:
+        budget_min: all of its tests together.
+        timeout_s: one test with its fixtures; then it is ended, and its stack printed.
+    """
+
+    budget_min: float
+    timeout_s: float
+
+
+SUITES = {"unit": Suite(0.5, 60), "integration": Suite(2.5, 120), "workflow": Suite(4, 300)}
+
+
+def suite_of(nodeid):
+    return nodeid.removeprefix("tests/").partition("/")[0]
+
+
+def pytest_collection_modifyitems(items):
+    """Give each test its suite's time-out."""
+    for item in items:
+        if (suite := SUITES.get(suite_of(item.nodeid))) is not None:
+            item.add_marker(pytest.mark.timeout(suite.timeout_s))
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Print what each suite took of its budget."""
-    took_s = dict.fromkeys(BUDGETS_MIN, 0.0)
+    """Print what each suite took of its budget, and in one line what was not judged."""
+    took_s = Counter()
     for reports in terminalreporter.stats.values():
         for report in reports:
-            suite = getattr(report, "nodeid", "").removeprefix("tests/").partition("/")[0]
-            if suite in took_s:
-                took_s[suite] += getattr(report, "duration", 0.0)
-    for suite, budget_min in BUDGETS_MIN.items():
-        if took_s[suite]:
+            took_s[suite_of(getattr(report, "nodeid", ""))] += getattr(report, "duration", 0.0)
+    for name, suite in SUITES.items():
+        if took_s[name]:
             terminalreporter.write_line(
-                f"{suite}: {took_s[suite] / 60:.1f} min of a budget of {budget_min}"
+                f"{name}: {took_s[name] / 60:.1f} min of a budget of {suite.budget_min:g}"
             )
+    skipped = Counter(
+        report.longrepr[2].removeprefix("Skipped: ")
+        for report in terminalreporter.stats.get("skipped", ())
+    )
+    if skipped:
+        reasons = "; ".join(f"{reason} ({n})" for reason, n in sorted(skipped.items()))
+        terminalreporter.write_line(f"Not judged on this machine: {reasons}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nothing_is_left_behind(tmp_path_factory):
+    """The last of all: no process, port or file of the tests outlives them."""
+    watch = Watch(tmp_path_factory.mktemp("places"))
+    tempfile.tempdir = None
+    yield
+    assert watch.leftovers() == []
 
 
 @pytest.fixture(params=ARCHITECTURES, scope="session")

@@ -33,16 +33,18 @@ def code_fingerprint(scripts: Path, entry: str, modules: Iterable[str] = ()) -> 
         reached[path], imported = _analysed(path, path.stat().st_mtime_ns)
         waiting.extend(path for module in imported for path in _files(scripts, module))
     digest = hashlib.sha256()
-    for path, dump in sorted(reached.items()):
-        digest.update(f"{path.relative_to(scripts)}\n{dump}\n".encode())
+    for path, tree_digest in sorted(reached.items()):
+        digest.update(f"{path.relative_to(scripts)}\n{tree_digest}\n".encode())
     return digest.hexdigest()[:16]
 
 
 @functools.cache
 def _analysed(path: Path, _mtime_ns: int) -> tuple[str, frozenset[str]]:
-    tree = ast.parse(path.read_text(), filename=str(path))
-    imported = frozenset(_imported(tree))
-    return ast.dump(_WithoutDocstrings().visit(tree)), imported
+    """A digest of the file's syntax tree, and the project modules that it imports."""
+    tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    imported = frozenset(name for name in _imported(tree) if name.partition(".")[0] == _PACKAGE)
+    dump = ast.dump(_WithoutDocstrings().visit(tree))
+    return hashlib.sha256(dump.encode()).hexdigest(), imported
 
 
 def _imported(tree: ast.Module) -> Iterator[str]:
@@ -54,16 +56,17 @@ def _imported(tree: ast.Module) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
-def _files(scripts: Path, module: str) -> Iterator[Path]:
+@functools.cache
+def _files(scripts: Path, module: str) -> tuple[Path, ...]:
     """The files behind a project module's name: its own and those of the packages around it."""
+    if _BY_VALUE & {module, module.rpartition(".")[0]}:
+        return ()
     parts = module.split(".")
-    if parts[0] != _PACKAGE or _BY_VALUE & {module, module.rpartition(".")[0]}:
-        return
-    for depth in range(1, len(parts) + 1):
-        base = scripts.joinpath(*parts[:depth])
-        for path in (base / "__init__.py", base.with_suffix(".py")):
-            if path.is_file():
-                yield path
+    bases = [scripts.joinpath(*parts[:depth]) for depth in range(1, len(parts) + 1)]
+    candidates = (
+        path for base in bases for path in (base / "__init__.py", base.with_suffix(".py"))
+    )
+    return tuple(path for path in candidates if path.is_file())
 
 
 class _WithoutDocstrings(ast.NodeTransformer):

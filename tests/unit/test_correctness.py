@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from records import run
+from sample_runs import run
 from semgap.correctness import RunResult, check_correctness
 from semgap.errors import CorrectnessError, MeasurementError
 from semgap.records import Versions

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from records import run, step
+from sample_runs import run, step
 from semgap.config import SCHEMA_FILE
 from semgap.goals import at_least, at_most, goals_table
 from semgap.linkbench.contenders import CEILING, TRANSPORTS

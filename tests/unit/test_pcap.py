@@ -5,15 +5,8 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import random
-import shutil
-import signal
-import socket
 import struct
-import subprocess
 import tempfile
-import threading
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -565,91 +558,3 @@ def test_flows_are_counted_apart() -> None:
         Flow(local, 1000, local, 7): 0,
         Flow(packed_ip("127.0.0.2").tobytes(), 1000, local, 2000): 10,
     }
-
-
-def exchange(family: socket.AddressFamily, address: str, sizes: list[int]) -> int:
-    """Send through a connection of its own; the port of its listener."""
-    with socket.create_server((address, 0), family=family) as listener:
-        port = listener.getsockname()[1]
-        received = []
-
-        def receive() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                received.append(sum(map(len, iter(lambda: connection.recv(1 << 16), b""))))
-
-        receiver = threading.Thread(target=receive)
-        receiver.start()
-        with socket.create_connection((address, port)) as connection:
-            for size in sizes:
-                connection.sendall(bytes(size))
-        receiver.join()
-    assert received == [sum(sizes)]
-    return port
-
-
-@contextlib.contextmanager
-def tcpdump(path: Path, interface_: str) -> Iterator[None]:
-    """Capture TCP from before the block to after it."""
-    command = shutil.which("tcpdump", path="/usr/bin:/usr/sbin:/bin:/sbin")
-    if command is None:
-        pytest.skip("tcpdump is not installed")
-    process = subprocess.Popen(
-        [
-            command,
-            *("-i", interface_, "-s", "96", "-B", "65536", "--immediate-mode"),
-            *("-n", "-U", "-Z", "root", "-w", str(path), "tcp"),
-        ],
-        stderr=subprocess.PIPE,
-    )
-    assert process.stderr is not None
-    line = process.stderr.readline()
-    while line and b"listening on" not in line:
-        line = process.stderr.readline()
-    if not line:
-        process.communicate()
-        pytest.skip("tcpdump is not permitted to capture")
-    try:
-        yield
-        time.sleep(0.3)
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.communicate()
-
-
-@pytest.mark.root
-@pytest.mark.parametrize("interface_", ["lo", "any"])
-@pytest.mark.parametrize("file_format", ["pcap", "nsecpcap", "pcapng"])
-def test_tshark_sums_the_same(tmp_path: Path, interface_: str, file_format: str) -> None:
-    if shutil.which("tshark") is None or shutil.which("editcap") is None:
-        pytest.skip("tshark is not installed")
-    captured, path = tmp_path / "captured", tmp_path / "converted"
-    with tcpdump(captured, interface_):
-        v4_port = exchange(socket.AF_INET, "127.0.0.1", [1, 2_000_000, 500])
-        if socket.has_ipv6:
-            with contextlib.suppress(OSError):
-                exchange(socket.AF_INET6, "::1", [3, 700_000])
-    subprocess.run(["editcap", "-F", file_format, captured, path], check=True)
-    fields = ("tcp.srcport", "tcp.dstport", "tcp.len", "frame.len", "tcp.seq_raw")
-    lines = subprocess.run(
-        ["tshark", "-r", path, "-T", "fields", *(part for one in fields for part in ("-e", one))],
-        check=True,
-        capture_output=True,
-        text=True,
-    ).stdout.splitlines()
-    expected = [tuple(map(int, line.split("\t"))) for line in lines]
-    batches = list(read_tcp_segments(path))
-    columns = ("src_port", "dst_port", "payload_bytes", "frame_bytes", "seq")
-    found = [
-        row
-        for one in batches
-        for row in zip(*(getattr(one, name).tolist() for name in columns), strict=True)
-    ]
-    assert found == expected
-    sent = sum(size for _, dst_port, size, *_ in found if dst_port == v4_port)
-    counter = RetransmissionCounter()
-    for one in batches:
-        counter.add(one)
-    again = counter.retransmitted_bytes()
-    sent_again = sum(size for flow, size in again.items() if flow.dst_port == v4_port)
-    assert sent - sent_again == 2_000_501

@@ -3,75 +3,24 @@
 from __future__ import annotations
 
 import csv
-import shutil
 import statistics
-import subprocess
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from records import phase, run
+from sample_table import LABELS, measured, rendered
 from semgap.csv_rows import read_rows, write_rows
 from semgap.errors import SemgapError
-from semgap.modes import POLICIES
-from semgap.records import CaptureStatus, Manifest
-from semgap.summary import MeasuredRun, SummaryRow, repeat_rows, summarise
+from semgap.records import CaptureStatus
+from semgap.summary import SummaryRow, repeat_rows, summarise
 from semgap.table import (
-    PHASES,
-    Experiment,
     TableRow,
     latex,
     markdown,
     significant,
-    table_rows,
     with_deviation,
 )
-from semgap.traffic import TrafficRow
-from semgap.utilisation import utilisation_of_run
-
-LABELS = {policy.mode: policy.label for policy in POLICIES}
-MANIFEST = Manifest(
-    name="GPT-J test",
-    origin="made from seed 0",
-    pretrained=False,
-    dtype="float32",
-    parameters=77_000_000,
-    weights_bytes=307_422_080,
-    kv_cache_tensors=16,
-    kv_cache_bytes_per_token=32_768,
-    logits_bytes_per_position=201_600,
-    vocabulary_size=50_400,
-    max_positions=2048,
-    fingerprint="f",
-    model_config="{}",
-    tensors=(),
-    files=(),
-)
-
-
-def measured(mode, repeat, latency_s, network_bytes=1000, **more):
-    phases = tuple(
-        phase(name, 10 + 2 * index, latency_s)
-        for index, name in enumerate(("setup", "warmup", "prefill", "decode"))
-    )
-    record = run(mode, repeat, phases=phases, **more)
-    source = "tcpdump" if record.capture.captured else "transport"
-    traffic = [
-        TrafficRow(item.name, direction, source, network_bytes, 0, network_bytes + 66, 1)
-        for item in phases
-        for direction in ("up", "down")
-    ]
-    return MeasuredRun(record, traffic, utilisation_of_run(record))
-
-
-def rendered(**more):
-    runs = [measured(mode, repeat, 0.1 * repeat, **more) for mode in LABELS for repeat in (1, 2, 3)]
-    summary = summarise(repeat_rows(runs))
-    experiment = Experiment(
-        MANIFEST, [item.record for item in runs], table_rows(summary, LABELS, ("setup",))
-    )
-    return table_rows(summary, LABELS, PHASES), experiment
 
 
 def test_eight_rows_in_the_order_of_the_plan():
@@ -203,20 +152,3 @@ def test_the_latex_table_uses_booktabs_and_keeps_the_macro():
     for part in (r"\toprule", r"\midrule", r"\bottomrule", r"(\sys)", r"GPU Util (\%)", r"$\pm$"):
         assert part in text
     assert text.count(r"\\") == 9
-
-
-def test_the_latex_table_compiles(tmp_path):
-    if shutil.which("pdflatex") is None:
-        pytest.skip("pdflatex is not installed")
-    document = (
-        r"\documentclass{article}\usepackage{booktabs}\newcommand{\sys}{System}"
-        r"\begin{document}" + latex(*rendered()) + r"\end{document}"
-    )
-    (tmp_path / "paper.tex").write_text(document)
-    done = subprocess.run(
-        ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import re
 import shutil
-import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -13,17 +11,14 @@ from pathlib import Path
 
 import yaml
 
+from plans import dry_run
+from semgap.tcp_sockets import free_port
 from small_models import ARCHITECTURES, PROJECT
 
 PROMPT_TOKENS = 8
 DECODE_STEPS = 3
 REPEATS = 2
 LINK_REPORTS = ("results/tiny/transport.md", "results/tiny/overhead.md")
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
 
 
 @dataclass(frozen=True)
@@ -69,50 +64,34 @@ class Experiment:
         return [sys.executable, "-m", "snakemake", "--cores", "1", *arguments, "--", *targets]
 
     def build(self, *targets):
-        """Build the targets, or the table; fail with Snakemake's output if that fails."""
+        """Build the targets, or the table; fail with all that was said if that fails."""
         done = self.snakemake(targets=targets or ("results/table.md",))
-        assert done.returncode == 0, done.stdout
+        assert done.returncode == 0, done.stdout + self.ends_of_logs()
         return done.stdout
+
+    def ends_of_logs(self, lines=15):
+        """The last lines of every log, the latest log last."""
+        logs = sorted(self.results.rglob("*.log"), key=lambda path: path.stat().st_mtime_ns)
+        return "".join(
+            f"\n--- {path.relative_to(self.folder)}\n"
+            + "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
+            for path in logs
+        )
 
     def planned(self, *targets):
         """What ``snakemake -n`` would run: rule names, those with a mode as rule:mode.repeat."""
-        done = self.snakemake("-n", "--quiet", "progress", targets=targets or ("results/table.md",))
-        assert done.returncode == 0, done.stdout
-        return planned_jobs(done.stdout)
+        return dry_run(self.folder, "--", *(targets or ("results/table.md",))).jobs - {"all"}
+
+    def copy_to(self, folder):
+        """The experiment and its results, as Snakemake knows them, in another folder."""
+        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+        return Experiment(folder)
 
     def record(self, mode, repeat):
         return json.loads((self.results / "runs" / mode / f"rep{repeat}.json").read_text())
 
 
-_MESSAGES = {
-    "Storing the weights": "store_weights",
-    "Describing the model": "describe_model",
-    "Choosing a prompt": "prompt",
-    "Starting the server": "rpc_server",
-    "Measuring the link": "measure_link",
-    "Measuring": "benchmark",
-    "Counting the bytes of": "parse_capture",
-    "Deriving the utilisation of": "utilisation",
-    "Checking that all modes": "aggregate",
-    "Rendering the table": "experiment_table",
-    "Publishing the table": "active_table",
-    "Reporting on the link": "report_link",
-    "Reporting where": "report_overhead",
-    "Downloading": "download_model",
-}
-
-
-def planned_jobs(output):
-    """The jobs that Snakemake's output announces."""
-    jobs = set()
-    for text in re.findall(r"^Job \d+: (.+)$", output, re.MULTILINE):
-        rule = next(rule for message, rule in _MESSAGES.items() if text.startswith(message))
-        run = re.search(r"(\w+), repeat (\d+)$", text)
-        jobs.add(f"{rule}:{run[1]}.{run[2]}" if run else rule)
-    return jobs
-
-
-def copy_project(folder, port):
+def copy_project(folder):
     """Copy what git tracks or would track, and configure a small experiment."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
@@ -135,6 +114,6 @@ def copy_project(folder, port):
             "repeats": REPEATS,
         },
         worker={"compute_threads": 1},
-        server={"port": port},
+        server={"port": free_port("127.0.0.1")},
     )
     return experiment

@@ -1,4 +1,4 @@
-"""Format, lint and types: the checks that need no run."""
+"""What a clone can say before anything has run."""
 
 from __future__ import annotations
 
@@ -7,33 +7,13 @@ import sys
 
 import pytest
 
-from experiment import copy_project, free_port
+from experiment import copy_project
+from plans import dry_run
 from small_models import PROJECT
-
-CHECKS = {
-    "ruff check": ["ruff", "check", "scripts", "tests"],
-    "ruff format": ["ruff", "format", "--check", "scripts", "tests"],
-    "types": ["mypy"],
-    "snakefmt": ["snakefmt", "--check", "Snakefile", "workflow"],
-    "snakemake lint": ["snakemake", "--lint"],
-}
-
-
-@pytest.mark.parametrize("name", CHECKS)
-def test_the_project_is_clean(name):
-    module, *arguments = CHECKS[name]
-    done = subprocess.run(
-        [sys.executable, "-m", module, *arguments],
-        cwd=PROJECT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout
 
 
 def test_a_dry_run_works_from_a_clean_clone(tmp_path):
-    experiment = copy_project(tmp_path, free_port())
+    experiment = copy_project(tmp_path)
     planned = experiment.planned()
     assert {job.partition(":")[0] for job in planned} == {
         "store_weights",
@@ -52,17 +32,10 @@ def test_a_dry_run_works_from_a_clean_clone(tmp_path):
     assert [path.name for path in (tmp_path / "results").iterdir()] == ["reference"]
 
 
-def test_the_full_size_experiment_plans_a_download():
-    done = subprocess.run(
-        [sys.executable, "-m", "snakemake", "-n", "--configfile", "config/gptj-6b.yaml"],
-        cwd=PROJECT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout
+def test_the_full_size_experiment_plans_a_download(tmp_path):
+    plan = dry_run(copy_project(tmp_path).folder, "--configfile", "config/gptj-6b.yaml")
     assert "Downloading EleutherAI/gpt-j-6b at 47e169305d2e8376be1d31e765533382721b2cc1" in (
-        done.stdout
+        plan.messages
     )
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 
 import numpy as np
 import psutil
 import pytest
 
 from experiment import DECODE_STEPS, PROMPT_TOKENS, REPEATS
+from judges import needs
 from small_models import ARCHITECTURES
 
 MODES = ("local", "naive", "remote_cache", "semantic")
@@ -21,10 +21,7 @@ MODES = ("local", "naive", "remote_cache", "semantic")
 FRAMING_PER_CALL_BYTES = 1_200
 FRAMING_PER_TENSOR_BYTES = 130
 
-needs_tcpdump = pytest.mark.skipif(
-    shutil.which("tcpdump", path="/usr/sbin:/usr/bin:/sbin:/bin") is None,
-    reason="tcpdump is not installed",
-)
+needs_tcpdump = needs("tcpdump")
 
 
 def shape_of_gptj():

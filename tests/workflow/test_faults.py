@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -12,14 +13,24 @@ import numpy as np
 import psutil
 import pytest
 
-from experiment import copy_project, free_port
+from experiment import copy_project
 
 WAIT_S = 90
 
 
 @pytest.fixture
 def experiment(tmp_path):
-    return copy_project(tmp_path, free_port())
+    return copy_project(tmp_path)
+
+
+@pytest.fixture
+def begun(finished, tmp_path):
+    """A finished experiment of which the runs of two modes are still to be made."""
+    experiment = finished.copy_to(tmp_path)
+    for mode in ("naive", "semantic"):
+        for file in experiment.results.glob(f"runs/{mode}/*.json"):
+            file.unlink()
+    return experiment
 
 
 def processes_in(folder):
@@ -38,9 +49,9 @@ def ends_empty(folder):
     return processes_in(folder) == []
 
 
-def start(experiment):
+def start(experiment, target="results/table.md"):
     return subprocess.Popen(
-        experiment.command(),
+        experiment.command(targets=(target,)),
         cwd=experiment.folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -63,25 +74,26 @@ def read_until(process, text):
     return seen
 
 
-def test_a_killed_and_an_interrupted_run_are_continued(experiment):
-    process = start(experiment)
+def test_a_killed_and_an_interrupted_run_are_continued(begun):
+    kept = {path: path.stat().st_mtime_ns for path in begun.results.glob("runs/*/*.json")}
+    assert len(kept) == 4
+    process = start(begun, "all")
     read_until(process, "Measuring naive, repeat 1")
     process.kill()
     process.wait()
-    assert ends_empty(experiment.folder)
-    finished = {path: path.stat().st_mtime_ns for path in experiment.results.glob("runs/*/*.json")}
+    assert ends_empty(begun.folder)
 
-    process = start(experiment)
+    process = start(begun, "all")
     read_until(process, "repeat 1: the worker builds the model")
     os.killpg(process.pid, signal.SIGINT)
     process.communicate(timeout=WAIT_S)
     assert process.returncode != 0
-    assert ends_empty(experiment.folder)
+    assert ends_empty(begun.folder)
 
-    experiment.build()
-    assert ends_empty(experiment.folder)
-    assert {path: path.stat().st_mtime_ns for path in finished} == finished
-    assert len(list(experiment.results.glob("runs/*/*.json"))) == 8
+    begun.build("all")
+    assert ends_empty(begun.folder)
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept
+    assert len(list(begun.results.glob("runs/*/*.json"))) == 8
 
 
 def test_two_runs_in_one_folder_do_not_mix(experiment):
@@ -95,10 +107,14 @@ def test_two_runs_in_one_folder_do_not_mix(experiment):
     assert ends_empty(experiment.folder)
 
 
-def test_a_taken_port_is_named_and_costs_no_local_result(experiment):
+def test_a_taken_port_is_named_and_costs_no_local_result(finished, tmp_path):
+    experiment = finished.copy_to(tmp_path)
+    shutil.rmtree(experiment.results / "server")
+    for mode in ("local", "semantic"):
+        (experiment.results / "runs" / mode / "rep1.json").unlink()
     port = experiment.config["server"]["port"]
     with socket.create_server(("127.0.0.1", port)):
-        done = experiment.snakemake()
+        done = experiment.snakemake(targets=["all"])
     assert done.returncode != 0
     assert f"cannot listen at 127.0.0.1:{port}" in done.stdout
     assert "Set server.port to a free port" in done.stdout
@@ -128,9 +144,9 @@ def test_a_prompt_beyond_the_context_is_named(experiment):
     assert "the context of tiny holds 64" in done.stdout
 
 
-def test_damaged_results_are_named_and_measured_again(experiment):
+def test_damaged_results_are_named_and_measured_again(finished, tmp_path):
     """A capture cut off and logits from a wrong computation: no table, then a right one."""
-    experiment.build()
+    experiment = finished.copy_to(tmp_path)
     capture = experiment.results / "captures" / "semantic" / "rep1.pcap"
     logits = experiment.results / "runs" / "naive" / "rep2.logits.npy"
     capture.write_bytes(capture.read_bytes()[:-50])

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from experiment import LINK_REPORTS
-from test_reruns import MODES, REMOTE, edited, runs
+from test_reruns import MODES, REMOTE, PlansOfCode, runs
 
 MEASURED_AGAIN = {"measure_link", "report_link", "report_overhead"}
 
@@ -86,15 +86,16 @@ def test_overhead_tells_every_mode_and_phase_and_judges_the_goals(over_tcp):
     assert set(judged) == {("naive", "prefill"), ("naive", "decode"), ("semantic", "decode")}
 
 
+@pytest.fixture(scope="module")
+def plans_of_code(over_tcp):
+    return PlansOfCode(over_tcp, *LINK_REPORTS)
+
+
 @pytest.mark.parametrize("module", MODULES)
-def test_a_change_of_code(over_tcp, module):
-    path = over_tcp.folder / "scripts" / module
-    with edited(path, path.read_text() + "\nEDITED = 1\n"):
-        assert over_tcp.planned(*LINK_REPORTS) == MODULES[module]
+def test_a_change_of_code(plans_of_code, module):
+    assert plans_of_code.after(module) == MODULES[module]
 
 
-def test_a_change_of_the_transport_measures_its_runs_and_the_link_again(over_tcp):
-    path = over_tcp.folder / "scripts" / "semgap" / "transport" / "tcp.py"
-    with edited(path, path.read_text() + "\nEDITED = 1\n"):
-        planned = over_tcp.planned(*LINK_REPORTS)
+def test_a_change_of_the_transport_measures_its_runs_and_the_link_again(plans_of_code):
+    planned = plans_of_code.after("semgap/transport/tcp.py")
     assert planned == MEASURED_AGAIN | {"rpc_server"} | runs("benchmark", *REMOTE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
@@ -37,8 +38,9 @@ class Hub:
     gated: set[str] = field(default_factory=set)
     requests: list[tuple[str, str, str]] = field(default_factory=list)
 
-    def start(self):
-        """Serve in a thread; returns the server, whose ``url`` is the endpoint."""
+    @contextlib.contextmanager
+    def serving(self):
+        """Serve in a thread; yields the server, whose ``url`` is the endpoint."""
         hub = self
 
         class Handler(_Handler):
@@ -48,8 +50,13 @@ class Hub:
         server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         server.daemon_threads = True
         server.url = f"http://127.0.0.1:{server.server_address[1]}"
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        return server
+        # Polls for the end: the default of 0.5 s would be most of a test's time.
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+        thread.start()
+        with server:
+            yield server
+            server.shutdown()
+        thread.join()
 
 
 def _is_large(name):

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import re
 from pathlib import Path
 
 import pytest
 import torch
 
+from forks import FORKS
 from semgap.client import InferenceClient, KvCacheState
 from semgap.model.device import CpuDevice
 from semgap.model.weights import map_weights
@@ -20,7 +20,7 @@ from semgap.worker import Worker
 from small_models import store_model
 
 TIMEOUTS = Timeouts(connect_s=60.0, step_s=60.0)
-SPAWN = multiprocessing.get_context("spawn")
+
 ONE_GIGABYTE = {
     "model_type": "gptj",
     "n_layer": 12,
@@ -85,9 +85,9 @@ def test_weights_are_held_once_on_each_side(one_gigabyte, transport, mode):
     folder, manifest = one_gigabyte
     weight_bytes = sum(file.size_bytes for file in manifest.files)
     assert weight_bytes > 1e9
-    port, ready, peaks = free_port("127.0.0.1"), SPAWN.Event(), SPAWN.Queue()
-    worker = SPAWN.Process(target=serve, args=(transport, port, ready, peaks), daemon=True)
-    client = SPAWN.Process(
+    port, ready, peaks = free_port("127.0.0.1"), FORKS.Event(), FORKS.Queue()
+    worker = FORKS.Process(target=serve, args=(transport, port, ready, peaks), daemon=True)
+    client = FORKS.Process(
         target=infer, args=(transport, port, mode, folder, manifest, peaks), daemon=True
     )
     worker.start()

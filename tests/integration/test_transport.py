@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import shutil
+import pickle
 import time
 
 import pytest
 import torch
 
+from forks import FORKS
+from judges import needs
 from semgap.errors import WorkerLostError
 from semgap.meters.capture import capture
 from semgap.meters.pcap import read_tcp_segments
@@ -25,7 +26,6 @@ CALLS = 5
 MINUTE_NS = 60_000_000_000
 TENSORS = (0, 50, 200)
 TIMEOUTS = Timeouts(connect_s=60.0, step_s=60.0)
-SPAWN = multiprocessing.get_context("spawn")
 
 
 class Echo:
@@ -66,7 +66,7 @@ def _serve(transport, port, handler, ready):
 
 def _exchange(transport, port, messages, results):
     channel = load_transport(transport).connect("127.0.0.1", port, TIMEOUTS)
-    for message in messages:
+    for message in pickle.loads(messages):
         try:
             reply = channel.request(message)
         except WorkerLostError as error:
@@ -89,12 +89,14 @@ def exchange(request):
     processes = []
 
     def run(handler, *messages):
-        port, ready, results = free_port("127.0.0.1"), SPAWN.Event(), SPAWN.Queue()
+        port, ready, results = free_port("127.0.0.1"), FORKS.Event(), FORKS.Queue()
+        # As bytes: as an argument, each tensor would take a descriptor of shared memory.
+        sent = pickle.dumps(messages)
         for target, arguments in (
             (_serve, (request.param, port, handler, ready)),
-            (_exchange, (request.param, port, messages, results)),
+            (_exchange, (request.param, port, sent, results)),
         ):
-            processes.append(SPAWN.Process(target=target, args=arguments, daemon=True))
+            processes.append(FORKS.Process(target=target, args=arguments, daemon=True))
             processes[-1].start()
             assert ready.wait(60)
         return [results.get(timeout=60) for _ in messages]
@@ -163,19 +165,16 @@ def _client(transport, port, connection):
     channel.close()
 
 
-@pytest.mark.skipif(
-    shutil.which("tcpdump", path="/usr/sbin:/usr/bin:/sbin:/bin") is None,
-    reason="tcpdump is not installed",
-)
+@needs("tcpdump")
 @pytest.mark.parametrize(
     ("transport", "call_bytes", "tensor_bytes"),
     [("torch_rpc", (400, 1_200), (40, 130)), ("tcp", (20, 60), (5, 12))],
 )
 def test_tensors_cross_tcp_and_framing_is_linear(tmp_path, transport, call_bytes, tensor_bytes):
-    port, ready = free_port("127.0.0.1"), SPAWN.Event()
-    mine, theirs = SPAWN.Pipe()
-    worker = SPAWN.Process(target=_serve, args=(transport, port, Silent(), ready), daemon=True)
-    client = SPAWN.Process(target=_client, args=(transport, port, theirs), daemon=True)
+    port, ready = free_port("127.0.0.1"), FORKS.Event()
+    mine, theirs = FORKS.Pipe()
+    worker = FORKS.Process(target=_serve, args=(transport, port, Silent(), ready), daemon=True)
+    client = FORKS.Process(target=_client, args=(transport, port, theirs), daemon=True)
     worker.start()
     assert ready.wait(60)
     client.start()

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import time
 
 import pytest
 
-from records import phase, run, step
+from judges import needs
+from sample_runs import phase, run, step
 from semgap.errors import CaptureError
 from semgap.meters.capture import CaptureUnavailableError, capture
 from semgap.meters.pcap import read_tcp_segments
@@ -18,8 +18,7 @@ from semgap.meters.sockets import sockets_of
 from semgap.records import CaptureStatus
 from semgap.traffic import traffic_of_run
 
-if shutil.which("tcpdump", path="/usr/sbin:/usr/bin:/sbin:/bin") is None:
-    pytest.skip("tcpdump is not installed", allow_module_level=True)
+pytestmark = needs("tcpdump")
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -71,6 +72,13 @@ def gets(hub):
     return {path.rpartition("/")[2]: span for method, path, span in hub.requests if method == "GET"}
 
 
+@pytest.fixture
+def serve():
+    """Serves hubs until the test has ended."""
+    with contextlib.ExitStack() as serving:
+        yield lambda hub: serving.enter_context(hub.serving())
+
+
 @pytest.fixture(scope="module")
 def checkpoints(tmp_path_factory):
     """A GPT-J's tensors, and its files as a repository has them, in every form."""
@@ -98,7 +106,7 @@ FORMS = ["safetensors", "shards", "pytorch", "pytorch-legacy"]
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_a_model_arrives_and_is_the_same(form, checkpoints, tmp_path):
+def test_a_model_arrives_and_is_the_same(serve, form, checkpoints, tmp_path):
     tensors, forms = checkpoints
     unwanted = {
         "README.md": b"# A model",
@@ -109,7 +117,7 @@ def test_a_model_arrives_and_is_the_same(form, checkpoints, tmp_path):
     if form in ("safetensors", "shards"):
         unwanted["pytorch_model.bin"] = b"never fetched"
     folder = tmp_path / "model"
-    done = download(Hub({**forms[form], "vocab.json": b"{}", **unwanted}).start().url, folder)
+    done = download(serve(Hub({**forms[form], "vocab.json": b"{}", **unwanted})).url, folder)
     assert done.returncode == 0, done.stdout
     assert {path.name for path in folder.iterdir()} == {*forms[form], "vocab.json"}
     if form == "shards":
@@ -120,9 +128,9 @@ def test_a_model_arrives_and_is_the_same(form, checkpoints, tmp_path):
         assert torch.equal(source.weight(name), expected)
 
 
-def test_what_was_downloaded_is_told_and_a_second_call_fetches_nothing(tmp_path):
+def test_what_was_downloaded_is_told_and_a_second_call_fetches_nothing(serve, tmp_path):
     hub = Hub({**SMALL, "tokenizer.json": b"[]", "README.md": b"# A model"})
-    server = hub.start()
+    server = serve(hub)
     folder = tmp_path / "model"
     told = [call(server.url, folder, "-c", REPORT, REPO, REVISION, folder) for _ in range(2)]
     assert [done.returncode for done in told] == [0, 0], told[0].stdout + told[1].stdout
@@ -139,10 +147,10 @@ def test_what_was_downloaded_is_told_and_a_second_call_fetches_nothing(tmp_path)
     assert len(asked) == len(set(asked)) == 3
 
 
-def test_a_download_that_broke_off_is_resumed(tmp_path):
+def test_a_download_that_broke_off_is_resumed(serve, tmp_path):
     files = {**CONFIG, **INDEX, FIRST: b"first", SECOND: os.urandom(25_000_000)}
     hub = Hub(files, cut_off_after_bytes={SECOND: 21_000_000})
-    server = hub.start()
+    server = serve(hub)
     folder = tmp_path / "model"
     said = failure(server.url, folder)
     assert f"'{SECOND}' of {REPO} could not be downloaded" in said
@@ -158,18 +166,18 @@ def test_a_download_that_broke_off_is_resumed(tmp_path):
     assert (folder / SECOND).read_bytes() == files[SECOND]
 
 
-def test_a_connection_lost_once_is_taken_up_again(tmp_path):
+def test_a_connection_lost_once_is_taken_up_again(serve, tmp_path):
     hub = Hub(SMALL, cut_off_once_after_bytes={"model.safetensors": 10})
     folder = tmp_path / "model"
-    done = download(hub.start().url, folder)
+    done = download(serve(hub).url, folder)
     assert done.returncode == 0, done.stdout
     assert (folder / "model.safetensors").read_bytes() == SMALL["model.safetensors"]
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_a_wrong_hash_is_noticed_and_the_file_fetched_again(name, tmp_path):
+def test_a_wrong_hash_is_noticed_and_the_file_fetched_again(serve, name, tmp_path):
     hub = Hub(SMALL, corrupt={name})
-    server = hub.start()
+    server = serve(hub)
     said = failure(server.url, tmp_path / "model")
     assert f"'{name}' of owner/model is not what the repository says" in said
     assert "deleted: run again" in said
@@ -201,8 +209,8 @@ def test_a_wrong_hash_is_noticed_and_the_file_fetched_again(name, tmp_path):
         ),
     ],
 )
-def test_what_a_repository_lacks_is_named(hub, message, tmp_path):
-    assert message in failure(hub.start().url, tmp_path / "model")
+def test_what_a_repository_lacks_is_named(serve, hub, message, tmp_path):
+    assert message in failure(serve(hub).url, tmp_path / "model")
 
 
 @pytest.mark.parametrize(
@@ -213,16 +221,16 @@ def test_what_a_repository_lacks_is_named(hub, message, tmp_path):
         ({"repo": "no/repository/name"}, "no public model 'no/repository/name'"),
     ],
 )
-def test_what_does_not_exist_is_named(which, message, tmp_path):
-    assert message in failure(Hub(SMALL).start().url, tmp_path / "model", **which)
+def test_what_does_not_exist_is_named(serve, which, message, tmp_path):
+    assert message in failure(serve(Hub(SMALL)).url, tmp_path / "model", **which)
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is full")  # noqa: PTH110
-def test_a_full_disk_is_named(tmp_path):
+def test_a_full_disk_is_named(serve, tmp_path):
     partial = tmp_path / "model.partial"
     partial.mkdir()
     (partial / "model.safetensors").symlink_to("/dev/full")
-    said = failure(Hub(SMALL).start().url, tmp_path / "model")
+    said = failure(serve(Hub(SMALL)).url, tmp_path / "model")
     assert "no room left on the disk for 'model.safetensors' of owner/model" in said
 
 

@@ -7,38 +7,31 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 
 import msgspec
 import psutil
 import pytest
+import torch
 
-from semgap.errors import ServerError, WorkerLostError
+from forks import FORKS
+from semgap.client import InferenceClient, KvCacheState
+from semgap.errors import SemgapError, ServerError, WorkerLostError
 from semgap.meters.host import versions
+from semgap.model.weights import map_weights
+from semgap.modes import policy_of
 from semgap.processes import OWNER_VARIABLE
+from semgap.protocol import Ping
 from semgap.records import ServerEndpoint, write_record
 from semgap.server import control
 from semgap.server.lifecycle import ensure_server, log_file_of, stop_server
-from semgap.settings import ServerSettings
-from small_models import PROJECT
-
-WAIT_S = 20
-CLIENT_SCRIPT = """
-import sys, time
-sys.path.insert(0, {scripts!r})
-from pathlib import Path
 from semgap.session.base import WorkerSettings
 from semgap.session.server import open_session
-with open_session(WorkerSettings(Path({endpoint!r}), "cpu", 1)) as session:
-    print("open", flush=True)
-    {then}
-"""
+from semgap.settings import ServerSettings
+from semgap.tcp_sockets import free_port
+from semgap.transport.base import RequestMessage
 
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return probe.getsockname()[1]
+WAIT_S = 20
 
 
 def eventually(condition):
@@ -50,12 +43,11 @@ def eventually(condition):
     return False
 
 
-@pytest.fixture
-def server(tmp_path):
-    """The endpoint of a server that is not started yet, and its file."""
+def described_in(folder):
+    """An endpoint whose server is not started, and its file."""
     settings = ServerSettings(
         host="127.0.0.1",
-        port=free_port(),
+        port=free_port("127.0.0.1"),
         transport="torch_rpc",
         device="cpu",
         compute_threads=1,
@@ -63,7 +55,7 @@ def server(tmp_path):
         start_timeout_s=60,
         step_timeout_s=30,
         external=False,
-        secret_file=str(tmp_path / "secret"),
+        secret_file=str(folder / "secret"),
     )
     endpoint = ServerEndpoint(
         settings=settings,
@@ -72,8 +64,23 @@ def server(tmp_path):
         code="1",
         versions=versions(),
     )
-    file = tmp_path / "endpoint.json"
-    write_record(file, endpoint)
+    write_record(folder / "endpoint.json", endpoint)
+    return endpoint, folder / "endpoint.json"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    """The endpoint of a running server, which tests must leave running, and its file."""
+    endpoint, file = described_in(tmp_path_factory.mktemp("server"))
+    ensure_server(endpoint, file)
+    yield endpoint, file
+    stop_server(endpoint, file)
+
+
+@pytest.fixture
+def own(tmp_path):
+    """The endpoint of a server of the test's own, which is not started yet, and its file."""
+    endpoint, file = described_in(tmp_path)
     yield endpoint, file
     stop_server(endpoint, file)
 
@@ -83,16 +90,49 @@ def with_settings(endpoint, **changed):
     return msgspec.structs.replace(endpoint, settings=settings)
 
 
-def client_process(file, then, **variables):
-    process = subprocess.Popen(
-        [sys.executable, "-c", _script(file, then)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, **variables},
-    )
-    assert process.stdout.readline() == "open\n", process.stderr.read()
-    return process
+def _hold_session(file, act, connection):
+    try:
+        with open_session(WorkerSettings(file, "cpu", 1)) as session:
+            connection.send("open")
+            connection.send(act(session, connection))
+    except SemgapError as error:
+        connection.send(f"{type(error).__name__}: {error}")
+
+
+@pytest.fixture
+def client():
+    """Starts a client in a process of its own, which opens a session and then acts."""
+    started = []
+
+    def start(file, act):
+        mine, theirs = FORKS.Pipe()
+        process = FORKS.Process(target=_hold_session, args=(file, act, theirs), daemon=True)
+        process.start()
+        theirs.close()
+        started.append((process, mine))
+        assert mine.poll(WAIT_S)
+        assert mine.recv() == "open"
+        return process, mine
+
+    yield start
+    for process, connection in started:
+        connection.close()
+        process.kill()
+        process.join()
+
+
+def answer_of(connection):
+    assert connection.poll(WAIT_S)
+    return connection.recv()
+
+
+def ping_when_told(session, connection):
+    connection.recv()
+    session.channel.request(RequestMessage(Ping()))
+
+
+def wait(_session, connection):
+    connection.recv()
 
 
 def workers_of(pid):
@@ -113,16 +153,16 @@ def test_a_running_server_is_found_again(server):
     assert ensure_server(endpoint, file).pid == ensure_server(endpoint, file).pid
 
 
-def test_a_vanished_server_is_started_again(server):
-    endpoint, file = server
+def test_a_vanished_server_is_started_again(own):
+    endpoint, file = own
     first = ensure_server(endpoint, file)
     os.kill(first.pid, signal.SIGKILL)
     os.waitpid(first.pid, 0)
     assert ensure_server(endpoint, file).pid != first.pid
 
 
-def test_a_server_of_other_code_is_replaced(server):
-    endpoint, file = server
+def test_a_server_of_other_code_is_replaced(own):
+    endpoint, file = own
     first = ensure_server(endpoint, file)
     changed = msgspec.structs.replace(endpoint, code="2")
     write_record(file, changed)
@@ -130,14 +170,14 @@ def test_a_server_of_other_code_is_replaced(server):
     assert (second.pid != first.pid, second.code) == (True, "2")
 
 
-def test_an_external_server_is_never_started(server):
-    endpoint, file = server
+def test_an_external_server_is_never_started(own):
+    endpoint, file = own
     with pytest.raises(ServerError, match="No server of this experiment answers"):
         ensure_server(with_settings(endpoint, external=True), file)
 
 
-def test_a_taken_port_is_named(server):
-    endpoint, file = server
+def test_a_taken_port_is_named(own):
+    endpoint, file = own
     with (
         socket.create_server((endpoint.settings.host, endpoint.settings.port)),
         pytest.raises(
@@ -156,10 +196,9 @@ def test_a_stranger_is_refused(server, tmp_path):
     assert ensure_server(endpoint, file).pid
 
 
-def test_the_secret_is_the_owners_alone(server, tmp_path):
-    endpoint, file = server
-    ensure_server(endpoint, file)
-    assert (tmp_path / "secret").stat().st_mode & 0o777 == 0o600
+def test_the_secret_is_the_owners_alone(server):
+    _endpoint, file = server
+    assert file.with_name("secret").stat().st_mode & 0o777 == 0o600
 
 
 def test_a_silent_connection_does_not_block_others(server):
@@ -169,25 +208,21 @@ def test_a_silent_connection_does_not_block_others(server):
         assert ensure_server(endpoint, file).pid == pid
 
 
-def test_a_killed_worker_is_reported_with_its_signal(server):
+def test_a_killed_worker_is_reported_with_its_signal(server, client):
     endpoint, file = server
     pid = ensure_server(endpoint, file).pid
-    process = client_process(
-        file,
-        "time.sleep(1); from semgap.protocol import Ping; "
-        "from semgap.transport.base import RequestMessage; "
-        "session.channel.request(RequestMessage(Ping()))",
-    )
+    _process, connection = client(file, ping_when_told)
     (worker,) = workers_of(pid)
     worker.kill()
-    _, error = process.communicate(timeout=WAIT_S)
-    assert WorkerLostError.__name__ in error
+    connection.send("ping")
+    error = answer_of(connection)
+    assert error.startswith(WorkerLostError.__name__)
     assert "The worker was killed (SIGKILL" in error
     assert ensure_server(endpoint, file).pid == pid
 
 
-def test_a_worker_that_cannot_start_says_why_at_once(server):
-    endpoint, file = server
+def test_a_worker_that_cannot_start_says_why_at_once(own):
+    endpoint, file = own
     no_gpu = with_settings(endpoint, device="cuda:7")
     write_record(file, no_gpu)
     ensure_server(no_gpu, file)
@@ -217,51 +252,40 @@ def test_a_client_that_leaves_before_its_worker_is_ready_costs_nothing(server):
     assert eventually(lambda: process.num_fds() == descriptors)
 
 
-def test_a_paused_worker_is_told_from_a_dead_one(server):
+def test_a_paused_worker_is_told_from_a_dead_one(server, client, tmp_path):
     endpoint, file = server
-    impatient = with_settings(endpoint, step_timeout_s=2)
-    write_record(file, impatient)
-    pid = ensure_server(impatient, file).pid
-    process = client_process(
-        file,
-        "time.sleep(1); from semgap.protocol import Ping; "
-        "from semgap.transport.base import RequestMessage; "
-        "session.channel.request(RequestMessage(Ping()))",
-    )
+    pid = ensure_server(endpoint, file).pid
+    impatient = tmp_path / "impatient.json"
+    write_record(impatient, with_settings(endpoint, step_timeout_s=1))
+    _process, connection = client(impatient, ping_when_told)
     (worker,) = workers_of(pid)
     worker.suspend()
-    _, error = process.communicate(timeout=WAIT_S)
-    assert "The worker lives, but did not answer in time." in error
+    connection.send("ping")
+    assert "The worker lives, but did not answer in time." in answer_of(connection)
     assert eventually(lambda: not workers_of(pid))
 
 
-def test_a_killed_client_takes_its_worker_along(server):
+def test_a_killed_client_takes_its_worker_along(server, client):
     endpoint, file = server
     pid = ensure_server(endpoint, file).pid
-    process = client_process(file, "time.sleep(60)")
+    process, _connection = client(file, wait)
     assert len(workers_of(pid)) == 1
     process.kill()
-    process.communicate()
     assert eventually(lambda: not workers_of(pid))
 
 
-def test_a_killed_server_takes_its_workers_along(server):
-    endpoint, file = server
+def test_a_killed_server_takes_its_workers_along(own, client):
+    endpoint, file = own
     pid = ensure_server(endpoint, file).pid
-    process = client_process(file, "time.sleep(60)")
+    client(file, wait)
     (worker,) = workers_of(pid)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     assert eventually(lambda: not worker.is_running() or worker.status() == "zombie")
-    process.kill()
-    process.communicate()
 
 
-def test_an_idle_server_ends(server):
-    endpoint, file = server
-    pid = ensure_server(endpoint, file).pid
-    stop_server(endpoint, file)
-    os.waitpid(pid, 0)
+def test_an_idle_server_ends(own):
+    endpoint, file = own
     impatient = with_settings(endpoint, idle_timeout_s=0.5)
     write_record(file, impatient)
     pid = ensure_server(impatient, file).pid
@@ -269,8 +293,8 @@ def test_an_idle_server_ends(server):
     assert "idle for 0.5 s: ending" in log_file_of(file).read_text()
 
 
-def test_a_server_ends_with_its_owner(server, monkeypatch):
-    endpoint, file = server
+def test_a_server_ends_with_its_owner(own, monkeypatch):
+    endpoint, file = own
     owner = subprocess.Popen(["sleep", "60"])
     monkeypatch.setenv(OWNER_VARIABLE, str(owner.pid))
     pid = ensure_server(endpoint, file).pid
@@ -279,55 +303,29 @@ def test_a_server_ends_with_its_owner(server, monkeypatch):
     assert eventually(lambda: os.waitpid(pid, os.WNOHANG)[0] == pid)
 
 
-def test_sessions_do_not_share_kv_caches(server, gptj):
+def begin_kv_cache(session, connection):
+    """Run a pass, tell the reference ID, and continue from the one that is told in turn."""
+    folder, manifest = connection.recv()
+    client = InferenceClient(
+        session.channel, policy_of("semantic"), manifest, map_weights(folder, manifest)
+    )
+    client.configure()
+    client.setup()
+    tokens = torch.tensor([[1, 2, 3]])
+    _, state, _ = client.forward(tokens, KvCacheState(), 1)
+    connection.send(state.reference_id)
+    client.forward(tokens[:, :1], KvCacheState((), connection.recv()), 1)
+    return "computed"
+
+
+def test_sessions_do_not_share_kv_caches(server, client, gptj):
     """A reference ID of one session means nothing to the worker of another."""
-    endpoint, file = server
-    ensure_server(endpoint, file)
-    folder, manifest = gptj
-    script = f"""
-import torch
-from pathlib import Path
-from semgap.client import InferenceClient, KvCacheState
-from semgap.model.weights import map_weights
-from semgap.modes import policy_of
-from semgap.records import Manifest, read_record
-manifest = read_record(Path({str(folder.parent / "manifest.json")!r}), Manifest)
-client = InferenceClient(
-    session.channel, policy_of("semantic"), manifest, map_weights(Path({str(folder)!r}), manifest)
-)
-client.configure(); client.setup()
-tokens = torch.tensor([[1, 2, 3]])
-_, state, _ = client.forward(tokens, KvCacheState(), 1)
-print(state.reference_id, flush=True)
-try:
-    client.forward(tokens[:, :1], KvCacheState((), REFERENCE or state.reference_id), 1)
-    print("computed", flush=True)
-except Exception as error:
-    print(type(error).__name__, flush=True)
-sys.stdin.readline()
-"""
-    write_record(folder.parent / "manifest.json", manifest)
-    indented = script.replace("\n", "\n    ")
-    first = subprocess.Popen(
-        [sys.executable, "-c", _script(file, indented.replace("REFERENCE", "None"))],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert first.stdout.readline() == "open\n"
-    reference_id = first.stdout.readline().strip()
-    assert first.stdout.readline() == "computed\n"
-    second = subprocess.run(
-        [sys.executable, "-c", _script(file, indented.replace("REFERENCE", repr(reference_id)))],
-        input="\n",
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    first.communicate("\n", timeout=WAIT_S)
-    assert first.returncode == 0
-    assert second.stdout.splitlines()[-1] == "ReferenceIdError", second.stderr
-
-
-def _script(file, then):
-    return CLIENT_SCRIPT.format(scripts=str(PROJECT / "scripts"), endpoint=str(file), then=then)
+    _endpoint, file = server
+    (_, mine), (_, theirs) = (client(file, begin_kv_cache) for _ in range(2))
+    for connection in (mine, theirs):
+        connection.send(gptj)
+    reference_id, _other = answer_of(mine), answer_of(theirs)
+    theirs.send(reference_id)
+    assert answer_of(theirs).startswith("ReferenceIdError")
+    mine.send(reference_id)
+    assert answer_of(mine) == "computed"

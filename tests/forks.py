@@ -1,0 +1,20 @@
+"""Processes that start in milliseconds: forked from one that has done the slow imports only."""
+
+from __future__ import annotations
+
+import multiprocessing
+
+FORKS = multiprocessing.get_context("forkserver")
+# Nothing of the project itself: a child may work with a changed copy of it.
+FORKS.set_forkserver_preload(
+    [
+        "pytest",
+        "snakemake.cli",
+        "snakemake.executors.touch",
+        "jsonschema",
+        "msgspec",
+        "torch",
+        "torch.distributed.rpc",
+        "transformers.models.gptj.modeling_gptj",
+    ]
+)

@@ -1,0 +1,54 @@
+"""A table of made-up runs, for tests of what is published."""
+
+from __future__ import annotations
+
+from sample_runs import phase, run
+from semgap.modes import POLICIES
+from semgap.records import Manifest
+from semgap.summary import MeasuredRun, repeat_rows, summarise
+from semgap.table import PHASES, Experiment, table_rows
+from semgap.traffic import TrafficRow
+from semgap.utilisation import utilisation_of_run
+
+LABELS = {policy.mode: policy.label for policy in POLICIES}
+MANIFEST = Manifest(
+    name="GPT-J test",
+    origin="made from seed 0",
+    pretrained=False,
+    dtype="float32",
+    parameters=77_000_000,
+    weights_bytes=307_422_080,
+    kv_cache_tensors=16,
+    kv_cache_bytes_per_token=32_768,
+    logits_bytes_per_position=201_600,
+    vocabulary_size=50_400,
+    max_positions=2048,
+    fingerprint="f",
+    model_config="{}",
+    tensors=(),
+    files=(),
+)
+
+
+def measured(mode, repeat, latency_s, network_bytes=1000, **more):
+    phases = tuple(
+        phase(name, 10 + 2 * index, latency_s)
+        for index, name in enumerate(("setup", "warmup", "prefill", "decode"))
+    )
+    record = run(mode, repeat, phases=phases, **more)
+    source = "tcpdump" if record.capture.captured else "transport"
+    traffic = [
+        TrafficRow(item.name, direction, source, network_bytes, 0, network_bytes + 66, 1)
+        for item in phases
+        for direction in ("up", "down")
+    ]
+    return MeasuredRun(record, traffic, utilisation_of_run(record))
+
+
+def rendered(**more):
+    runs = [measured(mode, repeat, 0.1 * repeat, **more) for mode in LABELS for repeat in (1, 2, 3)]
+    summary = summarise(repeat_rows(runs))
+    experiment = Experiment(
+        MANIFEST, [item.record for item in runs], table_rows(summary, LABELS, ("setup",))
+    )
+    return table_rows(summary, LABELS, PHASES), experiment
