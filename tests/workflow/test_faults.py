@@ -50,12 +50,16 @@ def ends_empty(folder):
 
 
 def start(experiment, target="results/table.md"):
+    # A killed Snakemake leaves its temporary files behind.
+    temporary = experiment.folder / "temporary"
+    temporary.mkdir(exist_ok=True)
     return subprocess.Popen(
         experiment.command(targets=(target,)),
         cwd=experiment.folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        env={**os.environ, "TMPDIR": str(temporary)},
         start_new_session=True,
         # Whoever runs the tests in the background has SIGINT ignored.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
