@@ -35,5 +35,3 @@ rule all:
     default_target: True
     input:
         "results/table.md",
-        # Named here, so that a deleted one is measured again although a table exists.
-        per_run(f"{EXPERIMENT}/runs/{{mode}}/rep{{repeat}}.json"),

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Check that all modes computed the same, then summarise phases and modes over their repeats."""
+"""Check the runs and that all modes computed the same, then summarise them over their repeats."""
 
 from __future__ import annotations
 
@@ -13,39 +13,62 @@ def aggregate(arguments: argparse.Namespace) -> None:
     """Write one row for each repeat and phase, and one for each mode and phase."""
     import numpy as np
 
+    from semgap.consistency import RunFiles, check_belonging, check_consistency
     from semgap.correctness import RunResult, check_correctness
     from semgap.csv_rows import read_rows, write_rows
-    from semgap.records import RunRecord, read_record
+    from semgap.expectation import Asked
+    from semgap.records import Manifest, Prompt, RunRecord, read_record, write_atomically
     from semgap.summary import MeasuredRun, RepeatRow, SummaryRow, repeat_rows, summarise
     from semgap.traffic import TrafficRow
     from semgap.utilisation import UtilisationRow
 
-    records = [read_record(path, RunRecord) for path in arguments.runs]
-    logits = [np.load(path) for path in arguments.logits]
-    check_correctness([RunResult(*pair) for pair in zip(records, logits, strict=True)])
     runs = [
-        MeasuredRun(record, read_rows(traffic, TrafficRow), read_rows(busy, UtilisationRow))
-        for record, traffic, busy in zip(
-            records, arguments.traffic, arguments.utilisation, strict=True
+        RunFiles(read_record(run, RunRecord), run, logits, capture, read_rows(traffic, TrafficRow))
+        for run, logits, capture, traffic in zip(
+            arguments.runs, arguments.logits, arguments.captures, arguments.traffic, strict=True
         )
     ]
-    rows = repeat_rows(runs)
+    check_belonging(
+        read_record(arguments.expectation, Asked).expectation,
+        read_record(arguments.manifest, Manifest),
+        read_record(arguments.prompt, Prompt),
+        runs,
+    )
+    check_consistency(runs)
+    check_correctness([RunResult(run.record, np.load(run.logits_file)) for run in runs])
+    rows = repeat_rows(
+        [
+            MeasuredRun(run.record, run.traffic, read_rows(busy, UtilisationRow))
+            for run, busy in zip(runs, arguments.utilisation, strict=True)
+        ]
+    )
     write_rows(arguments.repeats, RepeatRow, rows)
     write_rows(arguments.summary, SummaryRow, summarise(rows))
+    write_atomically(arguments.built_from, arguments.expectation.read_bytes())
 
 
 def main() -> None:
     """Command line."""
     parser = script_parser(__doc__)
     for name, what in (
-        ("runs", "run records"),
+        ("expectation", "what the configuration says that the runs are"),
+        ("manifest", "describes the model"),
+        ("prompt", "the prompt's token ids"),
+    ):
+        parser.add_argument(f"--{name}", required=True, type=Path, help=what)
+    for name, what in (
+        ("runs", "run records, in the order of the expectation"),
         ("logits", "logits of the runs, in the same order"),
+        ("captures", "captures of the runs, in the same order"),
         ("traffic", "traffic of the runs, in the same order"),
         ("utilisation", "utilisation of the runs, in the same order"),
     ):
         parser.add_argument(f"--{name}", required=True, type=Path, nargs="+", help=what)
     parser.add_argument("--repeats", required=True, type=Path, help="writes this CSV file")
     parser.add_argument("--summary", required=True, type=Path, help="writes this CSV file")
+    parser.add_argument(
+        "--built-from", required=True, type=Path, help="writes the expectation that was met"
+    )
     run_script(parser, aggregate)
 
 

@@ -11,16 +11,29 @@ from semgap.settings import BenchmarkSettings, add_flags, from_flags
 
 
 def measure(arguments: argparse.Namespace) -> None:
-    """Run the benchmark and write what it found."""
+    """Run the benchmark and write what it found, the record last."""
+    import io
+
+    import msgspec
     import numpy as np
 
     from semgap.benchmark import BenchmarkFiles, run_benchmark
+    from semgap.model.weight_files import check_weight_files
     from semgap.model.weights import map_weights
     from semgap.modes import policy_of
-    from semgap.records import Manifest, Prompt, read_record, write_record
+    from semgap.records import (
+        Manifest,
+        Prompt,
+        digest_of,
+        read_record,
+        write_atomically,
+        write_record,
+    )
 
     policy = policy_of(arguments.mode)
     manifest = read_record(arguments.manifest, Manifest)
+    # What was changed since it was described is looked into; the rest when all is measured.
+    check_weight_files(arguments.weights, manifest, arguments.manifest.stat().st_mtime_ns)
     record, logits = run_benchmark(
         policy,
         from_flags(arguments, BenchmarkSettings),
@@ -29,8 +42,14 @@ def measure(arguments: argparse.Namespace) -> None:
         read_record(arguments.prompt, Prompt),
         map_weights(arguments.weights, manifest),
     )
-    np.save(arguments.logits, logits)
-    write_record(arguments.run, record)
+    file = io.BytesIO()
+    np.save(file, logits)
+    write_atomically(arguments.logits, file.getvalue())
+    digests = {
+        "logits_sha256": digest_of(arguments.logits),
+        "capture_sha256": digest_of(arguments.capture),
+    }
+    write_record(arguments.run, msgspec.structs.replace(record, **digests))
 
 
 def main() -> None:

@@ -14,7 +14,11 @@ from semgap.records import Manifest, read_record, write_record
 def choose(arguments: argparse.Namespace) -> None:
     """Write the prompt."""
     manifest = read_record(arguments.manifest, Manifest)
-    prompt = seeded_prompt(manifest, arguments.tokens, arguments.decode_steps, arguments.seed)
+    steps_after = {
+        "workload.decode_steps": arguments.decode_steps,
+        "workload.warmup_decode_steps": arguments.warmup_decode_steps,
+    }
+    prompt = seeded_prompt(manifest, arguments.tokens, steps_after, arguments.seed)
     write_record(arguments.prompt, prompt)
 
 
@@ -25,6 +29,9 @@ def main() -> None:
     parser.add_argument("--prompt", required=True, type=Path, help="writes this file")
     parser.add_argument("--tokens", required=True, type=int, help="length of the prompt")
     parser.add_argument("--decode-steps", required=True, type=int, help="tokens to come after it")
+    parser.add_argument(
+        "--warmup-decode-steps", required=True, type=int, help="the same, before anything is timed"
+    )
     parser.add_argument("--seed", required=True, type=int, help="chooses the token ids")
     run_script(parser, choose)
 

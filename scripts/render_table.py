@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from pathlib import Path
 
 from semgap.cli import run_script, script_parser
@@ -13,20 +12,25 @@ from semgap.cli import run_script, script_parser
 def render(arguments: argparse.Namespace) -> None:
     """Write the three forms of the table."""
     from semgap.csv_rows import read_rows, write_rows
+    from semgap.expectation import Asked
     from semgap.records import Manifest, RunRecord, read_record, write_atomically
     from semgap.summary import SummaryRow
     from semgap.table import PHASES, Experiment, TableRow, latex, markdown, table_rows
 
     summary = read_rows(arguments.summary, SummaryRow)
-    rows = table_rows(summary, arguments.labels, PHASES)
+    labels = read_record(arguments.expectation, Asked).expectation.labels
+    rows = table_rows(summary, labels, PHASES)
     experiment = Experiment(
         manifest=read_record(arguments.manifest, Manifest),
         records=[read_record(path, RunRecord) for path in arguments.runs],
-        setup=table_rows(summary, arguments.labels, ("setup",)),
+        setup=table_rows(summary, labels, ("setup",)),
     )
-    write_rows(arguments.csv, TableRow, rows)
-    write_atomically(arguments.tex, latex(rows, experiment).encode())
-    write_atomically(arguments.markdown, markdown(rows, experiment).encode())
+    for path in arguments.csv:
+        write_rows(path, TableRow, rows)
+    for path in arguments.tex:
+        write_atomically(path, latex(rows, experiment).encode())
+    for path in arguments.markdown:
+        write_atomically(path, markdown(rows, experiment).encode())
 
 
 def main() -> None:
@@ -36,14 +40,12 @@ def main() -> None:
     parser.add_argument("--manifest", required=True, type=Path, help="describes the model")
     parser.add_argument("--runs", required=True, type=Path, nargs="+", help="run records")
     parser.add_argument(
-        "--labels",
-        required=True,
-        type=json.loads,
-        help="JSON object from mode to its name in the table, in the table's order",
+        "--expectation", required=True, type=Path, help="names the modes in the table's order"
     )
-    parser.add_argument("--csv", required=True, type=Path, help="writes this file")
-    parser.add_argument("--tex", required=True, type=Path, help="writes this file")
-    parser.add_argument("--markdown", required=True, type=Path, help="writes this file")
+    for form in ("csv", "tex", "markdown"):
+        parser.add_argument(
+            f"--{form}", required=True, type=Path, nargs="+", help="writes these files"
+        )
     run_script(parser, render)
 
 

@@ -71,7 +71,7 @@ class Watch:
             stdout=subprocess.PIPE,
             text=True,
         ).stdout
-        in_project = {entry[3:] for entry in status.split("\0") if entry}
+        in_project = {entry[3:] for entry in status.split("\0") if entry.startswith(("??", "!!"))}
         own = {name for name in in_project if not _CACHES & set(Path(name).parts)}
         temporary = {
             str(path)

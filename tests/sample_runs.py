@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from semgap.modes import policy_of
 from semgap.policy import TensorClass
+from semgap.prompt import prompt_digest
 from semgap.records import (
     CaptureStatus,
     ControlTraffic,
     Host,
     PhaseRecord,
+    Prompt,
     RunRecord,
     SocketPair,
     StepRecord,
     Versions,
 )
+from semgap.settings import BenchmarkSettings
 
 SECOND_NS = 1_000_000_000
 CLIENT = SocketPair("127.0.0.1", 1000, "127.0.0.1", 2000)
 WORKER = SocketPair("127.0.0.1", 2000, "127.0.0.1", 1000)
+PROMPT = Prompt(tuple(range(8)), seed=0)
 CONTROL = SocketPair("127.0.0.1", 3000, "127.0.0.1", 4000)
 
 
@@ -32,45 +36,69 @@ def step(up=100, down=50):
         receive_s=0.1,
         up_bytes={TensorClass.TOKENS: up},
         down_bytes={TensorClass.LOGITS: down},
+        up_tensors=1,
+        down_tensors=1,
     )
 
 
-def phase(name, begin_s, latency_s=0.5, steps=1, **more):
-    return PhaseRecord(
-        name=name,
-        begin_unix_ns=begin_s * SECOND_NS,
-        end_unix_ns=(begin_s + 1) * SECOND_NS,
-        latency_s=latency_s,
-        worker_cpu_s=0.75 * latency_s,
-        steps=tuple(step() for _ in range(steps)),
-        **more,
-    )
+def phase(name, begin_s, latency_s=None, steps=1, **more):
+    """A phase whose steps fill it, in a window that is 0.04 s longer."""
+    steps = tuple(step() for _ in range(steps)) if isinstance(steps, int) else steps
+    latency_s = 0.5 * len(steps) if latency_s is None else latency_s
+    window_ns = int((latency_s + 0.04) * SECOND_NS)
+    values = {
+        "name": name,
+        "begin_unix_ns": begin_s * SECOND_NS,
+        "end_unix_ns": begin_s * SECOND_NS + window_ns,
+        "begin_ns": begin_s * SECOND_NS,
+        "end_ns": begin_s * SECOND_NS + window_ns,
+        "latency_s": latency_s,
+        "worker_cpu_s": 0.75 * latency_s,
+        "steps": steps,
+    }
+    return PhaseRecord(**{**values, **more})
+
+
+def settings(repeat=1, **more):
+    values = {
+        "experiment": "test",
+        "repeat": repeat,
+        "decode_steps": 2,
+        "warmup_decode_steps": 2,
+        "logits_to_keep": 1,
+        "device": "cpu",
+        "compute_threads": 2,
+        "capture_use": "auto",
+        "interface": "lo",
+        "interface_address": "127.0.0.1",
+    }
+    return BenchmarkSettings(**{**values, **more})
 
 
 def run(mode="semantic", repeat=1, **more):
     values = {
-        "experiment": "test",
+        "session_id": f"{mode}-{repeat}",
         "mode": mode,
-        "repeat": repeat,
+        "settings": settings(repeat),
         "policy": policy_of(mode),
         "transport": "in_process" if mode == "local" else "torch_rpc",
-        "device": "cpu",
         "compute_threads": 2,
         "started_unix_ns": repeat * SECOND_NS,
         "model_fingerprint": "f",
         "prompt_tokens": 8,
-        "logits_to_keep": 1,
+        "prompt_sha256": prompt_digest(PROMPT),
         "host": Host("host", "6.0", "a processor", 2, 8_000_000_000, ""),
         "versions": Versions("3.11", "2.13", "5.23"),
         "phases": (
             phase("setup", 10),
-            phase("warmup", 12),
+            phase("warmup", 12, steps=3),
             phase("prefill", 14),
             phase("decode", 16, steps=2),
         ),
         "token_ids": (1, 2, 3),
         "client_sockets": (CLIENT,),
         "worker_sockets": (WORKER,),
+        "listening_ports": (2000,),
         "control": (ControlTraffic(CONTROL, 1000),),
         "capture": CaptureStatus(True, "", "lo", 10, 0),
     }

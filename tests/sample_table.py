@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sample_runs import phase, run
 from semgap.modes import POLICIES
-from semgap.records import Manifest
+from semgap.records import CaptureStatus, Manifest
 from semgap.summary import MeasuredRun, repeat_rows, summarise
 from semgap.table import PHASES, Experiment, table_rows
 from semgap.traffic import TrafficRow
@@ -23,6 +23,7 @@ MANIFEST = Manifest(
     logits_bytes_per_position=201_600,
     vocabulary_size=50_400,
     max_positions=2048,
+    weights_id="gpt-j-test-0",
     fingerprint="f",
     model_config="{}",
     tensors=(),
@@ -45,10 +46,17 @@ def measured(mode, repeat, latency_s, network_bytes=1000, **more):
     return MeasuredRun(record, traffic, utilisation_of_run(record))
 
 
-def rendered(**more):
-    runs = [measured(mode, repeat, 0.1 * repeat, **more) for mode in LABELS for repeat in (1, 2, 3)]
+def rendered(labels=LABELS, repeats=(1, 2, 3), uncaptured_repeats=(), **more):
+    """The rows of a table and what its notes speak of."""
+    uncaptured = {"capture": CaptureStatus(False, "tcpdump is not installed.", "lo")}
+    runs = [
+        measured(mode, repeat, 0.1 * repeat, **more, **(uncaptured if missed else {}))
+        for mode in LABELS
+        for repeat in repeats
+        for missed in (repeat in uncaptured_repeats,)
+    ]
     summary = summarise(repeat_rows(runs))
     experiment = Experiment(
-        MANIFEST, [item.record for item in runs], table_rows(summary, LABELS, ("setup",))
+        MANIFEST, [item.record for item in runs], table_rows(summary, labels, ("setup",))
     )
-    return table_rows(summary, LABELS, PHASES), experiment
+    return table_rows(summary, labels, PHASES), experiment

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +18,8 @@ import torch
 from torch import Tensor
 
 from semgap.client import Exchange, InferenceClient, KvCacheState
+from semgap.connections import shown, strangers
+from semgap.errors import MeasurementError
 from semgap.meters.capture import Capture, CaptureUnavailableError, capture
 from semgap.meters.gpu import GpuSampler, gpu_samples
 from semgap.meters.host import describe_host, versions
@@ -24,6 +27,7 @@ from semgap.meters.positive_control import send_control_traffic
 from semgap.meters.sockets import sockets_of
 from semgap.policy import Policy
 from semgap.processes import threads_or_all_cores
+from semgap.prompt import prompt_digest
 from semgap.protocol import Forward, ProfiledForward
 from semgap.records import (
     CaptureStatus,
@@ -71,6 +75,7 @@ def run_benchmark(
     Raises:
         ServerError, WorkerLostError, RemoteError: the worker could not do its part.
         CaptureError: the capture is unusable.
+        MeasurementError: somebody else connected to the session.
     """
     started_unix_ns = time.time_ns()
     worker_settings = WorkerSettings(files.endpoint, settings.device, settings.compute_threads)
@@ -95,30 +100,52 @@ def run_benchmark(
         if running is not None:
             running.stop()
     status = running.status if running is not None else None
+    sockets = measured.sockets
+    _check_no_strangers(sockets, policy.mode, settings.repeat)
     return (
         RunRecord(
-            experiment=settings.experiment,
+            session_id=secrets.token_hex(16),
             mode=policy.mode,
-            repeat=settings.repeat,
+            settings=settings,
             policy=policy,
             transport=session.transport,
-            device=settings.device,
             compute_threads=threads_or_all_cores(settings.compute_threads),
             started_unix_ns=started_unix_ns,
             model_fingerprint=manifest.fingerprint,
             prompt_tokens=len(prompt.token_ids),
-            logits_to_keep=settings.logits_to_keep,
+            prompt_sha256=prompt_digest(prompt),
             host=describe_host(configured.gpu_name),
             versions=versions(),
             phases=phases,
             token_ids=result.token_ids,
-            client_sockets=tuple(sorted(measured.client_sockets, key=_socket_order)),
-            worker_sockets=tuple(sorted(measured.worker_sockets, key=_socket_order)),
+            client_sockets=tuple(sorted(sockets.client, key=_socket_order)),
+            worker_sockets=tuple(sorted(sockets.worker, key=_socket_order)),
+            listening_ports=tuple(sorted(sockets.listening_ports)),
             control=tuple(control),
             capture=status or CaptureStatus(False, unavailable, settings.interface),
         ),
         result.logits,
     )
+
+
+@dataclass
+class _SeenSockets:
+    """What the kernel said of the two processes' sockets, whenever it was asked."""
+
+    client: set[SocketPair] = field(default_factory=set)
+    worker: set[SocketPair] = field(default_factory=set)
+    listening_ports: set[int] = field(default_factory=set)
+
+
+def _check_no_strangers(seen: _SeenSockets, mode: str, repeat: int) -> None:
+    found = strangers(seen.client, seen.worker, seen.listening_ports)
+    if found:
+        raise MeasurementError(
+            f"While {mode}, repeat {repeat} was measured, somebody else connected to its session: "
+            f"{', '.join(map(shown, found))}.",
+            "Keep other programs away from the session's ports and run again: only this repeat "
+            "is measured again.",
+        )
 
 
 @dataclass(frozen=True)
@@ -154,8 +181,7 @@ class _Phases:
         self._sampler = sampler
         self.say = say
         self.phases: tuple[PhaseRecord, ...] = ()
-        self.client_sockets: set[SocketPair] = set()
-        self.worker_sockets: set[SocketPair] = set()
+        self.sockets = _SeenSockets()
 
     @contextlib.contextmanager
     def phase(self, name: str) -> Iterator[list[StepRecord]]:
@@ -164,12 +190,12 @@ class _Phases:
         cpu_begin_s = self._client.worker_cpu_s()
         self._note_sockets()
         time.sleep(_QUIET_S)
-        begin_unix_ns = time.time_ns()
+        begin_unix_ns, begin_ns = time.time_ns(), time.monotonic_ns()
         begin_s = time.perf_counter()
         yield steps
         latency_s = time.perf_counter() - begin_s
         time.sleep(_QUIET_S)
-        end_unix_ns = time.time_ns()
+        end_unix_ns, end_ns = time.time_ns(), time.monotonic_ns()
         self._note_sockets()
         moved_bytes = sum(
             sum(step.up_bytes.values()) + sum(step.down_bytes.values()) for step in steps
@@ -180,6 +206,8 @@ class _Phases:
                 name=name,
                 begin_unix_ns=begin_unix_ns,
                 end_unix_ns=end_unix_ns,
+                begin_ns=begin_ns,
+                end_ns=end_ns,
                 latency_s=latency_s,
                 worker_cpu_s=self._client.worker_cpu_s() - cpu_begin_s,
                 steps=tuple(steps),
@@ -188,8 +216,10 @@ class _Phases:
         )
 
     def _note_sockets(self) -> None:
-        self.client_sockets.update(sockets_of(os.getpid()))
-        self.worker_sockets.update(self._session.worker_sockets())
+        client, worker = sockets_of(os.getpid()), self._session.worker_sockets()
+        self.sockets.client.update(client.connections)
+        self.sockets.worker.update(worker.connections)
+        self.sockets.listening_ports.update(client.listening_ports, worker.listening_ports)
 
 
 def _run_phases(

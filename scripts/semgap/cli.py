@@ -26,6 +26,13 @@ def script_parser(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument(
         "--log", type=Path, help="also write everything that is logged to this file"
     )
+    parser.add_argument(
+        "--withdraw",
+        type=Path,
+        nargs="*",
+        default=[],
+        help="delete these files if the work fails: what they say must not stand then",
+    )
     return parser
 
 
@@ -43,17 +50,25 @@ def run_script(
     try:
         action(arguments)
     except SemgapError as error:
+        _withdraw(arguments.withdraw)
         _explain(str(error), error)
         sys.exit(1)
     except KeyboardInterrupt as error:
         _explain("Interrupted: what was not finished is made again by the next run.", error)
         sys.exit(_INTERRUPTED)
     except MemoryError as error:
+        _withdraw(arguments.withdraw)
         _explain("Out of memory. Use a smaller model, or a machine with more memory.", error)
         sys.exit(1)
     except Exception as error:
+        _withdraw(arguments.withdraw)
         _explain(f"{_unexpected(error)} The traceback is in {arguments.log or 'no log'}.", error)
         sys.exit(1)
+
+
+def _withdraw(files: list[Path]) -> None:
+    for file in files:
+        file.unlink(missing_ok=True)
 
 
 def _unexpected(error: Exception) -> str:

@@ -127,6 +127,8 @@ class InferenceClient:
             receive_s=(end_ns - done.end_ns) / 1e9,
             up_bytes={name: tensor_bytes(sent, name) for name in sent},
             down_bytes={name: tensor_bytes(reply.tensors, name) for name in reply.tensors},
+            up_tensors=sum(map(len, sent.values())),
+            down_tensors=sum(map(len, reply.tensors.values())),
         )
         return Exchange(done, reply.tensors, step)
 

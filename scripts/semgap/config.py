@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import yaml
 
 from semgap.errors import ConfigError
 from semgap.modes import policy_of
+from semgap.policy import Label
 
 SCHEMA_FILE = Path(__file__).parents[2] / "workflow" / "schemas" / "config.schema.yaml"
 
@@ -90,7 +92,7 @@ class Config(msgspec.Struct, frozen=True):
     model: Model
     workload: Workload
     modes: tuple[str, ...]
-    labels: dict[str, str]
+    labels: dict[str, Label]
     worker: WorkerConfig
     server: Server
     capture: CaptureConfig
@@ -103,17 +105,58 @@ def load_config(values: Mapping[str, Any]) -> Config:
     Raises:
         ConfigError: names the key, what it is, and what is allowed.
     """
-    schema = yaml.safe_load(SCHEMA_FILE.read_text())
+    values = _readable(values)
+    schema = yaml.safe_load(SCHEMA_FILE.read_text(encoding="utf-8"))
     validator = jsonschema.Draft202012Validator(
         schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
     )
-    error = jsonschema.exceptions.best_match(validator.iter_errors(dict(values)))
+    error = jsonschema.exceptions.best_match(validator.iter_errors(values))
     if error is not None:
         raise _explained(error)
-    config = msgspec.convert(_with_defaults(dict(values), schema), Config)
+    try:
+        config = msgspec.convert(_as_read(_with_defaults(values, schema)), Config)
+    except msgspec.ValidationError as error:
+        key = str(error).rpartition("$.")[2].rstrip("`")
+        raise ConfigError(
+            f"The configuration key '{key}' does not fit: {error}.",
+            "Write a whole number where one is asked for: 32, not 32.0.",
+        ) from None
     _check_model(config.model)
     _check_modes(config)
     return config
+
+
+def _readable(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with what YAML reads otherwise than it is written put right.
+
+    Raises:
+        ConfigError: a number is infinite or none.
+    """
+
+    def check_finite(value: object, key: str) -> None:
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ConfigError(
+                f"The configuration key '{key}' is {value}.", "Give a finite number there."
+            )
+        if isinstance(value, Mapping):
+            for name, inner in value.items():
+                check_finite(inner, f"{key}.{name}" if key else str(name))
+
+    check_finite(values, "")
+    capture = values.get("capture")
+    if isinstance(capture, Mapping) and capture.get("use") is False:
+        # YAML 1.1 takes an unquoted `off` for false.
+        return {**values, "capture": {**capture, "use": "off"}}
+    return dict(values)
+
+
+def _as_read(values: dict[str, Any]) -> dict[str, Any]:
+    """The values in the form of ``Config``: a label that is just a text has no LaTeX code."""
+    labels = {
+        mode: {"text": label} if isinstance(label, str) else label
+        for mode, label in values["labels"].items()
+    }
+    return {**values, "labels": labels}
 
 
 def _with_defaults(values: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
@@ -183,4 +226,5 @@ def _allowed(schema: Mapping[str, Any]) -> str:
     kinds = schema.get("type", "any value")
     kind = " or ".join(kinds) if isinstance(kinds, list) else kinds
     limits = [f"{word} {schema[key]}" for key, word in names.items() if key in schema]
-    return ", ".join([kind, *limits]) + f" ({schema['description'].strip().rstrip('.')})"
+    meaning = schema.get("description", "").strip().rstrip(".")
+    return ", ".join([kind, *limits]) + (f" ({meaning})" if meaning else "")

@@ -26,37 +26,55 @@ class RunResult:
 
 
 def check_correctness(results: Sequence[RunResult]) -> None:
-    """Compare every run with the first repeat of ``local``.
+    """Compare every run with ``local``: with its repeat that most runs agree with.
 
     Raises:
-        MeasurementError: the runs do not belong together.
+        MeasurementError: the runs were made on different machines or by different versions.
         CorrectnessError: tokens differ, or a logit differs by more than the policy row tolerates.
     """
-    reference = next(
-        result
-        for result in sorted(results, key=lambda result: result.record.repeat)
-        if result.record.mode == REFERENCE_MODE
+    of_local = sorted(
+        (result for result in results if result.record.mode == REFERENCE_MODE),
+        key=lambda result: result.record.repeat,
     )
     for result in results:
-        _check_same_experiment(result.record, reference.record)
+        _check_same_setup(result.record, of_local[0].record)
+    agreeing = [sum(_agrees(result, candidate) for result in results) for candidate in of_local]
+    reference = of_local[agreeing.index(max(agreeing))]
+    others = [result for result in results if result.record.mode != REFERENCE_MODE]
+    if others and not any(_agrees(result, reference) for result in others):
+        _check_no_common_answer(others, reference)
+    for result in results:
         _check_same_answer(result, reference)
 
 
-def _check_same_experiment(record: RunRecord, reference: RunRecord) -> None:
-    for what in (
-        "model_fingerprint",
-        "prompt_tokens",
-        "logits_to_keep",
-        "device",
-        "compute_threads",
-        "versions",
-        "host",
+def _agrees(result: RunResult, reference: RunResult) -> bool:
+    try:
+        _check_same_answer(result, reference)
+    except CorrectnessError:
+        return False
+    return True
+
+
+def _check_no_common_answer(others: Sequence[RunResult], reference: RunResult) -> None:
+    """If all others agree with each other, it is ``local`` that is in doubt."""
+    first = others[0]
+    if len({result.record.mode for result in others}) > 1 and all(
+        _agrees(result, first) for result in others
     ):
+        raise CorrectnessError(
+            f"All other modes agree with each other, and none with {reference.record.name}.",
+            "Nothing is published from it. Delete the runs of local to measure them again; if it "
+            "happens again, the policies are not what they claim to be.",
+        )
+
+
+def _check_same_setup(record: RunRecord, reference: RunRecord) -> None:
+    for what in ("compute_threads", "versions", "host"):
         found, expected = getattr(record, what), getattr(reference, what)
         if found != expected:
             raise MeasurementError(
-                f"{_name(record)} was measured with another {what.replace('_', ' ')} than "
-                f"{_name(reference)}: {found} instead of {expected}.",
+                f"{record.name} was measured with another {what.replace('_', ' ')} than "
+                f"{reference.name}: {found} instead of {expected}.",
                 "Results of different set-ups do not mix: delete the experiment's runs/ folder "
                 "and measure all of them again.",
             )
@@ -66,8 +84,8 @@ def _check_same_answer(result: RunResult, reference: RunResult) -> None:
     record = result.record
     if result.logits.shape != reference.logits.shape:
         raise CorrectnessError(
-            f"{_name(record)} has logits of shape {result.logits.shape}, "
-            f"{_name(reference.record)} of {reference.logits.shape}.",
+            f"{record.name} has logits of shape {result.logits.shape}, "
+            f"{reference.record.name} of {reference.logits.shape}.",
             _REMEDY,
         )
     tolerance = record.policy.logit_tolerance
@@ -76,17 +94,13 @@ def _check_same_answer(result: RunResult, reference: RunResult) -> None:
         difference = float(np.max(np.abs(found - expected)))
         if not difference <= tolerance:
             raise CorrectnessError(
-                f"{_name(record)}, step {step}: a logit differs by {difference:.3g} from "
-                f"{_name(reference.record)}; its policy tolerates {tolerance:g}.",
+                f"{record.name}, step {step}: a logit differs by {difference:.3g} from "
+                f"{reference.record.name}; its policy tolerates {tolerance:g}.",
                 _REMEDY,
             )
         if record.token_ids[step] != reference.record.token_ids[step]:
             raise CorrectnessError(
-                f"{_name(record)}, step {step}: token {record.token_ids[step]} instead of "
+                f"{record.name}, step {step}: token {record.token_ids[step]} instead of "
                 f"{reference.record.token_ids[step]}.",
                 _REMEDY,
             )
-
-
-def _name(record: RunRecord) -> str:
-    return f"{record.mode}, repeat {record.repeat}"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from semgap.errors import ConfigError
-from semgap.policy import Home, Policy, WorkerPlace
+from semgap.policy import Home, Label, Policy, WorkerPlace
 
 POLICIES: tuple[Policy, ...] = (
     Policy(
         mode="local",
-        label="Local (Baseline)",
+        label=Label("Local (Baseline)"),
         worker=WorkerPlace.IN_PROCESS,
         weights=Home.WORKER,
         kv_cache=Home.WORKER,
@@ -16,7 +16,7 @@ POLICIES: tuple[Policy, ...] = (
     ),
     Policy(
         mode="naive",
-        label="Semantic-Blind (Naive)",
+        label=Label("Semantic-Blind (Naive)"),
         worker=WorkerPlace.SERVER,
         weights=Home.CLIENT,
         kv_cache=Home.CLIENT,
@@ -24,7 +24,7 @@ POLICIES: tuple[Policy, ...] = (
     ),
     Policy(
         mode="remote_cache",
-        label="Semantic-Blind + Remote Cache",
+        label=Label("Semantic-Blind + Remote Cache"),
         worker=WorkerPlace.SERVER,
         weights=Home.WORKER,
         kv_cache=Home.CLIENT,
@@ -32,7 +32,7 @@ POLICIES: tuple[Policy, ...] = (
     ),
     Policy(
         mode="semantic",
-        label="Framework-Level (\\sys)",
+        label=Label("Framework-Level (\\sys)", latex="Framework-Level (\\sys)"),
         worker=WorkerPlace.SERVER,
         weights=Home.WORKER,
         kv_cache=Home.WORKER,

@@ -35,6 +35,18 @@ class WorkerPlace(StrEnum):
     SERVER = "server"
 
 
+class Label(msgspec.Struct, frozen=True):
+    """A mode's name in the table.
+
+    Attributes:
+        text: as Markdown and CSV show it.
+        latex: LaTeX code for it; where it is None, LaTeX shows the text.
+    """
+
+    text: str
+    latex: str | None = None
+
+
 class Policy(msgspec.Struct, frozen=True):
     """One execution mode. Tokens and logits always travel inline with their step.
 
@@ -49,7 +61,7 @@ class Policy(msgspec.Struct, frozen=True):
     """
 
     mode: str
-    label: str
+    label: Label
     worker: WorkerPlace
     weights: Home
     kv_cache: Home

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 from pathlib import Path
@@ -11,7 +12,7 @@ import msgspec
 
 from semgap.errors import SemgapError
 from semgap.policy import Policy, TensorClass
-from semgap.settings import ServerSettings
+from semgap.settings import BenchmarkSettings, ServerSettings
 
 Record = TypeVar("Record")
 
@@ -47,6 +48,7 @@ class Manifest(msgspec.Struct, frozen=True):
         logits_bytes_per_position: bytes of one position's logits.
         vocabulary_size: number of logits a position.
         max_positions: the model's context length in tokens.
+        weights_id: name of the folder of its weights; another for each source, seed and dtype.
         fingerprint: SHA-256 over configuration, dtype and weight files.
         model_config: the transformers configuration as JSON.
     """
@@ -62,6 +64,7 @@ class Manifest(msgspec.Struct, frozen=True):
     logits_bytes_per_position: int
     vocabulary_size: int
     max_positions: int
+    weights_id: str
     fingerprint: str
     model_config: str
     tensors: tuple[WeightTensor, ...]
@@ -69,9 +72,10 @@ class Manifest(msgspec.Struct, frozen=True):
 
 
 class Prompt(msgspec.Struct, frozen=True):
-    """The token ids that every mode starts from."""
+    """The token ids that every mode starts from, and the seed that chose them."""
 
     token_ids: tuple[int, ...]
+    seed: int
 
 
 class Versions(msgspec.Struct, frozen=True):
@@ -115,6 +119,18 @@ class ControlTraffic(msgspec.Struct, frozen=True):
     payload_bytes: int
 
 
+class ProcessSockets(msgspec.Struct, frozen=True):
+    """The TCP sockets of a process.
+
+    Attributes:
+        connections: those that have a peer.
+        listening_ports: where it waits for others to connect.
+    """
+
+    connections: tuple[SocketPair, ...]
+    listening_ports: tuple[int, ...]
+
+
 class CaptureStatus(msgspec.Struct, frozen=True):
     """Whether and how a run was captured.
 
@@ -144,6 +160,7 @@ class StepRecord(msgspec.Struct, frozen=True):
         worker_s: the worker's handler, of which ``compute_s`` is the forward pass.
         receive_s: from the handler's end until the client had the reply.
         up_bytes, down_bytes: content of the tensors sent and received, by semantic class.
+        up_tensors, down_tensors: number of tensors sent and received.
     """
 
     latency_s: float
@@ -155,6 +172,8 @@ class StepRecord(msgspec.Struct, frozen=True):
     receive_s: float
     up_bytes: dict[TensorClass, int]
     down_bytes: dict[TensorClass, int]
+    up_tensors: int
+    down_tensors: int
 
 
 class PhaseRecord(msgspec.Struct, frozen=True):
@@ -164,6 +183,7 @@ class PhaseRecord(msgspec.Struct, frozen=True):
         name: setup, warmup, prefill or decode.
         begin_unix_ns, end_unix_ns: the wall clock around the phase and a quiet margin, within
             which the capture's packets belong to it.
+        begin_ns, end_ns: the monotonic clock at the same instants.
         latency_s: ``time.perf_counter`` around all steps of the phase.
         worker_cpu_s: processor time of the worker process during the phase.
         kernel_s: time in which GPU kernels ran when the phase was run again under the profiler.
@@ -173,6 +193,8 @@ class PhaseRecord(msgspec.Struct, frozen=True):
     name: str
     begin_unix_ns: int
     end_unix_ns: int
+    begin_ns: int
+    end_ns: int
     latency_s: float
     worker_cpu_s: float
     steps: tuple[StepRecord, ...]
@@ -201,30 +223,47 @@ class RunRecord(msgspec.Struct, frozen=True):
     """Everything that one benchmark job measured: one repeat of one mode.
 
     Attributes:
+        session_id: drawn anew for each job.
+        settings: what the job was told to do.
+        prompt_sha256: digest of the prompt's token ids.
+        logits_sha256, capture_sha256: digests of the files that were written with this record.
         token_ids: the greedy token of the prefill and of each decode step.
         client_sockets, worker_sockets: every TCP connection seen of the two processes.
+        listening_ports: where one of the two waited for connections.
         control: what was sent on purpose before the first and after the last phase.
     """
 
-    experiment: str
+    session_id: str
     mode: str
-    repeat: int
+    settings: BenchmarkSettings
     policy: Policy
     transport: str
-    device: str
     compute_threads: int
     started_unix_ns: int
     model_fingerprint: str
     prompt_tokens: int
-    logits_to_keep: int
+    prompt_sha256: str
     host: Host
     versions: Versions
     phases: tuple[PhaseRecord, ...]
     token_ids: tuple[int, ...]
     client_sockets: tuple[SocketPair, ...]
     worker_sockets: tuple[SocketPair, ...]
+    listening_ports: tuple[int, ...]
     control: tuple[ControlTraffic, ...]
     capture: CaptureStatus
+    logits_sha256: str = ""
+    capture_sha256: str = ""
+
+    @property
+    def repeat(self) -> int:
+        """Which repeat of its mode this is, from 1."""
+        return self.settings.repeat
+
+    @property
+    def name(self) -> str:
+        """The run, as messages name it."""
+        return f"{self.mode}, repeat {self.repeat}"
 
 
 def write_record(path: Path, record: msgspec.Struct) -> None:
@@ -249,6 +288,19 @@ def write_atomically(path: Path, content: bytes) -> None:
     Path(file.name).replace(path)
 
 
+def digest_of(path: Path) -> str:
+    """SHA-256 of a file.
+
+    Raises:
+        SemgapError: there is no such file.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise _missing(path) from None
+
+
 def read_record(path: Path, record_type: type[Record]) -> Record:
     """Read a record and check it against its type.
 
@@ -258,11 +310,13 @@ def read_record(path: Path, record_type: type[Record]) -> Record:
     try:
         return msgspec.json.decode(path.read_bytes(), type=record_type)
     except FileNotFoundError:
-        raise SemgapError(
-            f"'{path}' does not exist.", "Run the Snakemake rule that makes it first."
-        ) from None
+        raise _missing(path) from None
     except msgspec.DecodeError as error:
         raise SemgapError(
             f"'{path}' is not a valid {record_type.__name__}: {error}.",
             "Delete the file; the next run makes it again.",
         ) from error
+
+
+def _missing(path: Path) -> SemgapError:
+    return SemgapError(f"'{path}' does not exist.", "Run the Snakemake rule that makes it first.")

@@ -28,7 +28,7 @@ class RepeatRow(msgspec.Struct, frozen=True):
     Attributes:
         run_order: position in the order in which the runs really started, from 1.
         latency_per_step_s: latency ÷ number of steps (decode: per token).
-        network_source: where the network bytes come from (tcpdump, transport).
+        network_source: where the network bytes come from (tcpdump, transport, in process).
         network_bytes: TCP payload of both directions, each byte once.
     """
 
@@ -64,6 +64,8 @@ class SummaryRow(msgspec.Struct, frozen=True):
     Attributes:
         n: number of repeats.
         latency_std_s: sample standard deviation (n−1); empty for one repeat.
+        network_source: where the bytes come from, by repeats where they differ; bytes that were
+            counted in different ways are not averaged.
     """
 
     phase: str
@@ -79,9 +81,9 @@ class SummaryRow(msgspec.Struct, frozen=True):
     compute_mean_s: float
     receive_mean_s: float
     network_source: str
-    network_mean_bytes: float
-    network_up_mean_bytes: float
-    network_down_mean_bytes: float
+    network_mean_bytes: float | None
+    network_up_mean_bytes: float | None
+    network_down_mean_bytes: float | None
     network_retransmitted_mean_bytes: float | None
     network_frame_mean_bytes: float | None
     tensor_up_mean_bytes: float
@@ -156,6 +158,9 @@ def _summary_of(phase: str, mode: str, group: pd.DataFrame) -> SummaryRow:
         values = pd.to_numeric(group[column])
         return None if values.isna().any() else float(values.mean())
 
+    def mean_if_comparable(column: str) -> float | None:
+        return mean(column) if group["network_source"].nunique() == 1 else None
+
     return SummaryRow(
         phase=phase,
         mode=mode,
@@ -169,10 +174,10 @@ def _summary_of(phase: str, mode: str, group: pd.DataFrame) -> SummaryRow:
         worker_mean_s=mean("worker_s"),
         compute_mean_s=mean("compute_s"),
         receive_mean_s=mean("receive_s"),
-        network_source=" and ".join(sorted(set(group["network_source"]))),
-        network_mean_bytes=mean("network_bytes"),
-        network_up_mean_bytes=mean("network_up_bytes"),
-        network_down_mean_bytes=mean("network_down_bytes"),
+        network_source=_sources(group),
+        network_mean_bytes=mean_if_comparable("network_bytes"),
+        network_up_mean_bytes=mean_if_comparable("network_up_bytes"),
+        network_down_mean_bytes=mean_if_comparable("network_down_bytes"),
         network_retransmitted_mean_bytes=mean_if_measured("network_retransmitted_bytes"),
         network_frame_mean_bytes=mean_if_measured("network_frame_bytes"),
         tensor_up_mean_bytes=mean("tensor_up_bytes"),
@@ -180,4 +185,14 @@ def _summary_of(phase: str, mode: str, group: pd.DataFrame) -> SummaryRow:
         gpu_kernel_mean_percent=mean_if_measured("gpu_kernel_percent"),
         gpu_nvml_mean_percent=mean_if_measured("gpu_nvml_percent"),
         worker_cpu_mean_percent=mean("worker_cpu_percent"),
+    )
+
+
+def _sources(group: pd.DataFrame) -> str:
+    repeats = group.groupby("network_source")["repeat"].apply(list)
+    if len(repeats) == 1:
+        return str(repeats.index[0])
+    return "; ".join(
+        f"{source} in repeat {', '.join(map(str, sorted(which)))}"
+        for source, which in repeats.items()
     )

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import msgspec
 import pandas as pd
 
+from semgap.escaping import escaped_latex, escaped_markdown
 from semgap.markdown import markdown_table
+from semgap.policy import Label, WorkerPlace
 from semgap.records import Manifest, RunRecord
 from semgap.summary import SummaryRow
 
@@ -27,9 +29,10 @@ _BYTES_PER_GB = 1e9
 
 
 class TableRow(SummaryRow, frozen=True):
-    """A summary row with the mode's name in the table."""
+    """A summary row with the mode's name in the table, as text and as LaTeX code."""
 
     label: str
+    latex_label: str
 
 
 @dataclass(frozen=True)
@@ -47,12 +50,16 @@ class Experiment:
 
 
 def table_rows(
-    summary: Sequence[SummaryRow], labels: Mapping[str, str], phases: Sequence[str]
+    summary: Sequence[SummaryRow], labels: Mapping[str, Label], phases: Sequence[str]
 ) -> list[TableRow]:
     """The rows of the given phases: phase by phase, the modes in the order of ``labels``."""
     by_key = {(row.phase, row.mode): row for row in summary}
     return [
-        TableRow(**msgspec.structs.asdict(by_key[phase, mode]), label=label)
+        TableRow(
+            **msgspec.structs.asdict(by_key[phase, mode]),
+            label=label.text,
+            latex_label=escaped_latex(label.text) if label.latex is None else label.latex,
+        )
         for phase in phases
         for mode, label in labels.items()
     ]
@@ -60,7 +67,8 @@ def table_rows(
 
 def markdown(rows: Sequence[TableRow], experiment: Experiment) -> str:
     """The table and the notes under it."""
-    body = markdown_table(_HEADER, [_cells(row) for row in rows], text_columns=2)
+    cells = [_cells(row, escaped_markdown(row.label)) for row in rows]
+    body = markdown_table(_HEADER, cells, text_columns=2)
     notes = "\n".join(f"- {note}" for note in _notes(rows, experiment))
     return f"{body}\n\n{notes}\n"
 
@@ -68,10 +76,10 @@ def markdown(rows: Sequence[TableRow], experiment: Experiment) -> str:
 def latex(rows: Sequence[TableRow], experiment: Experiment) -> str:
     r"""The table for a paper that loads booktabs and defines ``\sys``; notes are comments."""
     header = [name.replace("%", r"\%") for name in _HEADER]
-    frame = pd.DataFrame([[_in_latex(cell) for cell in _cells(row)] for row in rows])
+    frame = pd.DataFrame([_in_latex(_cells(row, row.latex_label)) for row in rows])
     frame.columns = header
     body = frame.style.hide(axis="index").to_latex(hrules=True, column_format="llrrrr")
-    notes = "\n".join(f"% {note}" for note in _notes(rows, experiment))
+    notes = "\n".join(f"% {' '.join(note.split())}" for note in _notes(rows, experiment))
     return f"{notes}\n{body}"
 
 
@@ -99,22 +107,32 @@ def _decimals(value: float, digits: int) -> int:
     return digits - 1 - math.floor(math.log10(abs(value)))
 
 
-def _cells(row: TableRow) -> list[str]:
-    mean, deviation = with_deviation(row.latency_mean_s, row.latency_std_s)
-    latency = mean if row.latency_std_s is None else f"{mean} ± {deviation}"
+def _cells(row: TableRow, label: str) -> list[str]:
+    _mean, deviation = with_deviation(row.latency_mean_s, row.latency_std_s)
     utilisation = row.gpu_kernel_mean_percent
     return [
         row.phase.capitalize(),
-        row.label,
-        latency,
-        significant(row.network_mean_bytes / _BYTES_PER_GB),
+        label,
+        _latency(row),
+        _gigabytes(row.network_mean_bytes),
         _ABSENT if utilisation is None else f"{utilisation:.1f}",
         deviation,
     ]
 
 
-def _in_latex(cell: str) -> str:
-    return cell.replace("±", r"$\pm$").replace(_ABSENT, "--")
+def _latency(row: TableRow) -> str:
+    mean, deviation = with_deviation(row.latency_mean_s, row.latency_std_s)
+    return mean if row.latency_std_s is None else f"{mean} ± {deviation}"
+
+
+def _gigabytes(mean_bytes: float | None) -> str:
+    return _ABSENT if mean_bytes is None else significant(mean_bytes / _BYTES_PER_GB)
+
+
+def _in_latex(cells: Sequence[str]) -> list[str]:
+    """Cells as LaTeX code; the label, the second, is that already."""
+    phase, label, *figures = cells
+    return [phase, label, *(cell.replace("±", r"$\pm$").replace(_ABSENT, "--") for cell in figures)]
 
 
 def _notes(rows: Sequence[TableRow], experiment: Experiment) -> list[str]:
@@ -123,14 +141,15 @@ def _notes(rows: Sequence[TableRow], experiment: Experiment) -> list[str]:
     pretrained = "" if manifest.pretrained else "; this is not the pretrained model"
     host = record.host
     device = host.gpu or f"{host.cpu}, {record.compute_threads} threads"
-    transports = sorted({item.transport for item in experiment.records} - {"in_process"})
+    transports = sorted(
+        {item.transport for item in experiment.records} - {str(WorkerPlace.IN_PROCESS)}
+    )
     return [
-        f"Experiment `{record.experiment}`: {manifest.name} ({manifest.parameters / 1e6:,.1f} M "
-        f"parameters, {manifest.weights_bytes / 1e6:,.2f} MB of {manifest.dtype}), weights "
-        f"{manifest.origin}{pretrained}; {record.prompt_tokens}-token prompt, {steps} decode "
-        "steps.",
-        f"n = {min(row.n for row in rows)} repeats a mode, interleaved; latency is the whole "
-        "phase, mean ± sample standard deviation (n−1), without start-up, loading and warm-up.",
+        f"Experiment `{record.settings.experiment}`: {manifest.name} "
+        f"({manifest.parameters / 1e6:,.1f} M parameters, {manifest.weights_bytes / 1e6:,.2f} MB "
+        f"of {manifest.dtype}), weights {manifest.origin}{pretrained}; "
+        f"{record.prompt_tokens}-token prompt, {steps} decode steps.",
+        _repeats_note(min(row.n for row in rows)),
         f"Computed on {device}; {host.cores} cores, {host.memory_bytes / 1e9:.1f} GB; Linux "
         f"{host.kernel}, Python {record.versions.python}, torch {record.versions.torch}, "
         f"transformers {record.versions.transformers}.",
@@ -146,6 +165,16 @@ def _notes(rows: Sequence[TableRow], experiment: Experiment) -> list[str]:
     ]
 
 
+def _repeats_note(n: int) -> str:
+    measured = "latency is the whole phase, without start-up, loading and warm-up"
+    if n == 1:
+        return f"One repeat per mode: {measured}; no deviation can be given."
+    return (
+        f"n = {n} repeats per mode, interleaved; {measured}, mean ± sample standard deviation "
+        "(n−1)."
+    )
+
+
 def _network_note(rows: Sequence[TableRow], records: Sequence[RunRecord]) -> str:
     reasons = sorted({item.capture.reason for item in records if not item.capture.captured})
     if not reasons:
@@ -153,21 +182,35 @@ def _network_note(rows: Sequence[TableRow], records: Sequence[RunRecord]) -> str
             "Network: TCP payload of both directions over the whole phase, retransmissions not "
             "counted (1 GB = 1e9 bytes), captured by tcpdump without drops; mean of the repeats."
         )
-    sources = sorted({row.network_source for row in rows})
+    mixed = sorted(
+        {
+            f"{escaped_markdown(row.label)}: {row.network_source}"
+            for row in rows
+            if row.network_mean_bytes is None
+        }
+    )
     return (
-        f"Network: NOT (or not always) captured by tcpdump ({'; '.join(reasons)}); counted by "
-        f"{' and '.join(sources)}: content of the tensors alone, without framing "
-        "(1 GB = 1e9 bytes); mean of the repeats."
+        f"Network: NOT (or not always) captured by tcpdump ({'; '.join(reasons)}). What was not "
+        "captured is counted by the transport: content of the tensors alone, without framing, and "
+        "0 where client and worker are one process (1 GB = 1e9 bytes); mean of the repeats."
+        + (
+            f" Counted in different ways, and therefore not averaged: {'; '.join(mixed)}; "
+            "repeats.csv has each."
+            if mixed
+            else ""
+        )
     )
 
 
 def _setup_notes(setup: Sequence[TableRow]) -> list[str]:
     shipped = [
-        f"{row.label} {significant(row.network_mean_bytes / _BYTES_PER_GB)} GB in "
-        f"{' ± '.join(with_deviation(row.latency_mean_s, row.latency_std_s))} s"
+        f"{escaped_markdown(row.label)} {_gigabytes(row.network_mean_bytes)} GB in "
+        f"{_latency(row)} s"
         for row in setup
-        if row.tensor_up_mean_bytes > 0
+        if row.tensor_up_mean_bytes > 0 and row.network_mean_bytes != 0
     ]
+    if not shipped:
+        return []
     return [f"Setup (weights shipped once, before the phases above): {'; '.join(shipped)}."]
 
 

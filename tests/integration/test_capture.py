@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import subprocess
+import sys
 import time
 
 import pytest
 
 from judges import needs
 from sample_runs import phase, run, step
+from semgap.connections import reverse_of
 from semgap.errors import CaptureError
 from semgap.meters.capture import CaptureUnavailableError, capture
 from semgap.meters.pcap import read_tcp_segments
 from semgap.meters.positive_control import send_control_traffic
 from semgap.meters.sockets import sockets_of
-from semgap.records import CaptureStatus
+from semgap.records import CaptureStatus, SocketPair
 from semgap.traffic import traffic_of_run
+from small_models import PROJECT
 
 pytestmark = needs("tcpdump")
+SEND = """
+from semgap.errors import CaptureError
+from semgap.meters.positive_control import send_control_traffic
+try:
+    send_control_traffic("127.0.0.1")
+except CaptureError as error:
+    print(error)
+"""
 
 
 @pytest.fixture
@@ -32,19 +45,18 @@ def captured(tmp_path):
         end_ns = time.time_ns()
         after = send_control_traffic("127.0.0.1")
         running.stop()
-    only = phase("decode", 0)
-    only = type(only)(
-        **{
-            **{name: getattr(only, name) for name in only.__struct_fields__},
-            "begin_unix_ns": begin_ns,
-            "end_unix_ns": end_ns,
-            "steps": (step(up=sent.payload_bytes, down=0),),
-        }
+    only = phase(
+        "decode",
+        0,
+        begin_unix_ns=begin_ns,
+        end_unix_ns=end_ns,
+        steps=(step(up=sent.payload_bytes, down=0),),
     )
     record = run(
         phases=(only,),
         client_sockets=(sent.socket,),
-        worker_sockets=(),
+        worker_sockets=(reverse_of(sent.socket),),
+        listening_ports=(sent.socket.remote_port,),
         control=(before, after),
         capture=running.status,
     )
@@ -107,7 +119,7 @@ def test_tensors_that_the_capture_did_not_see_are_an_error(captured):
     (only,) = record.phases
     hidden = changed(only, steps=(step(up=2_000_000, down=0),))
     with pytest.raises(
-        CaptureError, match="1000003 bytes up in the phase decode, but tensors of 2"
+        CaptureError, match=r"1000003 bytes up in the phase decode of semantic.* take 2000000 to"
     ):
         traffic_of_run(changed(record, phases=(hidden,)), file)
 
@@ -146,4 +158,61 @@ def test_tcpdump_ends_with_its_job(tmp_path):
 
 def test_control_traffic_is_no_longer_connected():
     sent = send_control_traffic("127.0.0.1")
-    assert sent.socket not in sockets_of(os.getpid())
+    assert sent.socket not in sockets_of(os.getpid()).connections
+
+
+def test_without_a_capture_nothing_crosses_within_one_process(tmp_path):
+    record = run("local", capture=CaptureStatus(False, "tcpdump is not installed.", "lo"))
+    rows = traffic_of_run(record, tmp_path / "none")
+    assert {(row.source, row.payload_bytes) for row in rows} == {("in process", 0)}
+
+
+def test_a_strangers_bytes_at_the_sessions_port_are_named(tmp_path):
+    file = tmp_path / "run.pcap"
+    with socket.create_server(("127.0.0.1", 0)) as listener, capture("lo", file) as running:
+        before = send_control_traffic("127.0.0.1")
+        port = listener.getsockname()[1]
+        begin_ns = time.time_ns()
+        with (
+            socket.create_connection(("127.0.0.1", port)) as ours,
+            socket.create_connection(("127.0.0.1", port)) as strangers,
+        ):
+            pair = SocketPair("127.0.0.1", ours.getsockname()[1], "127.0.0.1", port)
+            ours.sendall(bytes(100))
+            strangers.sendall(bytes(20))
+            named = f"20 bytes from 127.0.0.1:{strangers.getsockname()[1]} to 127.0.0.1:{port}"
+        end_ns = time.time_ns()
+        after = send_control_traffic("127.0.0.1")
+        running.stop()
+    record = run(
+        phases=(
+            phase(
+                "decode",
+                0,
+                begin_unix_ns=begin_ns,
+                end_unix_ns=end_ns,
+                steps=(step(up=100, down=0),),
+            ),
+        ),
+        client_sockets=(pair,),
+        worker_sockets=(reverse_of(pair),),
+        listening_ports=(port,),
+        control=(before, after),
+        capture=running.status,
+    )
+    with pytest.raises(CaptureError, match=f"somebody else used the session's ports: {named}"):
+        traffic_of_run(record, file)
+
+
+@needs("unshare")
+@pytest.mark.skipif(os.geteuid() != 0, reason="a network of its own needs root")
+def test_an_interface_that_is_down_is_named_and_not_waited_for():
+    done = subprocess.run(
+        ["unshare", "-n", sys.executable, "-c", SEND],
+        env={**os.environ, "PYTHONPATH": str(PROJECT / "scripts")},
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=30,
+    )
+    assert "127.0.0.1 to itself, sent to test the capture, does not get through" in done.stdout
+    assert "interface is up" in done.stdout

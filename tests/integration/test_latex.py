@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import subprocess
 
+import pytest
+
 from judges import needs
-from sample_table import rendered
+from sample_table import LABELS, rendered
+from semgap.policy import Label
 from semgap.table import latex
+
+SPECIAL = Label(r"a|b & c % $ # _x_ ~ ^ {y} \z \\ <f> \" ` -- ±é")
 
 
 @needs("pdflatex")
-def test_the_latex_table_compiles(tmp_path):
+@pytest.mark.parametrize("labels", [LABELS, {**LABELS, "naive": SPECIAL}], ids=["own", "special"])
+def test_the_latex_table_compiles(tmp_path, labels):
     document = (
         r"\documentclass{article}\usepackage{booktabs}\newcommand{\sys}{System}"
-        r"\begin{document}" + latex(*rendered()) + r"\end{document}"
+        r"\begin{document}" + latex(*rendered(labels)) + r"\end{document}"
     )
     (tmp_path / "paper.tex").write_text(document)
     done = subprocess.run(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import signal
 import socket
 import subprocess
 import time
+from pathlib import Path
 
 import msgspec
 import psutil
@@ -24,6 +26,7 @@ from semgap.processes import OWNER_VARIABLE
 from semgap.protocol import Ping
 from semgap.records import ServerEndpoint, write_record
 from semgap.server import control
+from semgap.server.channel import NONCE_BYTES
 from semgap.server.lifecycle import ensure_server, log_file_of, stop_server
 from semgap.session.base import WorkerSettings
 from semgap.session.server import open_session
@@ -201,11 +204,52 @@ def test_the_secret_is_the_owners_alone(server):
     assert file.with_name("secret").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_silent_connection_does_not_block_others(server):
+def test_silent_and_slow_connections_block_nobody(server):
     endpoint, file = server
     pid = ensure_server(endpoint, file).pid
-    with socket.create_connection((endpoint.settings.host, endpoint.settings.port)):
-        assert ensure_server(endpoint, file).pid == pid
+    address = (endpoint.settings.host, endpoint.settings.port)
+    with contextlib.ExitStack() as open_:
+        strangers = [open_.enter_context(socket.create_connection(address)) for _ in range(25)]
+        begin_s = time.monotonic()
+        for _ in range(10):
+            with contextlib.suppress(OSError):
+                strangers[-1].send(b"x")
+            assert ensure_server(endpoint, file).pid == pid
+        assert time.monotonic() - begin_s < 2
+        # More than there are places for: the oldest was hung up on.
+        strangers[0].settimeout(WAIT_S)
+        assert len(strangers[0].recv(64)) == NONCE_BYTES
+        assert strangers[0].recv(64) == b""
+
+
+def test_a_listener_that_says_nothing_is_not_waited_for(own):
+    endpoint, file = own
+    Path(endpoint.settings.secret_file).write_bytes(b"of an earlier run")
+    begin_s = time.monotonic()
+    with socket.create_server((endpoint.settings.host, endpoint.settings.port)):
+        with pytest.raises(ServerError, match=r"cannot listen at.*server.port"):
+            ensure_server(endpoint, file)
+        stop_server(endpoint, file)
+    assert time.monotonic() - begin_s < 30
+
+
+@pytest.mark.parametrize("state", ["stopped", "without its secret"])
+def test_a_server_that_cannot_be_asked_is_ended_and_replaced(own, state):
+    endpoint, file = own
+    first = ensure_server(endpoint, file)
+    if state == "stopped":
+        os.kill(first.pid, signal.SIGSTOP)
+    else:
+        Path(endpoint.settings.secret_file).unlink()
+    second = ensure_server(endpoint, file)
+    assert second.pid != first.pid
+    assert eventually(lambda: not psutil.pid_exists(first.pid))
+    if state == "stopped":
+        os.kill(second.pid, signal.SIGSTOP)
+    else:
+        Path(endpoint.settings.secret_file).unlink()
+    stop_server(endpoint, file)
+    assert eventually(lambda: not psutil.pid_exists(second.pid))
 
 
 def test_a_killed_worker_is_reported_with_its_signal(server, client):

@@ -156,7 +156,7 @@ def _client(transport, port, connection):
     channel.request(RequestMessage(Ping()))
     for count in TENSORS:
         tensors = {TensorClass.KV_CACHE: [torch.ones(256) for _ in range(count)]}
-        connection.send(sockets_of(os.getpid()))
+        connection.send(sockets_of(os.getpid()).connections)
         connection.recv()
         for _ in range(CALLS):
             channel.request(RequestMessage(Ping(), tensors))

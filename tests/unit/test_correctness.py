@@ -67,9 +67,6 @@ def test_fewer_steps_are_refused():
 @pytest.mark.parametrize(
     "changed",
     [
-        {"model_fingerprint": "g"},
-        {"prompt_tokens": 7},
-        {"logits_to_keep": 0},
         {"compute_threads": 1},
         {"versions": Versions("3.11", "2.11", "5.23")},
     ],
@@ -78,3 +75,27 @@ def test_fewer_steps_are_refused():
 def test_runs_of_different_setups_do_not_mix(changed):
     with pytest.raises(MeasurementError, match="naive, repeat 1 was measured with another"):
         check_correctness(results(**changed))
+
+
+def answers(**wrong_by_run):
+    """Two repeats of three modes; those that are named have a wrong answer."""
+    return [
+        RunResult(run(mode, repeat), LOGITS + np.float32(wrong_by_run.get(f"{mode}{repeat}", 0)))
+        for mode in ("local", "naive", "semantic")
+        for repeat in (1, 2)
+    ]
+
+
+def test_a_wrong_repeat_of_local_is_blamed_itself():
+    with pytest.raises(CorrectnessError, match="local, repeat 1, step 0: a logit differs by 1"):
+        check_correctness(answers(local1=1))
+
+
+def test_a_mode_that_is_always_wrong_is_blamed():
+    with pytest.raises(CorrectnessError, match="naive, repeat 1, step 0"):
+        check_correctness(answers(naive1=1, naive2=1))
+
+
+def test_where_all_others_agree_local_is_in_doubt():
+    with pytest.raises(CorrectnessError, match=r"none with local.*Delete the runs of local"):
+        check_correctness(answers(local1=1, local2=1))

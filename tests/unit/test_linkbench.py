@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from sample_runs import run, step
+from sample_runs import phase, run, step
 from semgap.config import SCHEMA_FILE
 from semgap.goals import at_least, at_most, goals_table
 from semgap.linkbench.contenders import CEILING, TRANSPORTS
@@ -14,7 +14,6 @@ from semgap.linkbench.report import link_report
 from semgap.linkbench.samples import LinkFacts, TimeSample, WireSample
 from semgap.linkbench.summary import captured_goodput, goodput_rows, round_trip_rows
 from semgap.overhead import overhead_report, overhead_rows
-from semgap.records import PhaseRecord
 
 MEGABYTES_64 = 64_000_000
 FACTS = LinkFacts(
@@ -92,7 +91,7 @@ def records_of(mode, transport, **spans):
     fields["latency_s"] = sum(fields[name] for name in spanning)
     steps = (type(own)(**fields),)
     phases = tuple(
-        PhaseRecord(name, 0, 1, fields["latency_s"] * count, 0.1, steps * count)
+        phase(name, 0, fields["latency_s"] * count, steps=steps * count)
         for name, count in (("prefill", 1), ("decode", 3))
     )
     return run(mode, transport=transport, phases=phases)

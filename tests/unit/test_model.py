@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 
+import msgspec
 import pytest
 import torch
 
@@ -11,6 +14,7 @@ from semgap.errors import ConfigError, ModelError
 from semgap.model.seeded import seeded_weight
 from semgap.model.sources import pretrained_weights, seeded_weights
 from semgap.model.store import store_weights
+from semgap.model.weight_files import check_weight_files
 from semgap.model.weights import map_weights, shard_plan
 from semgap.prompt import seeded_prompt
 from small_models import store_small_model
@@ -58,7 +62,7 @@ def test_seeded_weights_depend_on_seed_and_name():
 
 def test_the_same_seed_gives_the_same_manifest(tmp_path, gptj):
     _, again = store_small_model("gptj", tmp_path)
-    assert again == gptj[1]
+    assert msgspec.structs.replace(again, weights_id=gptj[1].weights_id) == gptj[1]
 
 
 def test_the_manifest_says_the_shapes(gptj):
@@ -165,11 +169,29 @@ def test_shards_hold_at_most_two_gigabytes():
 
 def test_a_prompt_is_reproducible(gptj):
     _, manifest = gptj
-    assert seeded_prompt(manifest, 10, 5, 3) == seeded_prompt(manifest, 10, 5, 3)
-    assert seeded_prompt(manifest, 10, 5, 3) != seeded_prompt(manifest, 10, 5, 4)
+    assert seeded_prompt(manifest, 10, {}, 3) == seeded_prompt(manifest, 10, {}, 3)
+    assert seeded_prompt(manifest, 10, {}, 3) != seeded_prompt(manifest, 10, {}, 4)
 
 
-def test_a_prompt_beyond_the_context_is_refused(gptj):
+@pytest.mark.parametrize("key", ["workload.decode_steps", "workload.warmup_decode_steps"])
+def test_a_prompt_beyond_the_context_is_refused(gptj, key):
     _, manifest = gptj
-    with pytest.raises(ConfigError, match=r"prompt_tokens \(60\).*context.*holds 64"):
-        seeded_prompt(manifest, 60, 5, 0)
+    with pytest.raises(ConfigError, match=rf"tokens \(60\) \+ {key} \(5\).*context.*holds 64"):
+        seeded_prompt(manifest, 60, {key: 5}, 0)
+
+
+def test_weights_that_changed_are_named_when_they_are_used_and_before_publishing(tmp_path):
+    folder, manifest = store_small_model("gptj", tmp_path)
+    described_ns = time.time_ns()
+    (file,) = folder.glob("*.safetensors")
+    check_weight_files(folder, manifest)
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    for changed_after_ns in (described_ns, 0):
+        with pytest.raises(ModelError, match="is not the one that the manifest describes"):
+            check_weight_files(folder, manifest, changed_after_ns)
+    os.utime(file, ns=(described_ns - 1, described_ns - 1))
+    check_weight_files(folder, manifest, described_ns)
+    with pytest.raises(ModelError, match="Delete"):
+        check_weight_files(folder, manifest)

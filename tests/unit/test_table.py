@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import html
+import re
 import statistics
 
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from sample_table import LABELS, measured, rendered
 from semgap.csv_rows import read_rows, write_rows
 from semgap.errors import SemgapError
+from semgap.policy import Label
 from semgap.records import CaptureStatus
 from semgap.summary import SummaryRow, repeat_rows, summarise
 from semgap.table import (
@@ -36,7 +39,7 @@ def test_eight_rows_in_the_order_of_the_plan():
     ]
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:10]]
     assert [row[0] for row in rows] == ["Prefill"] * 4 + ["Decode"] * 4
-    assert [row[1] for row in rows] == list(LABELS.values()) * 2
+    assert [row[1] for row in rows] == [label.text for label in LABELS.values()] * 2
     assert rows[0][2:] == ["0.200 ± 0.100", "2.000e-06", "–", "0.100"]
 
 
@@ -59,7 +62,7 @@ def test_a_table_without_captures_says_so():
     status = CaptureStatus(False, "tcpdump is not installed.", "lo")
     notes = markdown(*rendered(capture=status))
     assert "NOT (or not always) captured by tcpdump (tcpdump is not installed.)" in notes
-    assert "counted by transport" in notes
+    assert "0 where client and worker are one process" in notes
 
 
 @given(st.lists(st.floats(1e-4, 1e4), min_size=2, max_size=10))
@@ -152,3 +155,44 @@ def test_the_latex_table_uses_booktabs_and_keeps_the_macro():
     for part in (r"\toprule", r"\midrule", r"\bottomrule", r"(\sys)", r"GPU Util (\%)", r"$\pm$"):
         assert part in text
     assert text.count(r"\\") == 9
+
+
+def test_bytes_that_were_counted_in_different_ways_are_not_averaged():
+    uncaptured = CaptureStatus(False, "tcpdump is not installed.", "lo")
+    runs = [measured("local", 1, 0.1), measured("local", 2, 0.1, capture=uncaptured)]
+    row = next(row for row in summarise(repeat_rows(runs)) if row.phase == "decode")
+    assert row.network_mean_bytes is None
+    assert row.network_source == "tcpdump in repeat 1; transport in repeat 2"
+    (line,) = (
+        line
+        for line in markdown(*rendered(uncaptured_repeats=(2,))).splitlines()
+        if line.startswith("| Decode  | Local")
+    )
+    assert [cell.strip() for cell in line.split("|")][4] == "–"
+    notes = markdown(*rendered(uncaptured_repeats=(2,)))
+    assert "Local (Baseline): tcpdump in repeat 1, 3; transport in repeat 2" in notes
+
+
+def test_one_repeat_is_not_called_a_mean():
+    text = markdown(*rendered(repeats=(1,)))
+    assert "One repeat per mode" in text
+    assert "±" not in text
+    assert "mean ± sample" not in text
+
+
+SPECIAL = r"a|b & c % $ # _x_ ~ ^ {y} \z \\ *e* <f> [g] `h` -- ±"
+
+
+def test_a_label_is_shown_as_it_is_in_markdown():
+    text = markdown(*rendered(labels={**LABELS, "naive": Label(SPECIAL)}))
+    row = next(line for line in text.splitlines() if line.startswith("| Prefill | a"))
+    cells = re.split(r"(?<!\\)\|", row)
+    assert len(cells) == 8
+    shown = html.unescape(re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", cells[2].strip()))
+    assert shown == SPECIAL
+
+
+def test_a_label_may_bring_its_own_latex():
+    label = Label("alpha", latex=r"$\alpha$")
+    text = latex(*rendered(labels={**LABELS, "naive": label}))
+    assert r"Prefill & $\alpha$ &" in text

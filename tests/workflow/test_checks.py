@@ -23,9 +23,9 @@ def test_a_dry_run_works_from_a_clean_clone(tmp_path):
         "benchmark",
         "parse_capture",
         "utilisation",
+        "verify_weights",
         "aggregate",
-        "experiment_table",
-        "active_table",
+        "render_table",
     }
     assert len([job for job in planned if job.startswith("benchmark:")]) == 8
     # What is recorded came with the clone; the dry run left nothing beside it.

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import time
 
-import numpy as np
 import psutil
 import pytest
 
@@ -113,7 +111,7 @@ def test_two_runs_in_one_folder_do_not_mix(experiment):
 
 def test_a_taken_port_is_named_and_costs_no_local_result(finished, tmp_path):
     experiment = finished.copy_to(tmp_path)
-    shutil.rmtree(experiment.results / "server")
+    (experiment.results / "server" / "endpoint.json").unlink()
     for mode in ("local", "semantic"):
         (experiment.results / "runs" / mode / "rep1.json").unlink()
     port = experiment.config["server"]["port"]
@@ -146,24 +144,3 @@ def test_a_prompt_beyond_the_context_is_named(experiment):
     done = experiment.snakemake(targets=["results/tiny/model/prompt.json"])
     assert done.returncode != 0
     assert "the context of tiny holds 64" in done.stdout
-
-
-def test_damaged_results_are_named_and_measured_again(finished, tmp_path):
-    """A capture cut off and logits from a wrong computation: no table, then a right one."""
-    experiment = finished.copy_to(tmp_path)
-    capture = experiment.results / "captures" / "semantic" / "rep1.pcap"
-    logits = experiment.results / "runs" / "naive" / "rep2.logits.npy"
-    capture.write_bytes(capture.read_bytes()[:-50])
-    wrong = np.load(logits)
-    wrong[1] += 1
-    np.save(logits, wrong)
-    done = experiment.snakemake()
-    assert done.returncode != 0
-    assert str(capture.relative_to(experiment.folder)) in done.stdout
-    capture.unlink()
-    done = experiment.snakemake()
-    assert done.returncode != 0
-    assert "naive, repeat 2, step 1: a logit differs by 1 from local, repeat 1" in done.stdout
-    logits.unlink()
-    experiment.build()
-    assert ends_empty(experiment.folder)

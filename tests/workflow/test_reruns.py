@@ -26,11 +26,13 @@ def measured(*modes, **which):
         runs("benchmark", *modes, **which)
         | runs("parse_capture", *modes, **which)
         | runs("utilisation", *modes, **which)
+        | VERIFIED
         | ANALYSIS
     )
 
 
-TABLE = {"experiment_table", "active_table"}
+TABLE = {"render_table"}
+VERIFIED = {"verify_weights"}
 ANALYSIS = {"aggregate", *TABLE}
 ALL_RUNS = measured(*MODES)
 REMOTE_RUNS = {"rpc_server"} | measured(*REMOTE)
@@ -77,14 +79,19 @@ MODULES = {
     "report_overhead.py": set(),
     "rpc_server.py": REMOTE_RUNS,
     "store_weights.py": EVERYTHING,
+    "verify_weights.py": VERIFIED | ANALYSIS,
     "utilisation.py": runs("utilisation", *MODES) | ANALYSIS,
     "semgap/benchmark.py": ALL_RUNS,
     "semgap/cli.py": EVERYTHING | TRAFFIC,
     "semgap/client.py": ALL_RUNS,
     "semgap/config.py": set(),
+    "semgap/connections.py": TRAFFIC | ALL_RUNS,
+    "semgap/consistency.py": ANALYSIS,
     "semgap/correctness.py": ANALYSIS,
     "semgap/csv_rows.py": TRAFFIC | runs("utilisation", *MODES),
     "semgap/errors.py": EVERYTHING,
+    "semgap/escaping.py": TABLE,
+    "semgap/expectation.py": ANALYSIS,
     "semgap/fingerprint.py": set(),
     "semgap/goals.py": set(),
     "semgap/kv_store.py": {"rpc_server"} | ALL_RUNS,
@@ -123,7 +130,7 @@ MODULES = {
     "semgap/model/skeleton.py": EVERYTHING,
     "semgap/model/sources.py": EVERYTHING,
     "semgap/model/store.py": EVERYTHING,
-    "semgap/model/weight_files.py": set(),
+    "semgap/model/weight_files.py": VERIFIED | FROM_MANIFEST,
     "semgap/model/weights.py": EVERYTHING,
     "semgap/server/control.py": REMOTE_RUNS,
     "semgap/server/lifecycle.py": REMOTE_RUNS,
@@ -150,12 +157,12 @@ KEYS = {
     "workload.prompt_tokens": (9, {"prompt"} | ALL_RUNS),
     "workload.prompt_seed": (1, {"prompt"} | ALL_RUNS),
     "workload.decode_steps": (4, {"prompt"} | ALL_RUNS),
-    "workload.warmup_decode_steps": (1, ALL_RUNS),
+    "workload.warmup_decode_steps": (1, {"prompt"} | ALL_RUNS),
     "workload.logits_to_keep": (0, ALL_RUNS),
     "workload.repeats": (3, measured(*MODES, repeats=[3])),
     "workload.order_seed": (1, set()),
-    "modes": (["local", "semantic"], ANALYSIS),
-    "labels": ({"naive": "Blind"}, TABLE),
+    "modes": (["local", "semantic"], VERIFIED | ANALYSIS),
+    "labels": ({"naive": "Blind"}, ANALYSIS),
     "worker.device": ("cuda", {"rpc_server"} | ALL_RUNS),
     "worker.compute_threads": (2, {"rpc_server"} | ALL_RUNS),
     "server.host": ("127.0.0.2", REMOTE_RUNS),
@@ -281,7 +288,7 @@ def test_a_change_of_the_configuration(finished, key):
 
 def test_a_new_row_of_the_policy_table_reruns_no_old_mode(finished):
     path = finished.folder / "scripts" / "semgap" / "modes.py"
-    row = '    Policy("delta", "Delta", WorkerPlace.SERVER, Home.WORKER, Home.CLIENT, 0.0),\n'
+    row = '    Policy("delta", Label("D"), WorkerPlace.SERVER, Home.WORKER, Home.CLIENT, 0.0),\n'
     with edited(path, path.read_text().replace(")\n\n\ndef", f"{row})\n\n\ndef", 1)):
         assert finished.planned() == set()
         with edited(finished.config_file, finished.config_file.read_text()):
@@ -292,10 +299,10 @@ def test_a_new_row_of_the_policy_table_reruns_no_old_mode(finished):
 def test_a_changed_row_reruns_its_own_mode(finished):
     path = finished.folder / "scripts" / "semgap" / "modes.py"
     text = path.read_text().replace(
-        'label="Semantic-Blind (Naive)"', 'label="Semantic-Blind (Naive, changed)"'
+        'Label("Semantic-Blind (Naive)")', 'Label("Semantic-Blind (Naive, changed)")'
     )
     with edited(path, text):
-        assert differences(finished, TABLE) == (set(), set())
+        assert differences(finished, ANALYSIS) == (set(), set())
     text = path.read_text()
     naive = text.index('mode="naive"')
     changed = text[:naive] + text[naive:].replace("logit_tolerance=0.0", "logit_tolerance=0.1", 1)
@@ -308,7 +315,7 @@ def test_a_deleted_result_is_made_again_alone(finished):
     text, status = path.read_text(), path.stat()
     path.unlink()
     try:
-        assert finished.planned("all") == measured("semantic", repeats=[2])
+        assert finished.planned() == measured("semantic", repeats=[2])
     finally:
         path.write_text(text)
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))

@@ -13,11 +13,12 @@ rule parse_capture:
         ENVIRONMENT
     params:
         code=code_of("parse_capture.py"),
+        withdraw=PUBLISHED,
     message:
         "Counting the bytes of {wildcards.mode}, repeat {wildcards.repeat}"
     shell:
         "python scripts/parse_capture.py --run {input.run:q} --capture {input.capture:q}"
-        " --traffic {output.traffic:q} --log {log:q}"
+        " --traffic {output.traffic:q} --withdraw {params.withdraw:q} --log {log:q}"
 
 
 rule utilisation:

@@ -1,5 +1,6 @@
 """The validated configuration, the order of the runs, and what each job's code is."""
 
+import filecmp
 import hashlib
 import json
 import random
@@ -17,6 +18,11 @@ if str(SCRIPTS) not in sys.path:
 
 from semgap.config import load_config
 from semgap.errors import ConfigError
+from semgap.expectation import (
+    Expectation,
+    ExpectedRun,
+    expectation_file,
+)
 from semgap.fingerprint import code_fingerprint
 from semgap.modes import POLICIES, policy_of
 from semgap.policy import WorkerPlace
@@ -61,9 +67,10 @@ def per_run(pattern):
 
 def labels():
     """The modes' names in the table, in the order of the policy table."""
-    chosen = [policy for policy in POLICIES if policy.mode in CONFIG.modes]
     return {
-        policy.mode: CONFIG.labels.get(policy.mode, policy.label) for policy in chosen
+        policy.mode: CONFIG.labels.get(policy.mode, policy.label)
+        for policy in POLICIES
+        if policy.mode in CONFIG.modes
     }
 
 
@@ -176,18 +183,68 @@ def benchmark_code(wildcards):
     return code_of("benchmark.py", f"semgap.session.{place}", *modules)
 
 
-def benchmark_settings(wildcards):
-    return to_flags(
-        BenchmarkSettings(
-            experiment=CONFIG.experiment,
-            repeat=int(wildcards.repeat),
-            decode_steps=CONFIG.workload.decode_steps,
-            warmup_decode_steps=CONFIG.workload.warmup_decode_steps,
-            logits_to_keep=CONFIG.workload.logits_to_keep,
-            device=CONFIG.worker.device,
-            compute_threads=CONFIG.worker.compute_threads,
-            capture_use=CONFIG.capture.use,
-            interface=CONFIG.capture.interface,
-            interface_address=CONFIG.capture.interface_address,
-        )
+def benchmark_settings(repeat):
+    return BenchmarkSettings(
+        experiment=CONFIG.experiment,
+        repeat=int(repeat),
+        decode_steps=CONFIG.workload.decode_steps,
+        warmup_decode_steps=CONFIG.workload.warmup_decode_steps,
+        logits_to_keep=CONFIG.workload.logits_to_keep,
+        device=CONFIG.worker.device,
+        compute_threads=CONFIG.worker.compute_threads,
+        capture_use=CONFIG.capture.use,
+        interface=CONFIG.capture.interface,
+        interface_address=CONFIG.capture.interface_address,
     )
+
+
+def expected_run(mode, repeat):
+    """What the record of a run must say of itself."""
+    policy = policy_of(mode)
+    transports = {
+        WorkerPlace.IN_PROCESS: str(WorkerPlace.IN_PROCESS),
+        WorkerPlace.SERVER: CONFIG.server.transport,
+    }
+    return ExpectedRun(
+        mode=mode,
+        settings=benchmark_settings(repeat),
+        policy=policy,
+        transport=transports[policy.worker],
+    )
+
+
+EXPECTATION = Expectation(
+    experiment=CONFIG.experiment,
+    weights_id=Path(WEIGHTS).name,
+    model=model_settings(),
+    prompt_tokens=CONFIG.workload.prompt_tokens,
+    prompt_seed=CONFIG.workload.prompt_seed,
+    labels=labels(),
+    runs=tuple(
+        expected_run(mode, repeat) for mode in CONFIG.modes for repeat in REPEATS
+    ),
+)
+# What a table rests on; if one is missing, or the table is of something else, it is built anew.
+EVIDENCE = [
+    *per_run(f"{EXPERIMENT}/runs/{{mode}}/rep{{repeat}}.json"),
+    *per_run(f"{EXPERIMENT}/runs/{{mode}}/rep{{repeat}}.logits.npy"),
+    *per_run(f"{EXPERIMENT}/captures/{{mode}}/rep{{repeat}}.pcap"),
+    *per_run(f"{EXPERIMENT}/traffic/{{mode}}/rep{{repeat}}.csv"),
+]
+BUILT_FROM = f"{EXPERIMENT}/built_from.json"
+FORMS = ("md", "csv", "tex")
+PUBLISHED = [
+    f"{folder}/table.{form}" for folder in (EXPERIMENT, "results") for form in FORMS
+]
+EXPECTATION_FILE = expectation_file(
+    EXPECTATION,
+    Path(".snakemake") / "expectations",
+    built_from=Path(BUILT_FROM),
+    complete=all(Path(file).exists() for file in [*EVIDENCE, *PUBLISHED])
+    and all(
+        filecmp.cmp(
+            f"{EXPERIMENT}/table.{form}", f"results/table.{form}", shallow=False
+        )
+        for form in FORMS
+    ),
+)

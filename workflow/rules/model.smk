@@ -84,10 +84,11 @@ rule prompt:
         code=code_of("make_prompt.py"),
         tokens=CONFIG.workload.prompt_tokens,
         decode_steps=CONFIG.workload.decode_steps,
+        warmup_decode_steps=CONFIG.workload.warmup_decode_steps,
         seed=CONFIG.workload.prompt_seed,
     message:
         "Choosing a prompt of {params.tokens} tokens"
     shell:
         "python scripts/make_prompt.py --manifest {input.manifest:q} --prompt {output.prompt:q}"
-        " --tokens {params.tokens} --decode-steps {params.decode_steps} --seed {params.seed}"
-        " --log {log:q}"
+        " --tokens {params.tokens} --decode-steps {params.decode_steps}"
+        " --warmup-decode-steps {params.warmup_decode_steps} --seed {params.seed} --log {log:q}"

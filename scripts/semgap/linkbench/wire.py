@@ -10,13 +10,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+from semgap.connections import reverse_of
 from semgap.linkbench.base import ACKNOWLEDGEMENT_BYTES, Link
 from semgap.linkbench.payload import Payload
 from semgap.linkbench.samples import WireSample
 from semgap.meters.capture import CaptureUnavailableError, capture
 from semgap.meters.pcap import read_tcp_segments
 from semgap.meters.sockets import sockets_of
-from semgap.meters.traffic_window import TrafficWindow, reverse_of
+from semgap.meters.traffic_window import TrafficWindow
 
 _SIZES_BYTES = (1_000, 64_000, 1_000_000, 64_000_000)
 # After a first one, which finds both sides asleep.
@@ -43,7 +44,7 @@ def captured_exchanges(
     Returns:
         A sample for each turn, or none and the reason why nothing can be captured.
     """
-    seen = sockets_of(os.getpid())
+    seen = sockets_of(os.getpid()).connections
     pairs = frozenset((*seen, *map(reverse_of, seen)))
     order = random.Random(0)
     exchanges: list[_Exchange] = []

@@ -37,6 +37,12 @@ def packed_ip(text: str) -> np.void:
     return np.void(packed)
 
 
+def unpacked_ip(packed: np.void) -> str:
+    """The address that ``packed_ip`` has put into this form."""
+    address = ipaddress.IPv6Address(packed.tobytes())
+    return str(address.ipv4_mapped or address)
+
+
 def read_tcp_segments(path: Path, chunk_bytes: int = _CHUNK_BYTES) -> Iterator[SegmentBatch]:
     """Read the TCP segments of a pcap or pcapng file, a batch for about ``chunk_bytes`` of it.
 

@@ -1,23 +1,36 @@
-"""Which TCP connections belong to a process, as the kernel says."""
+"""Which TCP sockets belong to a process, as the kernel says."""
 
 from __future__ import annotations
 
+import ipaddress
+
 import psutil
 
-from semgap.records import SocketPair
+from semgap.records import ProcessSockets, SocketPair
 
 
-def sockets_of(pid: int) -> tuple[SocketPair, ...]:
-    """TCP connections of a process and its children that have a peer."""
+def sockets_of(pid: int) -> ProcessSockets:
+    """TCP sockets of a process and its children."""
     process = psutil.Process(pid)
-    return tuple(
-        SocketPair(
-            local_ip=connection.laddr.ip,
-            local_port=connection.laddr.port,
-            remote_ip=connection.raddr.ip,
-            remote_port=connection.raddr.port,
-        )
+    sockets = [
+        one
         for member in (process, *process.children(recursive=True))
-        for connection in member.net_connections(kind="tcp")
-        if connection.raddr
+        for one in member.net_connections(kind="tcp")
+    ]
+    return ProcessSockets(
+        connections=tuple(
+            SocketPair(_plain(one.laddr.ip), one.laddr.port, _plain(one.raddr.ip), one.raddr.port)
+            for one in sockets
+            if one.raddr
+        ),
+        listening_ports=tuple(
+            sorted(one.laddr.port for one in sockets if one.status == psutil.CONN_LISTEN)
+        ),
     )
+
+
+def _plain(address: str) -> str:
+    """An IPv4 address as such, also where a socket for both kinds has it as an IPv6 address."""
+    parsed = ipaddress.ip_address(address.partition("%")[0])
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return str(mapped or parsed)

@@ -10,7 +10,8 @@ import torch
 
 from semgap.errors import ModelError
 from semgap.model.skeleton import ModelSkeleton
-from semgap.model.weights import CONFIG_FILE, describe_file, map_safetensors
+from semgap.model.weight_files import describe_file
+from semgap.model.weights import CONFIG_FILE, map_safetensors
 from semgap.records import Manifest, WeightTensor
 from semgap.settings import ModelSettings
 
@@ -59,6 +60,7 @@ def describe_model(folder: Path, settings: ModelSettings) -> Manifest:
         logits_bytes_per_position=logits.nbytes,
         vocabulary_size=logits.shape[-1],
         max_positions=int(skeleton.config.get_text_config().max_position_embeddings),
+        weights_id=folder.parent.name,
         fingerprint=digest.hexdigest(),
         model_config=model_config,
         tensors=tuple(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import mmap
@@ -14,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from semgap.errors import ModelError
-from semgap.records import Manifest, WeightFile
+from semgap.records import Manifest
 
 CONFIG_FILE = "config.json"
 INDEX_FILE = "model.safetensors.index.json"
@@ -54,13 +53,6 @@ def file_names(count: int) -> list[str]:
     if count == 1:
         return ["model.safetensors"]
     return [f"model-{index:05d}-of-{count:05d}.safetensors" for index in range(1, count + 1)]
-
-
-def describe_file(path: Path) -> WeightFile:
-    """Size and SHA-256 of a file."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
-    return WeightFile(name=path.name, size_bytes=path.stat().st_size, sha256=digest.hexdigest())
 
 
 def map_weights(folder: Path, manifest: Manifest) -> list[Tensor]:

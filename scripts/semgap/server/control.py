@@ -1,20 +1,19 @@
-"""The server's control channel: authenticated, length-prefixed, JSON, never pickle.
-
-``multiprocessing.connection`` proves with an HMAC challenge on both sides that each knows the
-server's secret, and carries byte strings; what is in them is decoded against these types.
-"""
+"""The messages of the server's control channel: JSON, decoded against types, never pickle."""
 
 from __future__ import annotations
 
-from multiprocessing.connection import Client, Connection
-from multiprocessing.context import AuthenticationError
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
 from semgap.errors import ServerError
-from semgap.records import ServerEndpoint, SocketPair, Versions
+from semgap.records import ProcessSockets, ServerEndpoint, Versions
+from semgap.server.channel import ControlChannel, UntrustedError, connect_channel
+
+# The server answers from one loop that never waits: longer than this means that it is stopped.
+ANSWER_TIMEOUT_S = 20.0
+HANDSHAKE_TIMEOUT_S = 5.0
 
 Message = TypeVar("Message")
 
@@ -28,7 +27,7 @@ class OpenSession(msgspec.Struct, frozen=True, tag="open_session"):
 
 
 class ListSockets(msgspec.Struct, frozen=True, tag="list_sockets"):
-    """Ask for the TCP connections of the session's worker."""
+    """Ask for the TCP sockets of the session's worker."""
 
 
 class Stop(msgspec.Struct, frozen=True, tag="stop"):
@@ -51,9 +50,9 @@ class SessionOpened(msgspec.Struct, frozen=True, tag="session_opened"):
 
 
 class Sockets(msgspec.Struct, frozen=True, tag="sockets"):
-    """The TCP connections of the session's worker."""
+    """The TCP sockets of the session's worker."""
 
-    sockets: tuple[SocketPair, ...]
+    sockets: ProcessSockets
 
 
 class WorkerEnded(msgspec.Struct, frozen=True, tag="worker_ended"):
@@ -73,23 +72,23 @@ _REQUESTS: msgspec.json.Decoder[ServerRequest] = msgspec.json.Decoder(ServerRequ
 _REPLIES: msgspec.json.Decoder[ServerReply] = msgspec.json.Decoder(ServerReply)
 
 
-def send(connection: Connection, message: ServerRequest | ServerReply) -> None:
-    """Send one control message."""
-    connection.send_bytes(msgspec.json.encode(message))
+def send(channel: ControlChannel, message: ServerRequest | ServerReply) -> None:
+    """Send one control message; TimeoutError if nobody takes it."""
+    channel.send(msgspec.json.encode(message), ANSWER_TIMEOUT_S)
 
 
-def receive_request(connection: Connection) -> ServerRequest:
-    """Receive a client's message; EOFError when it has hung up."""
-    return _REQUESTS.decode(connection.recv_bytes(maxlength=1 << 16))
+def decode_request(message: bytes) -> ServerRequest:
+    """A client's message; ``msgspec.DecodeError`` if it is none."""
+    return _REQUESTS.decode(message)
 
 
-def receive_reply(connection: Connection) -> ServerReply:
-    """Receive a server's message; EOFError when it has hung up."""
-    return _REPLIES.decode(connection.recv_bytes(maxlength=1 << 20))
+def receive_reply(channel: ControlChannel, timeout_s: float) -> ServerReply:
+    """Receive a server's message; EOFError when it has hung up, TimeoutError if none comes."""
+    return _REPLIES.decode(channel.receive(timeout_s))
 
 
-def connect(endpoint: ServerEndpoint) -> Connection:
-    """Open a control connection.
+def connect(endpoint: ServerEndpoint) -> ControlChannel:
+    """Open a control connection, within ``HANDSHAKE_TIMEOUT_S``.
 
     Raises:
         ServerError: nobody listens there, or the other side does not know the secret.
@@ -97,29 +96,43 @@ def connect(endpoint: ServerEndpoint) -> Connection:
     where = f"{endpoint.settings.host}:{endpoint.settings.port}"
     try:
         secret = Path(endpoint.settings.secret_file).read_bytes()
-        return Client((endpoint.settings.host, endpoint.settings.port), authkey=secret)
-    except (ConnectionError, FileNotFoundError) as error:
+        return connect_channel(
+            endpoint.settings.host, endpoint.settings.port, secret, HANDSHAKE_TIMEOUT_S
+        )
+    except (ConnectionRefusedError, FileNotFoundError) as error:
         raise ServerError(
             f"No server of this experiment answers at {where} ({error}).",
             "Start it, or look at the server's log for why it ended.",
         ) from error
-    except (AuthenticationError, EOFError, OSError) as error:
+    except (UntrustedError, EOFError, OSError) as error:
         raise ServerError(
-            f"What listens at {where} is not this experiment's server.",
+            f"What listens at {where} is not this experiment's server, or does not answer "
+            f"({error or 'it hung up'}).",
             "Set server.port to a free port, or stop the other program.",
         ) from error
 
 
-def ask(connection: Connection, request: ServerRequest, reply_type: type[Message]) -> Message:
+def ask(
+    channel: ControlChannel,
+    request: ServerRequest,
+    reply_type: type[Message],
+    timeout_s: float = ANSWER_TIMEOUT_S,
+) -> Message:
     """Send a request and return the reply, which must be of ``reply_type``.
 
     Raises:
-        ServerError: the server hung up or answered something else.
+        ServerError: the server hung up, did not answer in time, or answered something else.
     """
     try:
-        send(connection, request)
-        reply = receive_reply(connection)
-    except (EOFError, OSError) as error:
+        send(channel, request)
+        reply = receive_reply(channel, timeout_s)
+    except TimeoutError as error:
+        raise ServerError(
+            f"The server did not answer within {timeout_s:g} s.",
+            "It may be stopped or the machine too busy: 'make stop' ends it, whatever its state; "
+            "the next run starts it again.",
+        ) from error
+    except (UntrustedError, msgspec.DecodeError, EOFError, OSError) as error:
         raise ServerError(
             "The server hung up.", "Look at the server's log; the next run starts it again."
         ) from error

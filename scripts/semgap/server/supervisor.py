@@ -18,8 +18,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, answer_challenge, deliver_challenge
-from multiprocessing.context import AuthenticationError
 from pathlib import Path
 
 import msgspec
@@ -29,15 +27,18 @@ from semgap.meters.sockets import sockets_of
 from semgap.processes import describe_exit, die_with_parent, open_owner
 from semgap.records import ServerEndpoint, Versions
 from semgap.server import control
+from semgap.server.channel import Admission, ControlChannel, UntrustedError
 from semgap.settings import ServerSettings
-from semgap.tcp_sockets import free_port, set_receive_timeout
+from semgap.tcp_sockets import free_port
 
 log = logging.getLogger(__name__)
 
 _GRACE_S = 2.0
 _READY = "ready"
 _CLOSED = -1
-_HANDSHAKE_TIMEOUT_S = 5
+# Who has not proved itself by then is not served; of more than so many, the oldest has to go.
+_ADMISSION_TIMEOUT_S = 5.0
+_MAX_ADMISSIONS = 16
 
 ServeSession = Callable[[ServerEndpoint, int, Callable[[], None]], None]
 
@@ -51,7 +52,7 @@ class _Session:
         report: descriptor of the pipe on which the worker says that it is ready, or why not.
     """
 
-    connection: Connection
+    connection: ControlChannel
     worker_pid: int | None = None
     port: int = 0
     report: int = _CLOSED
@@ -73,6 +74,7 @@ class Supervisor:
         self._serve_session = serve_session
         self._sessions: dict[int, _Session] = {}
         self._workers: dict[int, _Session] = {}
+        self._admissions: dict[int, Admission] = {}
         self._stopping = False
         self._listener = _listen(endpoint.settings)
         self._secret = _write_secret(Path(endpoint.settings.secret_file))
@@ -95,9 +97,12 @@ class Supervisor:
                 elif time.monotonic() - idle_since_s > self._endpoint.settings.idle_timeout_s:
                     log.info("idle for %s s: ending", self._endpoint.settings.idle_timeout_s)
                     break
+                self._turn_away_late_ones(poll)
                 for descriptor, _event in poll.poll(1000):
                     if descriptor == listening:
                         self._accept(poll)
+                    elif descriptor in self._admissions:
+                        self._admit(descriptor, poll)
                     elif descriptor == owner:
                         log.info("the workflow that started this server is gone: ending")
                         self._stopping = True
@@ -110,6 +115,8 @@ class Supervisor:
         finally:
             for session in list(self._sessions.values()):
                 self._end(session, poll)
+            for descriptor in list(self._admissions):
+                self._turn_away(descriptor, poll, "the server ends")
             self._listener.close()
             log.info("ended")
 
@@ -117,33 +124,53 @@ class Supervisor:
         self._stopping = True
 
     def _accept(self, poll: select.poll) -> None:
-        accepted, peer = self._listener.accept()
-        # This process serves all clients in turn: one that stays silent must not stop the others.
-        set_receive_timeout(accepted, _HANDSHAKE_TIMEOUT_S)
-        connection = Connection(os.dup(accepted.fileno()))
         try:
-            deliver_challenge(connection, self._secret)
-            answer_challenge(connection, self._secret)
-        except (AuthenticationError, EOFError, OSError) as error:
-            log.warning("refused a connection from %s: %s", peer, error)
-            connection.close()
+            accepted, _peer = self._listener.accept()
+        except BlockingIOError:
             return
-        finally:
-            set_receive_timeout(accepted, 0)
+        if len(self._admissions) >= _MAX_ADMISSIONS:
+            self._turn_away(next(iter(self._admissions)), poll, "too many others came after it")
+        deadline_s = time.monotonic() + _ADMISSION_TIMEOUT_S
+        try:
+            admission = Admission(accepted, self._secret, deadline_s)
+        except OSError:
             accepted.close()
-        self._sessions[connection.fileno()] = _Session(connection)
-        poll.register(connection.fileno(), select.POLLIN)
+            return
+        self._admissions[accepted.fileno()] = admission
+        poll.register(accepted.fileno(), select.POLLIN)
+
+    def _admit(self, descriptor: int, poll: select.poll) -> None:
+        admission = self._admissions[descriptor]
+        try:
+            if admission.proceed():
+                del self._admissions[descriptor]
+                self._sessions[descriptor] = _Session(admission.channel)
+        except (UntrustedError, EOFError, OSError) as error:
+            self._turn_away(descriptor, poll, str(error) or "it hung up")
+
+    def _turn_away_late_ones(self, poll: select.poll) -> None:
+        now_s = time.monotonic()
+        for descriptor in [
+            key for key, admission in self._admissions.items() if admission.deadline_s < now_s
+        ]:
+            self._turn_away(descriptor, poll, f"no proof within {_ADMISSION_TIMEOUT_S:g} s")
+
+    def _turn_away(self, descriptor: int, poll: select.poll, why: str) -> None:
+        log.warning("refused a connection: %s", why)
+        poll.unregister(descriptor)
+        self._admissions.pop(descriptor).channel.close()
 
     def _answer(self, descriptor: int, poll: select.poll) -> None:
         session = self._sessions[descriptor]
         try:
-            request = control.receive_request(session.connection)
-            if isinstance(request, control.OpenSession) and session.worker_pid is None:
-                # Answered when the worker is ready or has failed to be.
-                self._open(session, poll)
-            else:
-                control.send(session.connection, self._reply_to(request, session))
-        except (EOFError, OSError, msgspec.DecodeError) as error:
+            for message in session.connection.arrived():
+                request = control.decode_request(message)
+                if isinstance(request, control.OpenSession) and session.worker_pid is None:
+                    # Answered when the worker is ready or has failed to be.
+                    self._open(session, poll)
+                else:
+                    control.send(session.connection, self._reply_to(request, session))
+        except (EOFError, OSError, UntrustedError, msgspec.DecodeError) as error:
             if not isinstance(error, EOFError):
                 log.warning("a client broke off: %s", error)
             self._end(session, poll)
@@ -205,8 +232,11 @@ class Supervisor:
             die_with_parent()
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             self._listener.close()
-            for session in self._sessions.values():
-                os.close(session.connection.fileno())
+            for connection in (
+                *(session.connection for session in self._sessions.values()),
+                *(admission.channel for admission in self._admissions.values()),
+            ):
+                connection.close()
             self._serve_session(self._endpoint, port, lambda: _say(report, _READY))
             # The client may still need what this process holds of the transport (PyTorch RPC's
             # store): the worker ends when its session does.
@@ -260,7 +290,9 @@ def _say(report: int, text: str) -> None:
 
 def _listen(settings: ServerSettings) -> socket.socket:
     try:
-        return socket.create_server((settings.host, settings.port), backlog=16)
+        listener = socket.create_server((settings.host, settings.port), backlog=64)
+        listener.setblocking(False)
+        return listener
     except OSError as error:
         raise ServerError(
             f"The server cannot listen at {settings.host}:{settings.port}: {error.strerror}.",

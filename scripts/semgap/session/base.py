@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from semgap.policy import WorkerPlace
-from semgap.records import SocketPair
+from semgap.records import ProcessSockets
 from semgap.transport.base import Channel
 
 
@@ -21,12 +21,12 @@ class Session:
     Attributes:
         channel: carries requests to the worker.
         transport: the name of the transport behind the channel.
-        worker_sockets: lists the worker process's TCP connections at the moment.
+        worker_sockets: lists the worker process's TCP sockets at the moment.
     """
 
     channel: Channel
     transport: str
-    worker_sockets: Callable[[], tuple[SocketPair, ...]]
+    worker_sockets: Callable[[], ProcessSockets]
 
 
 @dataclass(frozen=True)

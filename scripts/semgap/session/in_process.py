@@ -10,6 +10,7 @@ import torch
 
 from semgap.meters.sockets import sockets_of
 from semgap.model.device import open_device
+from semgap.policy import WorkerPlace
 from semgap.processes import threads_or_all_cores
 from semgap.session.base import Session, WorkerSettings
 from semgap.transport.in_process import InProcessChannel
@@ -21,4 +22,6 @@ def open_session(settings: WorkerSettings) -> Iterator[Session]:
     """See ``SessionModule.open_session``."""
     torch.set_num_threads(threads_or_all_cores(settings.compute_threads))
     worker = Worker(open_device(settings.device))
-    yield Session(InProcessChannel(worker), "in_process", lambda: sockets_of(os.getpid()))
+    yield Session(
+        InProcessChannel(worker), str(WorkerPlace.IN_PROCESS), lambda: sockets_of(os.getpid())
+    )

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from multiprocessing.connection import Connection
 
 import torch
 
 from semgap.errors import ServerError, TransportError, WorkerLostError
-from semgap.records import ServerEndpoint, SocketPair, read_record
+from semgap.records import ProcessSockets, ServerEndpoint, read_record
 from semgap.server import control
+from semgap.server.channel import ControlChannel
 from semgap.server.lifecycle import ensure_server, log_file_of
 from semgap.session.base import Session, WorkerSettings
 from semgap.transport.base import Timeouts, load_transport
+
+# After a lost connection, the server learns of the worker's end within moments.
+_END_TIMEOUT_S = 1.0
 
 
 @contextlib.contextmanager
@@ -29,7 +32,12 @@ def open_session(settings: WorkerSettings) -> Iterator[Session]:
     endpoint = read_record(settings.endpoint_file, ServerEndpoint)
     ensure_server(endpoint, settings.endpoint_file)
     with control.connect(endpoint) as connection:
-        opened = control.ask(connection, control.OpenSession(), control.SessionOpened)
+        opened = control.ask(
+            connection,
+            control.OpenSession(),
+            control.SessionOpened,
+            endpoint.settings.start_timeout_s,
+        )
         try:
             channel = load_transport(endpoint.settings.transport).connect(
                 endpoint.settings.host,
@@ -37,7 +45,7 @@ def open_session(settings: WorkerSettings) -> Iterator[Session]:
                 Timeouts(endpoint.settings.start_timeout_s, endpoint.settings.step_timeout_s),
             )
 
-            def worker_sockets() -> tuple[SocketPair, ...]:
+            def worker_sockets() -> ProcessSockets:
                 return control.ask(connection, control.ListSockets(), control.Sockets).sockets
 
             yield Session(channel, endpoint.settings.transport, worker_sockets)
@@ -50,12 +58,14 @@ def open_session(settings: WorkerSettings) -> Iterator[Session]:
             ) from error
 
 
-def _what_became_of_the_worker(connection: Connection) -> str:
+def _what_became_of_the_worker(connection: ControlChannel) -> str:
     """Ask the server, which knows how the worker ended, if it ended."""
-    with contextlib.suppress(EOFError, OSError):
-        if not connection.poll(1.0):
-            return "The worker lives, but did not answer in time."
-        message = control.receive_reply(connection)
+    try:
+        message = control.receive_reply(connection, _END_TIMEOUT_S)
         if isinstance(message, control.WorkerEnded):
             return f"The worker {message.how}."
+    except TimeoutError:
+        return "The worker lives, but did not answer in time."
+    except (EOFError, OSError):
+        pass
     return "The worker's server is gone."

@@ -1,0 +1,25 @@
+"""Which connections are a session's: those that both of its processes have."""
+
+from __future__ import annotations
+
+from semgap.connections import reverse_of, session_connections, strangers
+from semgap.records import SocketPair
+
+CLIENT_END = SocketPair("127.0.0.1", 40_000, "127.0.0.1", 2_000)
+WORKER_END = reverse_of(CLIENT_END)
+CONTROL = SocketPair("127.0.0.1", 40_001, "127.0.0.1", 29_610)
+WITH_ITSELF = SocketPair("127.0.0.1", 41_000, "127.0.0.1", 2_000)
+STRANGER = SocketPair("127.0.0.1", 2_000, "10.0.0.7", 50_000)
+
+
+def test_only_what_both_processes_see_is_the_sessions():
+    client = [CLIENT_END, CONTROL]
+    worker = [WORKER_END, WITH_ITSELF, reverse_of(WITH_ITSELF), STRANGER]
+    assert session_connections(client, worker) == {CLIENT_END}
+
+
+def test_a_connection_from_outside_is_a_strangers():
+    client = [CLIENT_END, CONTROL]
+    worker = [WORKER_END, WITH_ITSELF, reverse_of(WITH_ITSELF)]
+    assert strangers(client, worker, [2_000]) == []
+    assert strangers(client, [*worker, STRANGER], [2_000]) == [STRANGER]

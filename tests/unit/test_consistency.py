@@ -1,0 +1,209 @@
+"""Runs that are not what their files claim, or contradict themselves, are named and refused."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+
+import msgspec
+import pytest
+
+from sample_runs import PROMPT, SECOND_NS, phase, run, settings
+from sample_table import LABELS, MANIFEST
+from semgap.consistency import RunFiles, check_belonging, check_consistency
+from semgap.errors import CaptureError, MeasurementError
+from semgap.expectation import Expectation, ExpectedRun
+from semgap.modes import policy_of
+from semgap.records import Prompt, digest_of, write_record
+from semgap.settings import ModelSettings
+from semgap.traffic import TrafficRow
+
+MODES = ("local", "semantic")
+REPEATS = (1, 2)
+replace = msgspec.structs.replace
+
+
+def traffic_of(record):
+    crossing = 0 if record.mode == "local" else 1
+    return [
+        TrafficRow(one.name, direction, "tcpdump", size * crossing * len(one.steps), 0, 0, 1)
+        for one in record.phases
+        for direction, size in (("up", 100), ("down", 50))
+    ]
+
+
+def expectation(**changed):
+    values = {
+        "experiment": "test",
+        "weights_id": MANIFEST.weights_id,
+        "model": ModelSettings(MANIFEST.name, "seeded", MANIFEST.origin, 0, MANIFEST.dtype),
+        "prompt_tokens": 8,
+        "prompt_seed": 0,
+        "labels": {mode: LABELS[mode] for mode in MODES},
+        "runs": tuple(
+            ExpectedRun(mode, settings(repeat), policy_of(mode), run(mode).transport)
+            for mode in MODES
+            for repeat in REPEATS
+        ),
+    }
+    return Expectation(**{**values, **changed})
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """Two repeats of two modes, with their files, as jobs leave them."""
+    return [written(tmp_path, run(mode, repeat)) for mode in MODES for repeat in REPEATS]
+
+
+def written(folder, record):
+    stem = f"{record.mode}.rep{record.repeat}"
+    files = RunFiles(
+        record,
+        folder / f"{stem}.json",
+        folder / f"{stem}.npy",
+        folder / f"{stem}.pcap",
+        traffic_of(record),
+    )
+    for file in (files.logits_file, files.capture_file):
+        file.write_text(f"{file.name}, measured")
+    record = replace(
+        record,
+        logits_sha256=digest_of(files.logits_file),
+        capture_sha256=digest_of(files.capture_file),
+    )
+    write_record(files.record_file, record)
+    return dataclasses.replace(files, record=record)
+
+
+def belong(runs, manifest=MANIFEST, prompt=PROMPT, expected=None, **changed):
+    changed |= {"runs": expected} if expected else {}
+    check_belonging(expectation(**changed), manifest, prompt, runs)
+
+
+def refused(runs, match, **which):
+    with pytest.raises(MeasurementError, match=match):
+        belong(runs, **which)
+
+
+def test_honest_runs_pass(runs):
+    belong(runs)
+    check_consistency(runs)
+
+
+def test_a_repeat_that_is_a_copy_of_another_is_named(runs):
+    first, second = runs[:2]
+    for name in ("record_file", "logits_file", "capture_file"):
+        shutil.copy(getattr(first, name), getattr(second, name))
+    copied = dataclasses.replace(second, record=first.record)
+    refused(
+        [first, copied, *runs[2:]], r"rep2.json' was measured with repeat 1; .* says 2\. Delete"
+    )
+
+
+def test_a_session_that_stands_twice_is_named(runs):
+    again = replace(runs[1].record, session_id=runs[0].record.session_id)
+    refused([runs[0], dataclasses.replace(runs[1], record=again), *runs[2:]], "are of one session")
+
+
+def test_a_mode_under_another_name_is_named(runs):
+    other = dataclasses.replace(runs[2], record=runs[0].record)
+    refused([*runs[:2], other, runs[3]], r"semantic.rep1.json' was measured with mode local")
+
+
+@pytest.mark.parametrize("name", ["logits_file", "capture_file"])
+def test_a_file_that_was_changed_after_the_measurement_is_named_itself(runs, name):
+    file = getattr(runs[0], name)
+    file.write_text("changed")
+    refused(runs, rf"'{file}' is not the file that was written with .*Delete '{file}'")
+
+
+@pytest.mark.parametrize(
+    ("changed", "match"),
+    [
+        ({"prompt_seed": 1}, "seed 0; the configuration says 8 and 1"),
+        ({"prompt_tokens": 9}, "chosen for 8 tokens and seed 0; the configuration says 9"),
+        ({"weights_id": "other-1"}, "folder of weights 'gpt-j-test-0'.* says 'other-1'"),
+    ],
+)
+def test_a_model_or_prompt_of_another_configuration_is_named(runs, changed, match):
+    refused(runs, match, **changed)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("decode_steps", 4), ("warmup_decode_steps", 1), ("capture_use", "off"), ("device", "cuda")],
+)
+def test_a_run_of_another_configuration_is_named(runs, name, value):
+    wanted = tuple(
+        replace(one, settings=dataclasses.replace(one.settings, **{name: value}))
+        for one in expectation().runs
+    )
+    match = f"with {name.replace('_', ' ')} .*; this configuration says {value}"
+    with pytest.raises(MeasurementError, match=match):
+        belong(runs, expected=wanted)
+
+
+def test_a_run_with_another_prompt_is_named(runs):
+    refused(runs, "measured with prompt", prompt=Prompt(tuple(range(1, 9)), 0))
+
+
+def test_a_run_with_other_weights_is_named(runs):
+    refused(runs, "measured with model f", manifest=replace(MANIFEST, fingerprint="g"))
+
+
+def contradicting(runs, match, **changed_decode):
+    """Change the decode phase of the last run; it must be refused."""
+    record = runs[-1].record
+    *before, decode = record.phases
+    changed = replace(record, phases=(*before, replace(decode, **changed_decode)))
+    with pytest.raises(MeasurementError, match=match):
+        check_consistency([*runs[:-1], dataclasses.replace(runs[-1], record=changed)])
+
+
+def test_a_latency_below_its_steps_is_refused(runs):
+    decode = runs[-1].record.phases[-1]
+    contradicting(runs, "the phase decode has a latency of", latency_s=decode.latency_s / 100)
+
+
+def test_a_latency_beyond_its_window_is_refused(runs):
+    contradicting(runs, "in a window of", latency_s=10.0)
+
+
+def test_a_phase_that_overlaps_the_one_before_is_refused(runs):
+    begin_ns = 14 * SECOND_NS
+    overlapping = phase("decode", 14, steps=2)
+    contradicting(
+        runs,
+        "the phase decode begins before prefill has ended",
+        begin_unix_ns=begin_ns,
+        end_unix_ns=overlapping.end_unix_ns,
+    )
+
+
+def test_a_clock_that_was_set_during_a_phase_is_refused(runs):
+    decode = runs[-1].record.phases[-1]
+    contradicting(
+        runs, "the clock was set meanwhile", end_unix_ns=decode.end_unix_ns + SECOND_NS // 10
+    )
+
+
+def test_a_step_that_is_missing_is_refused(runs):
+    decode = runs[-1].record.phases[-1]
+    contradicting(runs, "has 1 steps instead of 2", steps=decode.steps[:1])
+
+
+def test_spans_that_do_not_add_up_are_refused(runs):
+    decode = runs[-1].record.phases[-1]
+    first = replace(decode.steps[0], send_s=0.2)
+    contradicting(runs, "its spans do not add up", steps=(first, *decode.steps[1:]))
+
+
+@pytest.mark.parametrize(("mode", "payload_bytes"), [("semantic", 20_339_761), ("local", 1)])
+def test_more_bytes_than_tensors_and_framing_take_are_refused(runs, mode, payload_bytes):
+    index = 2 * MODES.index(mode)
+    *rows, last = runs[index].traffic
+    runs[index] = dataclasses.replace(
+        runs[index], traffic=[*rows, replace(last, payload_bytes=payload_bytes)]
+    )
+    with pytest.raises(CaptureError, match="something else than the session's tensors"):
+        check_consistency(runs)

@@ -1,0 +1,122 @@
+"""What stands as published passed every check, now, for this configuration; or nothing stands."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+
+from test_reruns import ANALYSIS, edited
+
+FORMS = ("md", "csv", "tex")
+
+
+@pytest.fixture
+def experiment(finished, tmp_path):
+    """A finished experiment that may be damaged."""
+    return finished.copy_to(tmp_path)
+
+
+def published(experiment):
+    folders = (experiment.folder / "results", experiment.results)
+    return [
+        path for folder in folders for form in FORMS if (path := folder / f"table.{form}").exists()
+    ]
+
+
+def fails_twice(experiment, message):
+    """Two calls fail with the same message, and no table stands after either."""
+    for _ in range(2):
+        done = experiment.snakemake()
+        assert done.returncode != 0, done.stdout
+        assert message in done.stdout
+        assert published(experiment) == []
+
+
+def heals(experiment, *removed):
+    """Deleting what the message named, as it says, is enough."""
+    for path in removed:
+        path.unlink()
+    experiment.build()
+    assert len(published(experiment)) == 6
+
+
+def test_a_logit_that_was_edited_is_named_until_it_is_measured_again(experiment):
+    logits = experiment.results / "runs" / "semantic" / "rep1.logits.npy"
+    wrong = np.load(logits)
+    wrong[1, 0] += 1
+    np.save(logits, wrong)
+    name = logits.relative_to(experiment.folder)
+    fails_twice(experiment, f"'{name}' is not the file that was written with")
+    heals(experiment, logits)
+
+
+def test_a_capture_that_was_cut_off_is_named_until_it_is_measured_again(experiment):
+    capture = experiment.results / "captures" / "semantic" / "rep1.pcap"
+    capture.write_bytes(capture.read_bytes()[:-50])
+    fails_twice(experiment, f"Delete '{capture.relative_to(experiment.folder)}' and run again")
+    heals(experiment, capture)
+
+
+def test_a_repeat_that_is_a_copy_is_named(experiment):
+    for folder, form in (("runs", "json"), ("runs", "logits.npy"), ("captures", "pcap")):
+        files = experiment.results / folder / "naive"
+        shutil.copyfile(files / f"rep1.{form}", files / f"rep2.{form}")
+    fails_twice(experiment, "naive/rep2.json' was measured with repeat 1")
+
+
+def test_weights_that_changed_are_named(experiment):
+    (weights,) = (experiment.folder / "results" / "models").glob("*/weights/*.safetensors")
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    (experiment.results / "runs" / "local" / "rep2.json").unlink()
+    fails_twice(experiment, "is not the one that the manifest describes")
+
+
+def test_without_the_engines_notes_only_the_analysis_is_repeated(experiment):
+    before = (experiment.folder / "results" / "table.md").read_text()
+    shutil.rmtree(experiment.folder / ".snakemake")
+    assert experiment.planned() <= ANALYSIS
+    experiment.build()
+    assert (experiment.folder / "results" / "table.md").read_text() == before
+
+
+@pytest.mark.parametrize(
+    ("workload", "message"),
+    [
+        ({"prompt_seed": 1}, "The prompt was chosen for 8 tokens and seed 0"),
+        ({"decode_steps": 2}, "was measured with decode steps 3; this configuration says 2"),
+    ],
+    ids=["prompt", "steps"],
+)
+def test_without_the_engines_notes_no_other_configuration_is_published(
+    experiment, workload, message
+):
+    shutil.rmtree(experiment.folder / ".snakemake")
+    experiment.configure(workload=workload)
+    fails_twice(experiment, message)
+
+
+def test_without_the_engines_notes_another_experiments_table_does_not_stand(experiment):
+    table = experiment.folder / "results" / "table.md"
+    own = table.read_text()
+    shutil.rmtree(experiment.folder / ".snakemake")
+    table.write_text("Another experiment's table.")
+    experiment.build()
+    assert table.read_text() == own
+
+
+def test_a_dry_run_with_another_configuration_invalidates_nothing(finished):
+    with edited(finished.config_file, finished.config_file.read_text()):
+        finished.configure(labels={"naive": "Blind"})
+        assert finished.planned() == ANALYSIS
+    assert finished.planned() == set()
+
+
+def test_labels_of_all_kinds_are_published(experiment):
+    experiment.configure(labels={"naive": "{a} | b & c", "semantic": {"text": "s", "latex": r"\s"}})
+    experiment.build()
+    assert r"{a} \| b &amp; c" in (experiment.folder / "results" / "table.md").read_text()
+    assert r"Decode & \s &" in (experiment.folder / "results" / "table.tex").read_text()
