@@ -17,7 +17,6 @@ _MARK = "SEMGAP_TEST_SESSION"
 _GRACE_S = 10
 # Belong to this process, which ends them when it ends itself.
 _OWN_HELPERS = ("multiprocessing.forkserver", "multiprocessing.resource_tracker")
-_SHARED_MEMORY = ("torch_*", "psm_*", "sem.mp-*", "mp-*")
 # Where programs and libraries put what belongs to no project.
 _PLACES = ("TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "TORCHINDUCTOR_CACHE_DIR")
 _CACHES = {".pytest_cache", ".hypothesis", "__pycache__", ".mypy_cache", ".ruff_cache"}
@@ -78,7 +77,6 @@ class Watch:
             for path in (self._folder / "tmpdir").iterdir()
             if not path.name.startswith("pymp-")
         }
-        shared = {
-            str(path) for pattern in _SHARED_MEMORY for path in Path("/dev/shm").glob(pattern)
-        }
+        # Where PyTorch shares tensors between processes.
+        shared = {str(path) for path in Path("/dev/shm").glob("torch_*")}
         return own | temporary | shared

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from semgap.errors import SemgapError
 from semgap.processes import end_with_owner, yield_idle_cores
+from semgap.records import NO_SPACE
 
 log = logging.getLogger("semgap")
 
@@ -44,7 +45,15 @@ def run_script(
     Known failures are shown as one paragraph with cause and remedy; their traceback is in the log.
     """
     arguments = parser.parse_args()
-    log_to(arguments.log)
+    try:
+        log_to(arguments.log)
+    except OSError as error:
+        _withdraw(arguments.withdraw)
+        parser.exit(
+            1,
+            f"[{parser.prog}] ERROR: The log '{arguments.log}' cannot be written: "
+            f"{error.strerror}. Make its folder writable and run again.\n",
+        )
     yield_idle_cores()
     end_with_owner()
     try:
@@ -72,13 +81,23 @@ def _withdraw(files: list[Path]) -> None:
 
 
 def _unexpected(error: Exception) -> str:
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"No room left to write '{error.filename or 'a file'}': make room and run again."
+    # Libraries that write files themselves say it in words of their own.
+    if (isinstance(error, OSError) and error.errno in NO_SPACE) or os.strerror(errno.ENOSPC) in str(
+        error
+    ):
+        where = getattr(error, "filename", None) or "the results folder"
+        return f"No space left in '{where}': make room there and run again."
     return f"Unexpected {type(error).__name__}: {error}."
 
 
 def log_to(log_file: Path | None) -> None:
-    """Show progress on standard error and, with tracebacks, in a file."""
+    """Show progress on standard error and, with tracebacks, in a file.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    # A log that finds no room must not hide, under its own tracebacks, who else found none.
+    logging.raiseExceptions = False
     screen = logging.StreamHandler()
     screen.setFormatter(_WithoutTraceback("%(message)s"))
     handlers: list[logging.Handler] = [screen]

@@ -51,6 +51,10 @@ class ServerError(SemgapError):
     """The server could not be started, reached, or trusted."""
 
 
+class NoSpaceError(SemgapError):
+    """There is no room left where something was to be written."""
+
+
 class RunningError(SemgapError):
     """Another run is using the folder."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import tempfile
@@ -10,11 +11,13 @@ from typing import TypeVar
 
 import msgspec
 
-from semgap.errors import SemgapError
+from semgap.errors import NoSpaceError, SemgapError
 from semgap.policy import Policy, TensorClass
 from semgap.settings import BenchmarkSettings, ServerSettings
 
 Record = TypeVar("Record")
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 class WeightFile(msgspec.Struct, frozen=True):
@@ -272,20 +275,37 @@ def write_record(path: Path, record: msgspec.Struct) -> None:
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write a file such that a crash leaves the old one or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".partial-", delete=False) as file:
-        try:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
+    """Write a file such that a crash leaves the old one or the new one, never a part.
+
+    Raises:
+        NoSpaceError: there is no room for it.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".partial-", delete=False) as file:
+            try:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            except BaseException:
+                Path(file.name).unlink(missing_ok=True)
+                raise
+    except OSError as error:
+        if error.errno in NO_SPACE:
+            raise no_space_in(path.parent) from error
+        raise
     umask = os.umask(0)
     os.umask(umask)
     Path(file.name).chmod(0o666 & ~umask)
     Path(file.name).replace(path)
+
+
+def no_space_in(folder: Path) -> NoSpaceError:
+    """The error for a folder without room, for the caller to raise."""
+    return NoSpaceError(
+        f"No space left in '{folder}'.",
+        "Make room there and run again: what was finished is kept.",
+    )
 
 
 def digest_of(path: Path) -> str:

@@ -233,23 +233,24 @@ def test_a_listener_that_says_nothing_is_not_waited_for(own):
     assert time.monotonic() - begin_s < 30
 
 
-@pytest.mark.parametrize("state", ["stopped", "without its secret"])
-def test_a_server_that_cannot_be_asked_is_ended_and_replaced(own, state):
+def test_a_stopped_server_is_ended(own):
+    endpoint, file = own
+    pid = ensure_server(endpoint, file).pid
+    os.kill(pid, signal.SIGSTOP)
+    stop_server(endpoint, file)
+    assert eventually(lambda: not psutil.pid_exists(pid))
+
+
+def test_a_server_whose_secret_is_gone_is_ended_and_replaced(own):
     endpoint, file = own
     first = ensure_server(endpoint, file)
-    if state == "stopped":
-        os.kill(first.pid, signal.SIGSTOP)
-    else:
-        Path(endpoint.settings.secret_file).unlink()
+    Path(endpoint.settings.secret_file).unlink()
     second = ensure_server(endpoint, file)
     assert second.pid != first.pid
-    assert eventually(lambda: not psutil.pid_exists(first.pid))
-    if state == "stopped":
-        os.kill(second.pid, signal.SIGSTOP)
-    else:
-        Path(endpoint.settings.secret_file).unlink()
+    Path(endpoint.settings.secret_file).unlink()
     stop_server(endpoint, file)
-    assert eventually(lambda: not psutil.pid_exists(second.pid))
+    for pid in (first.pid, second.pid):
+        assert eventually(lambda pid=pid: not psutil.pid_exists(pid))
 
 
 def test_a_killed_worker_is_reported_with_its_signal(server, client):

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import subprocess
 import sys
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from semgap.config import SCHEMA_FILE, load_config
 from semgap.errors import ConfigError
@@ -114,6 +118,12 @@ def test_a_minimal_file_is_completed():
         ("model.hub.revision", "main", r"'model.hub.revision' is 'main'"),
         ("experiment", "reference", r"'experiment' is 'reference'"),
         ("experiment", "../x", r"'experiment' is '../x'"),
+        ("labels", {"local": 3}, r"'labels.local' is 3"),
+        ("labels", {"local": "two\nlines"}, r"'labels.local' is .*without control characters"),
+        ("labels", {"local": {"text": "a"}}, r"lacks the key 'labels.local.latex'"),
+        ("workload.prompt_tokens", 32.0, r"'workload.prompt_tokens'.*32, not 32.0"),
+        ("server.step_timeout_s", math.nan, r"'server.step_timeout_s' is nan"),
+        ("server.start_timeout_s", math.inf, r"'server.start_timeout_s' is inf"),
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_allowed(key, value, message):
@@ -135,3 +145,36 @@ def test_the_documentation_is_current(tmp_path):
         check=True,
     )
     assert written.read_text() == (PROJECT / "config" / "README.md").read_text(), "run: make docs"
+
+
+def test_off_may_be_written_without_quotes():
+    """YAML 1.1 reads it as false."""
+    assert yaml.safe_load("use: off") == {"use": False}
+    assert load_config(changed("capture.use", False)).capture.use == "off"
+
+
+KEYS = [key for key, _ in leaves(yaml.safe_load(SCHEMA_FILE.read_text()))]
+SCALARS = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=20), st.just(10**400)
+)
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from([*KEYS, "model", "workload", "server"]), VALUES)
+def test_every_value_of_every_key_is_taken_or_refused_in_our_own_words(key, value):
+    with contextlib.suppress(ConfigError):
+        load_config(changed(key, value))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.sampled_from(["local", "naive"]), VALUES)
+def test_every_label_is_taken_or_refused_in_our_own_words(mode, value):
+    with contextlib.suppress(ConfigError):
+        load_config(changed("labels", {mode: value}))

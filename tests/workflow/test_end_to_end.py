@@ -162,7 +162,7 @@ def test_the_manifest_agrees_with_arithmetic(finished):
 def test_repeats_are_interleaved_in_rounds(finished):
     runs = [finished.record(mode, repeat) for mode in MODES for repeat in range(1, REPEATS + 1)]
     ordered = sorted(runs, key=lambda run: run["started_unix_ns"])
-    assert [run["repeat"] for run in ordered] == [1] * 4 + [2] * 4
+    assert [run["settings"]["repeat"] for run in ordered] == [1] * 4 + [2] * 4
 
 
 def test_every_step_is_accounted_for(each):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -111,7 +113,8 @@ def test_two_runs_in_one_folder_do_not_mix(experiment):
 
 def test_a_taken_port_is_named_and_costs_no_local_result(finished, tmp_path):
     experiment = finished.copy_to(tmp_path)
-    (experiment.results / "server" / "endpoint.json").unlink()
+    for name in ("endpoint.json", "secret"):
+        (experiment.results / "server" / name).unlink()
     for mode in ("local", "semantic"):
         (experiment.results / "runs" / mode / "rep1.json").unlink()
     port = experiment.config["server"]["port"]
@@ -139,8 +142,27 @@ def test_a_wrong_configuration_stops_before_any_job(experiment, section, values,
     assert not experiment.results.exists()
 
 
-def test_a_prompt_beyond_the_context_is_named(experiment):
+def test_a_prompt_beyond_the_context_is_named(finished, tmp_path):
+    experiment = finished.copy_to(tmp_path)
     experiment.configure(workload={"prompt_tokens": 64})
     done = experiment.snakemake(targets=["results/tiny/model/prompt.json"])
     assert done.returncode != 0
     assert "the context of tiny holds 64" in done.stdout
+
+
+def test_strangers_at_the_workers_port_fail_the_repeat(finished, tmp_path):
+    """Over PyTorch RPC, whose store takes whoever comes and goes on listening."""
+    experiment = finished.copy_to(tmp_path)
+    (experiment.results / "runs" / "semantic" / "rep1.json").unlink()
+    process = start(experiment)
+    said = read_until(process, "semantic, repeat 1: the worker builds the model")
+    server_log = (experiment.results / "server" / "server.log").read_text()
+    port = int(re.findall(r"for a session at port (\d+)", server_log)[-1])
+    while process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)) as sender:
+            sender.sendall(bytes(64_000))
+    said += process.communicate(timeout=WAIT_S)[0]
+    assert process.returncode != 0, said
+    assert re.search(r"somebody else (connected to its session|used the session's ports)", said)
+    assert not (experiment.folder / "results" / "table.md").exists()
+    assert ends_empty(experiment.folder)

@@ -132,6 +132,7 @@ MODULES = {
     "semgap/model/store.py": EVERYTHING,
     "semgap/model/weight_files.py": VERIFIED | FROM_MANIFEST,
     "semgap/model/weights.py": EVERYTHING,
+    "semgap/server/channel.py": REMOTE_RUNS,
     "semgap/server/control.py": REMOTE_RUNS,
     "semgap/server/lifecycle.py": REMOTE_RUNS,
     "semgap/server/supervisor.py": REMOTE_RUNS,

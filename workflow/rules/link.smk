@@ -15,7 +15,7 @@ rule measure_link:
         code=code_of(
             "measure_link.py", "semgap.transport.tcp", "semgap.transport.torch_rpc"
         ),
-        settings=to_flags(link_settings()),
+        settings=lambda wildcards: to_flags(link_settings()),
     message:
         "Measuring the link: transports, plain sockets and libraries in turn"
     shell:

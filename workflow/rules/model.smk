@@ -14,8 +14,8 @@ rule download_model:
     conda:
         ENVIRONMENT
     params:
-        repo=CONFIG.model.hub.repo,
-        revision=CONFIG.model.hub.revision,
+        repo=lambda wildcards: CONFIG.model.hub.repo,
+        revision=lambda wildcards: CONFIG.model.hub.revision,
     message:
         "Downloading {params.repo} at {params.revision}"
     shell:
@@ -25,7 +25,9 @@ rule download_model:
 
 rule store_weights:
     input:
-        [source for source in [WEIGHT_SOURCES[CONFIG.model.weights]] if source],
+        lambda wildcards: [
+            source for source in [WEIGHT_SOURCES[CONFIG.model.weights]] if source
+        ],
     output:
         directory(f"{WEIGHTS}/weights"),
     log:
@@ -34,8 +36,8 @@ rule store_weights:
         ENVIRONMENT
     params:
         code=code_of("store_weights.py"),
-        settings=to_flags(model_settings()),
-        source=(
+        settings=lambda wildcards: to_flags(model_settings()),
+        source=lambda wildcards: (
             shlex.join(
                 [
                     "--architecture",
@@ -63,7 +65,7 @@ rule describe_model:
         ENVIRONMENT
     params:
         code=code_of("describe_model.py"),
-        settings=to_flags(model_settings()),
+        settings=lambda wildcards: to_flags(model_settings()),
     message:
         "Describing the model: sizes, hashes, bytes of KV cache a token"
     shell:

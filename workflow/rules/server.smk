@@ -17,7 +17,7 @@ rule rpc_server:
         ENVIRONMENT
     params:
         code=code_of("rpc_server.py", f"semgap.transport.{CONFIG.server.transport}"),
-        settings=to_flags(server_settings()),
+        settings=lambda wildcards: to_flags(server_settings()),
     message:
         "Starting the server ({CONFIG.server.transport} at {CONFIG.server.host}:{CONFIG.server.port})"
     shell:

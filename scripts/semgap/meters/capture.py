@@ -15,7 +15,7 @@ from pathlib import Path
 
 from semgap.errors import CaptureError
 from semgap.processes import die_with_parent
-from semgap.records import CaptureStatus
+from semgap.records import CaptureStatus, no_space_in
 
 # Enough for Ethernet with VLAN tags, IPv6 with extension headers, and TCP with all its options.
 _SNAPSHOT_BYTES = 96
@@ -32,14 +32,16 @@ class CaptureUnavailableError(CaptureError):
 class Capture:
     """A running tcpdump."""
 
-    def __init__(self, process: subprocess.Popen[bytes], interface: str) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], interface: str, file: Path) -> None:
         self._process = process
+        self._file = file
         self._interface = interface
         self.status: CaptureStatus | None = None
 
     def check_running(self) -> None:
         """Raise CaptureError if tcpdump has ended by itself."""
         if self._process.poll() is not None:
+            self._check_room()
             raise CaptureError(
                 f"tcpdump ended in the middle of the run (status {self._process.returncode}): "
                 f"{_rest(self._process)}",
@@ -51,10 +53,12 @@ class Capture:
 
         Raises:
             CaptureError: tcpdump died before, or packets were dropped.
+            NoSpaceError: there was no room for all packets.
         """
         self._wait_until_caught_up()
         self._process.send_signal(signal.SIGINT)
         _out, report = self._process.communicate(timeout=_STOP_TIMEOUT_S)
+        self._check_room()
         packets = _count(rb"(\d+) packets? captured", report)
         dropped = _count(rb"(\d+) packets? dropped by kernel", report)
         if dropped:
@@ -70,6 +74,12 @@ class Capture:
             packets=packets,
             dropped_packets=dropped,
         )
+
+    def _check_room(self) -> None:
+        """Check that the disk is not full: tcpdump says nothing of what it could not write."""
+        disk = os.statvfs(self._file.parent)
+        if (disk.f_bfree if os.geteuid() == 0 else disk.f_bavail) == 0:
+            raise no_space_in(self._file.parent)
 
     def _wait_until_caught_up(self) -> None:
         """Wait until tcpdump has read all that the kernel holds for it.
@@ -128,7 +138,7 @@ def capture(interface: str, file: Path) -> Iterator[Capture]:
         process_group=0,
         preexec_fn=die_with_parent,
     )
-    running = Capture(process, interface)
+    running = Capture(process, interface, file)
     try:
         _wait_until_listening(process, interface)
         yield running

@@ -13,7 +13,7 @@ from semgap.server.channel import ControlChannel, UntrustedError, connect_channe
 
 # The server answers from one loop that never waits: longer than this means that it is stopped.
 ANSWER_TIMEOUT_S = 20.0
-HANDSHAKE_TIMEOUT_S = 5.0
+HANDSHAKE_TIMEOUT_S = 3.0
 
 Message = TypeVar("Message")
 

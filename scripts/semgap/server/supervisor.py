@@ -192,9 +192,12 @@ class Supervisor:
     def _open(self, session: _Session, poll: select.poll) -> None:
         session.port = free_port(self._endpoint.settings.host)
         session.report, worker_report = os.pipe()
+        # A worker told to end before it has begun must not take that for its parent's own affair.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         pid = os.fork()
         if pid == 0:
             self._become_worker(session.port, worker_report)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         os.close(worker_report)
         log.info("worker %s for a session at port %s", pid, session.port)
         session.worker_pid = pid
@@ -231,6 +234,7 @@ class Supervisor:
         try:
             die_with_parent()
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             self._listener.close()
             for connection in (
                 *(session.connection for session in self._sessions.values()),
