@@ -1,9 +1,10 @@
 """Fingerprints of code: they change when what a job would do can change, and only then.
 
-A fingerprint covers the syntax trees, without comments and docstrings, of a script and of every
-project module that it imports, transitively. Modules that a job imports by name at run time (its
-transport, its kind of session) are given explicitly. The policy table is left out: a job depends
-on its own row alone, which its rule passes by value.
+A fingerprint covers the syntax trees of a script and of every project module that it imports,
+transitively. Comments, docstrings and the texts of errors are left out: what failed left nothing
+that could be out of date. Modules that a job imports by name at run time (its transport, its kind
+of session) are given explicitly. The policy table is left out: a job depends on its own row alone,
+which its rule passes by value.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def _analysed(path: Path, _mtime_ns: int) -> tuple[str, frozenset[str]]:
     """A digest of the file's syntax tree, and the project modules that it imports."""
     tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
     imported = frozenset(name for name in _imported(tree) if name.partition(".")[0] == _PACKAGE)
-    dump = ast.dump(_WithoutDocstrings().visit(tree))
+    dump = ast.dump(_WithoutTexts().visit(tree))
     return hashlib.sha256(dump.encode()).hexdigest(), imported
 
 
@@ -69,8 +70,17 @@ def _files(scripts: Path, module: str) -> tuple[Path, ...]:
     return tuple(path for path in candidates if path.is_file())
 
 
-class _WithoutDocstrings(ast.NodeTransformer):
-    """Removes the string that documents a module, class or function."""
+class _WithoutTexts(ast.NodeTransformer):
+    """Removes what only a reader sees: docstrings, and the texts that errors are made of."""
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        """Take the texts out of a call that makes an error."""
+        self.generic_visit(node)
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else node.func
+        called = name if isinstance(name, str) else getattr(name, "id", "")
+        if called.endswith("Error"):
+            node.args = [_without_text(argument) for argument in node.args]
+        return node
 
     def _strip(
         self, node: ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
@@ -84,3 +94,14 @@ class _WithoutDocstrings(ast.NodeTransformer):
     visit_ClassDef = _strip  # noqa: N815
     visit_FunctionDef = _strip  # noqa: N815
     visit_AsyncFunctionDef = _strip  # noqa: N815
+
+
+def _without_text(argument: ast.expr) -> ast.expr:
+    """Nothing in the place of a text; also where it is put together of several."""
+    if isinstance(argument, ast.JoinedStr) or (
+        isinstance(argument, ast.Constant) and isinstance(argument.value, str)
+    ):
+        return ast.Constant("")
+    if isinstance(argument, ast.BinOp):
+        argument.left, argument.right = map(_without_text, (argument.left, argument.right))
+    return argument

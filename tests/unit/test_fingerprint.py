@@ -58,6 +58,23 @@ def test_what_does_not_matter_is_not_seen(scripts, file, text):
     assert not after(scripts, file, text)
 
 
+ERROR = 'def main(x):\n    raise OwnError(f"{x} is wrong.", "Do it " + "right.")\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        (ERROR.replace("is wrong", "does not fit"), False),
+        (ERROR.replace("right", "better"), False),
+        (ERROR.replace("OwnError", "OtherError"), True),
+        (ERROR.replace("OwnError", "log").replace("raise ", ""), True),
+    ],
+)
+def test_only_the_text_of_an_error_does_not_matter(scripts, text, seen):
+    (scripts / "script.py").write_text(ERROR)
+    assert after(scripts, "script.py", text) == seen
+
+
 def test_modules_imported_by_name_are_given(scripts):
     assert after(scripts, "semgap/named.py", "NAMED = 2\n", ["semgap.named"])
 

@@ -108,10 +108,10 @@ class TorchRpcChannel(Channel):
     """The client's member of a two-rank RPC group that lives as long as its session."""
 
     def __init__(
-        self, endpoint: torch._C._distributed_rpc.PyRRef[_Endpoint], step_timeout_s: float
+        self, endpoint: torch._C._distributed_rpc.PyRRef[_Endpoint], timeouts: Timeouts
     ) -> None:
         self._endpoint: torch._C._distributed_rpc.PyRRef[_Endpoint] | None = endpoint
-        self._step_timeout_s = step_timeout_s
+        self._timeouts = timeouts
 
     def request(self, message: RequestMessage) -> ReplyMessage:
         """See ``Channel.request``."""
@@ -121,7 +121,7 @@ class TorchRpcChannel(Channel):
         flat = _flat(message.tensors)
         serialised_ns = time.monotonic_ns()
         try:
-            header, tensors = self._endpoint.rpc_sync(timeout=self._step_timeout_s).handle(
+            header, tensors = self._endpoint.rpc_sync(timeout=self._timeouts.step_s).handle(
                 envelope, flat
             )
         except RuntimeError as error:
@@ -136,8 +136,14 @@ class TorchRpcChannel(Channel):
     def close(self) -> None:
         """See ``Channel.close``."""
         self._endpoint = None
-        with _without_backend_warning():
-            rpc.shutdown()
+        try:
+            with _without_backend_warning():
+                rpc.shutdown(timeout=max(1, round(self._timeouts.connect_s)))
+        except RuntimeError as error:
+            raise WorkerLostError(
+                f"The worker did not end its side of the session: {_first_line(error)}.",
+                "Look at the server's log for what became of the worker.",
+            ) from error
 
 
 def _first_line(error: Exception) -> str:
@@ -184,7 +190,7 @@ def connect(host: str, port: int, timeouts: Timeouts) -> TorchRpcChannel:
             rpc.init_rpc(
                 _CLIENT, rank=1, world_size=2, rpc_backend_options=_options(host, port, timeouts)
             )
-        return TorchRpcChannel(rpc.remote(_WORKER, _worker_endpoint), timeouts.step_s)
+        return TorchRpcChannel(rpc.remote(_WORKER, _worker_endpoint), timeouts)
     except RuntimeError as error:
         raise TransportError(
             f"No PyTorch RPC group with the worker at {host}:{port}: {_first_line(error)}.",
