@@ -54,6 +54,7 @@ static:
 	@$(BIN)/ruff format --check $(PYTHON_CODE)
 	@$(BIN)/snakefmt --check $(WORKFLOW_CODE)
 	@$(BIN)/snakemake --lint
+	@PYTHONPATH=scripts $(BIN)/lint-imports
 	@$(BIN)/mypy
 
 unit:

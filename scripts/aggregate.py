@@ -6,21 +6,30 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from semgap.cli import run_script, script_parser
+from semgap.pipeline.cli import run_script, script_parser
 
 
 def aggregate(arguments: argparse.Namespace) -> None:
     """Write one row for each repeat and phase, and one for each mode and phase."""
     import numpy as np
 
-    from semgap.consistency import RunFiles, check_belonging, check_consistency
-    from semgap.correctness import RunResult, check_correctness
-    from semgap.csv_rows import read_rows, write_rows
-    from semgap.expectation import Asked
-    from semgap.records import Manifest, Prompt, RunRecord, read_record, write_atomically
-    from semgap.summary import MeasuredRun, RepeatRow, SummaryRow, repeat_rows, summarise
-    from semgap.traffic import TrafficRow
-    from semgap.utilisation import UtilisationRow
+    from semgap.analysis.consistency import RunFiles, check_belonging, check_consistency
+    from semgap.analysis.correctness import RunResult, check_correctness
+    from semgap.analysis.expectation import Asked
+    from semgap.analysis.summary import (
+        MeasuredRun,
+        RepeatRow,
+        SummaryRow,
+        repeat_rows,
+        summarise,
+    )
+    from semgap.analysis.traffic import TrafficRow
+    from semgap.analysis.utilisation import UtilisationRow
+    from semgap.measurement.run_record import RunRecord
+    from semgap.model.manifest import Manifest
+    from semgap.model.prompt import Prompt
+    from semgap.plumbing.csv_rows import read_rows, write_rows
+    from semgap.plumbing.files import read_record, write_atomically
 
     runs = [
         RunFiles(read_record(run, RunRecord), run, logits, capture, read_rows(traffic, TrafficRow))

@@ -6,8 +6,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from semgap.cli import run_script, script_parser
-from semgap.settings import BenchmarkSettings, add_flags, from_flags
+from semgap.measurement.job_settings import BenchmarkSettings
+from semgap.pipeline.cli import run_script, script_parser
+from semgap.pipeline.flags import add_flags, from_flags
 
 
 def measure(arguments: argparse.Namespace) -> None:
@@ -17,13 +18,13 @@ def measure(arguments: argparse.Namespace) -> None:
     import msgspec
     import numpy as np
 
-    from semgap.benchmark import BenchmarkFiles, run_benchmark
+    from semgap.measurement.job import BenchmarkFiles, run_benchmark
+    from semgap.model.manifest import Manifest
+    from semgap.model.prompt import Prompt
     from semgap.model.weight_files import check_weight_files
     from semgap.model.weights import map_weights
     from semgap.modes import policy_of
-    from semgap.records import (
-        Manifest,
-        Prompt,
+    from semgap.plumbing.files import (
         digest_of,
         read_record,
         write_atomically,

@@ -6,14 +6,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from semgap.cli import run_script, script_parser
-from semgap.settings import ModelSettings, add_flags, from_flags
+from semgap.model.model_settings import ModelSettings
+from semgap.pipeline.cli import run_script, script_parser
+from semgap.pipeline.flags import add_flags, from_flags
 
 
 def describe(arguments: argparse.Namespace) -> None:
     """Write the manifest."""
     from semgap.model.description import describe_model
-    from semgap.records import write_record
+    from semgap.plumbing.files import write_record
 
     write_record(
         arguments.manifest,

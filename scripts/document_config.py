@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
-from semgap.cli import run_script, script_parser
-from semgap.config import SCHEMA_FILE
-from semgap.markdown import markdown_table
+from semgap.pipeline.cli import run_script, script_parser
+from semgap.pipeline.config import SCHEMA_FILE
+from semgap.plumbing.markdown import markdown_table
 
 _INTRODUCTION = """\
 # Configuration

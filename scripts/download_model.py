@@ -7,7 +7,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from semgap.cli import run_script, script_parser
+from semgap.pipeline.cli import run_script, script_parser
 
 log = logging.getLogger(__name__)
 

@@ -6,9 +6,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from semgap.cli import run_script, script_parser
-from semgap.prompt import seeded_prompt
-from semgap.records import Manifest, read_record, write_record
+from semgap.model.manifest import Manifest
+from semgap.model.prompt import seeded_prompt
+from semgap.pipeline.cli import run_script, script_parser
+from semgap.plumbing.files import read_record, write_record
 
 
 def choose(arguments: argparse.Namespace) -> None:

@@ -6,16 +6,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from semgap.cli import run_script, script_parser
-from semgap.settings import LinkSettings, add_flags, from_flags
+from semgap.linkbench.link_settings import LinkSettings
+from semgap.pipeline.cli import run_script, script_parser
+from semgap.pipeline.flags import add_flags, from_flags
 
 
 def measure(arguments: argparse.Namespace) -> None:
     """Run the benchmark and write its samples."""
-    from semgap.csv_rows import write_rows
     from semgap.linkbench.measure import measure_link
     from semgap.linkbench.samples import TimeSample, WireSample
-    from semgap.records import write_record
+    from semgap.plumbing.csv_rows import write_rows
+    from semgap.plumbing.files import write_record
 
     times, wire, facts = measure_link(
         from_flags(arguments, LinkSettings), scratch=arguments.times.parent

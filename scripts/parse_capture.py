@@ -6,10 +6,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from semgap.cli import run_script, script_parser
-from semgap.csv_rows import write_rows
-from semgap.records import RunRecord, read_record
-from semgap.traffic import TrafficRow, traffic_of_run
+from semgap.analysis.traffic import TrafficRow, traffic_of_run
+from semgap.measurement.run_record import RunRecord
+from semgap.pipeline.cli import run_script, script_parser
+from semgap.plumbing.csv_rows import write_rows
+from semgap.plumbing.files import read_record
 
 
 def parse(arguments: argparse.Namespace) -> None:

@@ -6,16 +6,25 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from semgap.cli import run_script, script_parser
+from semgap.pipeline.cli import run_script, script_parser
 
 
 def render(arguments: argparse.Namespace) -> None:
     """Write the three forms of the table."""
-    from semgap.csv_rows import read_rows, write_rows
-    from semgap.expectation import Asked
-    from semgap.records import Manifest, RunRecord, read_record, write_atomically
-    from semgap.summary import SummaryRow
-    from semgap.table import PHASES, Experiment, TableRow, latex, markdown, table_rows
+    from semgap.analysis.expectation import Asked
+    from semgap.analysis.summary import SummaryRow
+    from semgap.analysis.table import (
+        PHASES,
+        Experiment,
+        TableRow,
+        latex,
+        markdown,
+        table_rows,
+    )
+    from semgap.measurement.run_record import RunRecord
+    from semgap.model.manifest import Manifest
+    from semgap.plumbing.csv_rows import read_rows, write_rows
+    from semgap.plumbing.files import read_record, write_atomically
 
     summary = read_rows(arguments.summary, SummaryRow)
     labels = read_record(arguments.expectation, Asked).expectation.labels

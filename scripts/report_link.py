@@ -6,17 +6,22 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from semgap.cli import run_script, script_parser
+from semgap.pipeline.cli import run_script, script_parser
 
 
 def report(arguments: argparse.Namespace) -> None:
     """Write the report, its figure, and its numbers."""
-    from semgap.csv_rows import read_rows, write_rows
     from semgap.linkbench.plot import plot_goodput
+    from semgap.linkbench.rates import (
+        GoodputRow,
+        RoundTripRow,
+        goodput_rows,
+        round_trip_rows,
+    )
     from semgap.linkbench.report import link_report
     from semgap.linkbench.samples import LinkFacts, TimeSample, WireSample
-    from semgap.linkbench.summary import GoodputRow, RoundTripRow, goodput_rows, round_trip_rows
-    from semgap.records import read_record, write_atomically
+    from semgap.plumbing.csv_rows import read_rows, write_rows
+    from semgap.plumbing.files import read_record, write_atomically
 
     facts = read_record(arguments.facts, LinkFacts)
     times = read_rows(arguments.times, TimeSample)

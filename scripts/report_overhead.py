@@ -6,16 +6,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from semgap.cli import run_script, script_parser
+from semgap.pipeline.cli import run_script, script_parser
 
 
 def report(arguments: argparse.Namespace) -> None:
     """Write the report and its numbers."""
-    from semgap.csv_rows import read_rows, write_rows
-    from semgap.linkbench.contenders import CEILING
-    from semgap.linkbench.summary import GoodputRow, captured_goodput, uncaptured_goodput
-    from semgap.overhead import OverheadRow, overhead_report, overhead_rows
-    from semgap.records import RunRecord, read_record, write_atomically
+    from semgap.analysis.overhead import OverheadRow, overhead_report, overhead_rows
+    from semgap.linkbench.contenders.known import CEILING
+    from semgap.linkbench.rates import GoodputRow, captured_goodput, uncaptured_goodput
+    from semgap.measurement.run_record import RunRecord
+    from semgap.plumbing.csv_rows import read_rows, write_rows
+    from semgap.plumbing.files import read_record, write_atomically
 
     records = [read_record(path, RunRecord) for path in arguments.runs]
     captured = all(record.capture.captured for record in records)

@@ -6,16 +6,18 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from semgap.cli import run_script, script_parser
-from semgap.records import Manifest, ServerEndpoint, read_record, write_record
-from semgap.settings import ServerSettings, add_flags, from_flags
+from semgap.model.manifest import Manifest
+from semgap.pipeline.cli import run_script, script_parser
+from semgap.pipeline.flags import add_flags, from_flags
+from semgap.plumbing.files import read_record, write_record
+from semgap.server.endpoint import ServerEndpoint, ServerSettings
 
 
 def start(arguments: argparse.Namespace) -> None:
     """Describe the endpoint, start its server and wait for a handshake."""
     import json
 
-    from semgap.meters.host import versions
+    from semgap.plumbing.versions import versions
     from semgap.server.lifecycle import ensure_server
 
     manifest = read_record(arguments.manifest, Manifest)
@@ -32,8 +34,8 @@ def start(arguments: argparse.Namespace) -> None:
 
 def serve(arguments: argparse.Namespace) -> None:
     """Be the server, in the foreground."""
-    from semgap.meters.host import versions
     from semgap.model.skeleton import import_model_type
+    from semgap.plumbing.versions import versions
     from semgap.server.supervisor import Supervisor
     from semgap.server.worker_process import serve_session
 

@@ -6,8 +6,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from semgap.cli import run_script, script_parser
-from semgap.settings import ModelSettings, add_flags, from_flags
+from semgap.model.model_settings import ModelSettings
+from semgap.pipeline.cli import run_script, script_parser
+from semgap.pipeline.flags import add_flags, from_flags
 
 
 def store(arguments: argparse.Namespace) -> None:

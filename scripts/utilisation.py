@@ -6,10 +6,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from semgap.cli import run_script, script_parser
-from semgap.csv_rows import write_rows
-from semgap.records import RunRecord, read_record
-from semgap.utilisation import UtilisationRow, utilisation_of_run
+from semgap.analysis.utilisation import UtilisationRow, utilisation_of_run
+from semgap.measurement.run_record import RunRecord
+from semgap.pipeline.cli import run_script, script_parser
+from semgap.plumbing.csv_rows import write_rows
+from semgap.plumbing.files import read_record
 
 
 def derive(arguments: argparse.Namespace) -> None:

@@ -6,13 +6,14 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from semgap.cli import run_script, script_parser
+from semgap.pipeline.cli import run_script, script_parser
 
 
 def verify(arguments: argparse.Namespace) -> None:
     """Read all weight files; write the fingerprint of the model that they are."""
+    from semgap.model.manifest import Manifest
     from semgap.model.weight_files import check_weight_files
-    from semgap.records import Manifest, read_record, write_atomically
+    from semgap.plumbing.files import read_record, write_atomically
 
     manifest = read_record(arguments.manifest, Manifest)
     check_weight_files(arguments.weights, manifest)

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
-from semgap.meters.pcap import read_tcp_segments
-from semgap.meters.retransmissions import RetransmissionCounter
+from semgap.pcap.retransmissions import RetransmissionCounter
+from semgap.pcap.segments import read_tcp_segments
 
 _SNAP_BYTES = 96
 _HEADER_BYTES = 66

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
+from semgap.inference.steps import StepRecord
+from semgap.measurement.job_settings import BenchmarkSettings
+from semgap.measurement.meters.capture import CaptureStatus
+from semgap.measurement.meters.positive_control import ControlTraffic
+from semgap.measurement.run_record import Host, PhaseRecord, RunRecord
+from semgap.model.prompt import Prompt, prompt_digest
 from semgap.modes import policy_of
+from semgap.plumbing.connections import SocketPair
+from semgap.plumbing.versions import Versions
 from semgap.policy import TensorClass
-from semgap.prompt import prompt_digest
-from semgap.records import (
-    CaptureStatus,
-    ControlTraffic,
-    Host,
-    PhaseRecord,
-    Prompt,
-    RunRecord,
-    SocketPair,
-    StepRecord,
-    Versions,
-)
-from semgap.settings import BenchmarkSettings
 
 SECOND_NS = 1_000_000_000
 CLIENT = SocketPair("127.0.0.1", 1000, "127.0.0.1", 2000)

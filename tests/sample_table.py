@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from sample_runs import phase, run
+from semgap.analysis.summary import MeasuredRun, repeat_rows, summarise
+from semgap.analysis.table import PHASES, Experiment, table_rows
+from semgap.analysis.traffic import TrafficRow
+from semgap.analysis.utilisation import utilisation_of_run
+from semgap.measurement.meters.capture import CaptureStatus
+from semgap.model.manifest import Manifest
 from semgap.modes import POLICIES
-from semgap.records import CaptureStatus, Manifest
-from semgap.summary import MeasuredRun, repeat_rows, summarise
-from semgap.table import PHASES, Experiment, table_rows
-from semgap.traffic import TrafficRow
-from semgap.utilisation import utilisation_of_run
 
 LABELS = {policy.mode: policy.label for policy in POLICIES}
 MANIFEST = Manifest(

@@ -52,9 +52,9 @@ def store_small_model(name: str, folder: Path):
 def store_model(architecture: dict[str, object], folder: Path):
     """Make a seeded model of an architecture; returns its folder of weights and its manifest."""
     from semgap.model.description import describe_model
+    from semgap.model.model_settings import ModelSettings
     from semgap.model.sources import seeded_weights
     from semgap.model.store import store_weights
-    from semgap.settings import ModelSettings
 
     settings = ModelSettings("small", "seeded", "made from seed 0", 0, "float32")
     source = seeded_weights(json.dumps(architecture), settings.dtype, settings.seed)

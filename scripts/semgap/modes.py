@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from semgap.errors import ConfigError
-from semgap.policy import Home, Label, Policy, WorkerPlace
+from semgap.policy import (
+    Home,
+    Label,
+    Policy,
+    WorkerPlace,
+)
 
 POLICIES: tuple[Policy, ...] = (
     Policy(

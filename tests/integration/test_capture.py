@@ -13,20 +13,19 @@ import pytest
 
 from judges import needs
 from sample_runs import phase, run, step
-from semgap.connections import reverse_of
+from semgap.analysis.traffic import traffic_of_run
 from semgap.errors import CaptureError
-from semgap.meters.capture import CaptureUnavailableError, capture
-from semgap.meters.pcap import read_tcp_segments
-from semgap.meters.positive_control import send_control_traffic
-from semgap.meters.sockets import sockets_of
-from semgap.records import CaptureStatus, SocketPair
-from semgap.traffic import traffic_of_run
+from semgap.measurement.meters.capture import CaptureStatus, CaptureUnavailableError, capture
+from semgap.measurement.meters.positive_control import send_control_traffic
+from semgap.pcap.segments import read_tcp_segments
+from semgap.plumbing.connections import SocketPair, reverse_of
+from semgap.plumbing.process_sockets import sockets_of
 from small_models import PROJECT
 
 pytestmark = needs("tcpdump")
 SEND = """
 from semgap.errors import CaptureError
-from semgap.meters.positive_control import send_control_traffic
+from semgap.measurement.meters.positive_control import send_control_traffic
 try:
     send_control_traffic("127.0.0.1")
 except CaptureError as error:

@@ -8,8 +8,8 @@ import pytest
 
 from judges import needs
 from sample_table import LABELS, rendered
+from semgap.analysis.table import latex
 from semgap.policy import Label
-from semgap.table import latex
 
 SPECIAL = Label(r"a|b & c % $ # _x_ ~ ^ {y} \z \\ <f> \" ` -- ±é")
 

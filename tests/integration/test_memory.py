@@ -9,14 +9,14 @@ import pytest
 import torch
 
 from forks import FORKS
-from semgap.client import InferenceClient, KvCacheState
+from semgap.inference.client import InferenceClient, KvCacheState
+from semgap.inference.worker import Worker
 from semgap.model.device import CpuDevice
+from semgap.model.manifest import Manifest
 from semgap.model.weights import map_weights
 from semgap.modes import policy_of
-from semgap.records import Manifest
-from semgap.tcp_sockets import free_port
-from semgap.transport.base import Timeouts, load_transport
-from semgap.worker import Worker
+from semgap.plumbing.tcp_sockets import free_port
+from semgap.transport.contract import Timeouts, load_transport
 from small_models import store_model
 
 TIMEOUTS = Timeouts(connect_s=60.0, step_s=60.0)

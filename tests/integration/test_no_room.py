@@ -11,15 +11,15 @@ import pytest
 
 from judges import needs
 from semgap.errors import NoSpaceError
-from semgap.meters.capture import capture
-from semgap.meters.positive_control import send_control_traffic
-from semgap.records import write_atomically
+from semgap.measurement.meters.capture import capture
+from semgap.measurement.meters.positive_control import send_control_traffic
+from semgap.plumbing.files import write_atomically
 from small_models import PROJECT
 
 WRITE = """
 import argparse, pathlib
-from semgap.cli import run_script, script_parser
-from semgap.records import write_atomically
+from semgap.pipeline.cli import run_script, script_parser
+from semgap.plumbing.files import write_atomically
 parser = script_parser("Write a file.")
 parser.add_argument("--file", type=pathlib.Path)
 run_script(parser, lambda arguments: write_atomically(arguments.file, bytes(10_000_000)))

@@ -17,22 +17,22 @@ import pytest
 import torch
 
 from forks import FORKS
-from semgap.client import InferenceClient, KvCacheState
 from semgap.errors import SemgapError, ServerError, WorkerLostError
-from semgap.meters.host import versions
+from semgap.inference.client import InferenceClient, KvCacheState
 from semgap.model.weights import map_weights
 from semgap.modes import policy_of
-from semgap.processes import OWNER_VARIABLE
+from semgap.plumbing.files import write_record
+from semgap.plumbing.processes import OWNER_VARIABLE
+from semgap.plumbing.tcp_sockets import free_port
+from semgap.plumbing.versions import versions
 from semgap.protocol import Ping
-from semgap.records import ServerEndpoint, write_record
 from semgap.server import control
 from semgap.server.channel import NONCE_BYTES
+from semgap.server.endpoint import ServerEndpoint, ServerSettings
 from semgap.server.lifecycle import ensure_server, log_file_of, stop_server
-from semgap.session.base import WorkerSettings
+from semgap.session.opening import WorkerSettings
 from semgap.session.server import open_session
-from semgap.settings import ServerSettings
-from semgap.tcp_sockets import free_port
-from semgap.transport.base import RequestMessage
+from semgap.transport.contract import RequestMessage
 
 WAIT_S = 20
 

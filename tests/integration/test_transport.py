@@ -12,14 +12,19 @@ import torch
 from forks import FORKS
 from judges import needs
 from semgap.errors import WorkerLostError
-from semgap.meters.capture import capture
-from semgap.meters.pcap import read_tcp_segments
-from semgap.meters.sockets import sockets_of
-from semgap.meters.traffic_window import TrafficWindow
+from semgap.measurement.meters.capture import capture
+from semgap.pcap.segments import read_tcp_segments
+from semgap.pcap.traffic_window import TrafficWindow
+from semgap.plumbing.process_sockets import sockets_of
+from semgap.plumbing.tcp_sockets import free_port
 from semgap.policy import TensorClass
 from semgap.protocol import Done, Ping
-from semgap.tcp_sockets import free_port
-from semgap.transport.base import ReplyMessage, RequestMessage, Timeouts, load_transport
+from semgap.transport.contract import (
+    ReplyMessage,
+    RequestMessage,
+    Timeouts,
+    load_transport,
+)
 
 TRANSPORTS = ("torch_rpc", "tcp")
 CALLS = 5

@@ -10,9 +10,9 @@ import threading
 import pytest
 
 from judges import needs
-from semgap.meters.capture import capture
-from semgap.meters.pcap import read_tcp_segments
-from semgap.meters.retransmissions import RetransmissionCounter
+from semgap.measurement.meters.capture import capture
+from semgap.pcap.retransmissions import RetransmissionCounter
+from semgap.pcap.segments import read_tcp_segments
 
 
 def exchange(family: socket.AddressFamily, address: str, sizes: list[int]) -> int:

@@ -12,8 +12,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from semgap.config import SCHEMA_FILE, load_config
 from semgap.errors import ConfigError
+from semgap.pipeline.config import SCHEMA_FILE, load_config
 from small_models import PROJECT
 
 DEFAULT = PROJECT / "config" / "config.yaml"

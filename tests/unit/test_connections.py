@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from semgap.connections import reverse_of, session_connections, strangers
-from semgap.records import SocketPair
+from semgap.plumbing.connections import (
+    SocketPair,
+    reverse_of,
+    session_connections,
+    strangers,
+)
 
 CLIENT_END = SocketPair("127.0.0.1", 40_000, "127.0.0.1", 2_000)
 WORKER_END = reverse_of(CLIENT_END)

@@ -10,13 +10,14 @@ import pytest
 
 from sample_runs import PROMPT, SECOND_NS, phase, run, settings
 from sample_table import LABELS, MANIFEST
-from semgap.consistency import RunFiles, check_belonging, check_consistency
+from semgap.analysis.consistency import RunFiles, check_belonging, check_consistency
+from semgap.analysis.expectation import Expectation, ExpectedRun
+from semgap.analysis.traffic import TrafficRow
 from semgap.errors import CaptureError, MeasurementError
-from semgap.expectation import Expectation, ExpectedRun
+from semgap.model.model_settings import ModelSettings
+from semgap.model.prompt import Prompt
 from semgap.modes import policy_of
-from semgap.records import Prompt, digest_of, write_record
-from semgap.settings import ModelSettings
-from semgap.traffic import TrafficRow
+from semgap.plumbing.files import digest_of, write_record
 
 MODES = ("local", "semantic")
 REPEATS = (1, 2)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from sample_runs import run
-from semgap.correctness import RunResult, check_correctness
+from semgap.analysis.correctness import RunResult, check_correctness
 from semgap.errors import CorrectnessError, MeasurementError
-from semgap.records import Versions
+from semgap.plumbing.versions import Versions
 
 LOGITS = np.array([[0, 1, 0], [0, 0, 1], [0, 0, 2]], dtype=np.float32)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from semgap.fingerprint import code_fingerprint
+from semgap.pipeline.fingerprint import code_fingerprint
 
 SCRIPT = (
     '"""Doc."""\nfrom semgap import used\n\n\ndef main():\n    """Doc."""\n    return used.VALUE\n'

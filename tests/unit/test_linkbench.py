@@ -6,14 +6,14 @@ import pytest
 import yaml
 
 from sample_runs import phase, run, step
-from semgap.config import SCHEMA_FILE
-from semgap.goals import at_least, at_most, goals_table
-from semgap.linkbench.contenders import CEILING, TRANSPORTS
+from semgap.analysis.overhead import overhead_report, overhead_rows
+from semgap.linkbench.contenders.known import CEILING, TRANSPORTS
 from semgap.linkbench.measure import message_sizes
+from semgap.linkbench.rates import captured_goodput, goodput_rows, round_trip_rows
 from semgap.linkbench.report import link_report
 from semgap.linkbench.samples import LinkFacts, TimeSample, WireSample
-from semgap.linkbench.summary import captured_goodput, goodput_rows, round_trip_rows
-from semgap.overhead import overhead_report, overhead_rows
+from semgap.pipeline.config import SCHEMA_FILE
+from semgap.plumbing.goals import at_least, at_most, goals_table
 
 MEGABYTES_64 = 64_000_000
 FACTS = LinkFacts(

@@ -17,9 +17,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from semgap.errors import CaptureError
-from semgap.meters.pcap import NO_TIME_NS, SegmentBatch, packed_ip, read_tcp_segments
-from semgap.meters.record_chain import End, Framing, record_chain
-from semgap.meters.retransmissions import Flow, RetransmissionCounter
+from semgap.pcap.record_chain import End, Framing, record_chain
+from semgap.pcap.retransmissions import Flow, RetransmissionCounter
+from semgap.pcap.segments import (
+    NO_TIME_NS,
+    SegmentBatch,
+    packed_ip,
+    read_tcp_segments,
+)
 
 SYN, ACK = 0x02, 0x10
 LINKS = (1, 113, 276, 101, 12, 14, 228, 229, 0, 108)

@@ -9,16 +9,16 @@ import pytest
 import torch
 import transformers
 
-from semgap.client import InferenceClient, KvCacheState
 from semgap.errors import ModelError, ReferenceIdError, RemoteError
+from semgap.inference.client import InferenceClient, KvCacheState
+from semgap.inference.worker import Worker, make_unusable
 from semgap.model.device import CpuDevice, open_device, union_length
 from semgap.model.weights import map_weights
 from semgap.modes import POLICIES, policy_of
 from semgap.policy import TensorClass
 from semgap.protocol import Forward
-from semgap.transport.base import RequestMessage
-from semgap.transport.in_process import InProcessChannel
-from semgap.worker import Worker, make_unusable
+from semgap.transport.contract import RequestMessage
+from semgap.transport.same_process import InProcessChannel
 
 PROMPT = torch.tensor([[3, 1, 4, 1, 5, 9, 2, 6]])
 

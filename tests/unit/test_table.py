@@ -12,18 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sample_table import LABELS, measured, rendered
-from semgap.csv_rows import read_rows, write_rows
-from semgap.errors import SemgapError
-from semgap.policy import Label
-from semgap.records import CaptureStatus
-from semgap.summary import SummaryRow, repeat_rows, summarise
-from semgap.table import (
+from semgap.analysis.summary import SummaryRow, repeat_rows, summarise
+from semgap.analysis.table import (
     TableRow,
     latex,
     markdown,
     significant,
     with_deviation,
 )
+from semgap.errors import SemgapError
+from semgap.measurement.meters.capture import CaptureStatus
+from semgap.plumbing.csv_rows import read_rows, write_rows
+from semgap.policy import Label
 
 
 def test_eight_rows_in_the_order_of_the_plan():

@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from plans import dry_run
-from semgap.tcp_sockets import free_port
+from semgap.plumbing.tcp_sockets import free_port
 from small_models import ARCHITECTURES, PROJECT
 
 PROMPT_TOKENS = 8

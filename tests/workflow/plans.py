@@ -72,7 +72,7 @@ def _dry_run(folder, arguments, connection):
 
 
 def _note_fingerprints():
-    module = importlib.import_module("semgap.fingerprint")
+    module = importlib.import_module("semgap.pipeline.fingerprint")
     original, noted = module.code_fingerprint, {}
 
     def noting(scripts, entry, modules=()):

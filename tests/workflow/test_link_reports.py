@@ -15,17 +15,17 @@ MEASURED_AGAIN = {"measure_link", "report_link", "report_overhead"}
 # What a change of a module runs again for the two reports, where no benchmark depends on it.
 MODULES = {
     "measure_link.py": MEASURED_AGAIN,
-    "semgap/linkbench/gloo.py": MEASURED_AGAIN,
+    "semgap/linkbench/contenders/gloo.py": MEASURED_AGAIN,
     "semgap/linkbench/measure.py": MEASURED_AGAIN,
-    "semgap/linkbench/plain_sockets.py": MEASURED_AGAIN,
+    "semgap/linkbench/contenders/plain_sockets.py": MEASURED_AGAIN,
     "semgap/linkbench/wire.py": MEASURED_AGAIN,
     "report_link.py": {"report_link", "report_overhead"},
     "semgap/linkbench/plot.py": {"report_link", "report_overhead"},
     "semgap/linkbench/report.py": {"report_link", "report_overhead"},
-    "semgap/goals.py": {"report_link", "report_overhead"},
+    "semgap/plumbing/goals.py": {"report_link", "report_overhead"},
     "report_overhead.py": {"report_overhead"},
-    "semgap/overhead.py": {"report_overhead"},
-    "semgap/table.py": set(),
+    "semgap/analysis/overhead.py": {"report_overhead"},
+    "semgap/analysis/table.py": set(),
 }
 
 

@@ -16,24 +16,18 @@ SCRIPTS = Path(workflow.basedir) / "scripts"
 if str(SCRIPTS) not in sys.path:
     sys.path.insert(0, str(SCRIPTS))
 
-from semgap.config import load_config
+from semgap.pipeline.config import load_config
 from semgap.errors import ConfigError
-from semgap.expectation import (
-    Expectation,
-    ExpectedRun,
-    expectation_file,
-)
-from semgap.fingerprint import code_fingerprint
+from semgap.analysis.expectation import Expectation, ExpectedRun, expectation_file
+from semgap.pipeline.fingerprint import code_fingerprint
 from semgap.modes import POLICIES, policy_of
 from semgap.policy import WorkerPlace
-from semgap.processes import FolderLock, adopt_jobs
-from semgap.settings import (
-    BenchmarkSettings,
-    LinkSettings,
-    ModelSettings,
-    ServerSettings,
-    to_flags,
-)
+from semgap.plumbing.processes import FolderLock, adopt_jobs
+from semgap.measurement.job_settings import BenchmarkSettings
+from semgap.linkbench.link_settings import LinkSettings
+from semgap.model.model_settings import ModelSettings
+from semgap.server.endpoint import ServerSettings
+from semgap.pipeline.flags import to_flags
 
 try:
     CONFIG = load_config(config)

@@ -16,17 +16,23 @@ from pathlib import Path
 import torch
 
 from semgap.errors import MeasurementError
-from semgap.linkbench.base import ACKNOWLEDGEMENT_BYTES, TIMEOUT_S, Contender, Link
-from semgap.linkbench.contenders import contenders
-from semgap.linkbench.iperf3 import iperf3_goodput
-from semgap.linkbench.payload import Payload
+from semgap.linkbench.contenders.contender import (
+    ACKNOWLEDGEMENT_BYTES,
+    TIMEOUT_S,
+    Contender,
+    Link,
+)
+from semgap.linkbench.contenders.iperf3 import iperf3_goodput
+from semgap.linkbench.contenders.known import contenders
+from semgap.linkbench.contenders.payload import Payload
+from semgap.linkbench.link_settings import LinkSettings
 from semgap.linkbench.samples import LinkFacts, TimeSample, WireSample
 from semgap.linkbench.wire import captured_exchanges
-from semgap.meters.host import describe_host, versions
+from semgap.measurement.meters.host import describe_host
 from semgap.model.device import open_device
-from semgap.processes import die_with_parent
-from semgap.settings import LinkSettings
-from semgap.tcp_sockets import congestion_control_of, free_port, prefer_unpaced
+from semgap.plumbing.processes import die_with_parent
+from semgap.plumbing.tcp_sockets import congestion_control_of, free_port, prefer_unpaced
+from semgap.plumbing.versions import versions
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from semgap.linkbench.summary import GoodputRow
+from semgap.linkbench.rates import GoodputRow
 
 # Told apart by shape too, for readers without colours.
 _MARKERS = "osD^vPX"

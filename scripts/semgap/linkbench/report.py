@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from semgap.goals import Goal, at_least, at_most, goals_table
+from semgap.linkbench.rates import GoodputRow, RoundTripRow
 from semgap.linkbench.samples import LinkFacts
-from semgap.linkbench.summary import GoodputRow, RoundTripRow
-from semgap.markdown import markdown_table
+from semgap.plumbing.goals import (
+    Goal,
+    at_least,
+    at_most,
+    goals_table,
+)
+from semgap.plumbing.markdown import markdown_table
 
 _LARGE_BYTES = 64_000_000
 _FRAMED_BYTES = 1_000_000

@@ -10,14 +10,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
-from semgap.connections import reverse_of
-from semgap.linkbench.base import ACKNOWLEDGEMENT_BYTES, Link
-from semgap.linkbench.payload import Payload
+from semgap.linkbench.contenders.contender import ACKNOWLEDGEMENT_BYTES, Link
+from semgap.linkbench.contenders.payload import Payload
 from semgap.linkbench.samples import WireSample
-from semgap.meters.capture import CaptureUnavailableError, capture
-from semgap.meters.pcap import read_tcp_segments
-from semgap.meters.sockets import sockets_of
-from semgap.meters.traffic_window import TrafficWindow
+from semgap.measurement.meters.capture import CaptureUnavailableError, capture
+from semgap.pcap.segments import read_tcp_segments
+from semgap.pcap.traffic_window import TrafficWindow
+from semgap.plumbing.connections import reverse_of
+from semgap.plumbing.process_sockets import sockets_of
 
 _SIZES_BYTES = (1_000, 64_000, 1_000_000, 64_000_000)
 # After a first one, which finds both sides asleep.

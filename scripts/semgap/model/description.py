@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 
 from semgap.errors import ModelError
+from semgap.model.manifest import Manifest, WeightTensor
+from semgap.model.model_settings import ModelSettings
 from semgap.model.skeleton import ModelSkeleton
 from semgap.model.weight_files import describe_file
 from semgap.model.weights import CONFIG_FILE, map_safetensors
-from semgap.records import Manifest, WeightTensor
-from semgap.settings import ModelSettings
 
 _REMEDY = "Delete the folder and run again: it is made anew."
 

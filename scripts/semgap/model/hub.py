@@ -24,7 +24,12 @@ from huggingface_hub.file_download import http_get
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
 from semgap.errors import ModelError
-from semgap.model.weight_files import SINGLE_FILES, WeightFormat, index_name, read_index
+from semgap.model.weight_files import (
+    SINGLE_FILES,
+    WeightFormat,
+    index_name,
+    read_index,
+)
 
 log = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from semgap.model.weights import (
     write_index,
     write_shard,
 )
-from semgap.records import write_atomically
+from semgap.plumbing.files import write_atomically
 
 log = logging.getLogger(__name__)
 

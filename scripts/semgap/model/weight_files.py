@@ -9,7 +9,8 @@ from types import MappingProxyType
 from typing import Literal
 
 from semgap.errors import ModelError
-from semgap.records import Manifest, WeightFile, digest_of
+from semgap.model.manifest import Manifest, WeightFile
+from semgap.plumbing.files import digest_of
 
 WeightFormat = Literal["safetensors", "pytorch"]
 

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from semgap.errors import ModelError
-from semgap.records import Manifest
+from semgap.model.manifest import Manifest
 
 CONFIG_FILE = "config.json"
 INDEX_FILE = "model.safetensors.index.json"

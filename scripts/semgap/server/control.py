@@ -8,8 +8,10 @@ from typing import TypeVar
 import msgspec
 
 from semgap.errors import ServerError
-from semgap.records import ProcessSockets, ServerEndpoint, Versions
+from semgap.plumbing.connections import ProcessSockets
+from semgap.plumbing.versions import Versions
 from semgap.server.channel import ControlChannel, UntrustedError, connect_channel
+from semgap.server.endpoint import ServerEndpoint
 
 # The server answers from one loop that never waits: longer than this means that it is stopped.
 ANSWER_TIMEOUT_S = 20.0

@@ -16,8 +16,8 @@ from pathlib import Path
 import psutil
 
 from semgap.errors import ServerError
-from semgap.records import ServerEndpoint
 from semgap.server import control
+from semgap.server.endpoint import ServerEndpoint
 
 log = logging.getLogger(__name__)
 

@@ -23,13 +23,13 @@ from pathlib import Path
 import msgspec
 
 from semgap.errors import SemgapError, ServerError
-from semgap.meters.sockets import sockets_of
-from semgap.processes import describe_exit, die_with_parent, open_owner
-from semgap.records import ServerEndpoint, Versions
+from semgap.plumbing.process_sockets import sockets_of
+from semgap.plumbing.processes import describe_exit, die_with_parent, open_owner
+from semgap.plumbing.tcp_sockets import free_port
+from semgap.plumbing.versions import Versions
 from semgap.server import control
 from semgap.server.channel import Admission, ControlChannel, UntrustedError
-from semgap.settings import ServerSettings
-from semgap.tcp_sockets import free_port
+from semgap.server.endpoint import ServerEndpoint, ServerSettings
 
 log = logging.getLogger(__name__)
 

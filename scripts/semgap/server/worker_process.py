@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import torch
 
+from semgap.inference.worker import Worker
 from semgap.model.device import open_device
-from semgap.processes import threads_or_all_cores
-from semgap.records import ServerEndpoint
-from semgap.transport.base import Timeouts, load_transport
-from semgap.worker import Worker
+from semgap.plumbing.processes import threads_or_all_cores
+from semgap.server.endpoint import ServerEndpoint
+from semgap.transport.contract import Timeouts, load_transport
 
 
 def serve_session(endpoint: ServerEndpoint, port: int, say_ready: Callable[[], None]) -> None:

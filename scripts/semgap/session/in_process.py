@@ -8,13 +8,13 @@ from collections.abc import Iterator
 
 import torch
 
-from semgap.meters.sockets import sockets_of
+from semgap.inference.worker import Worker
 from semgap.model.device import open_device
+from semgap.plumbing.process_sockets import sockets_of
+from semgap.plumbing.processes import threads_or_all_cores
 from semgap.policy import WorkerPlace
-from semgap.processes import threads_or_all_cores
-from semgap.session.base import Session, WorkerSettings
-from semgap.transport.in_process import InProcessChannel
-from semgap.worker import Worker
+from semgap.session.opening import Session, WorkerSettings
+from semgap.transport.same_process import InProcessChannel
 
 
 @contextlib.contextmanager

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 import torch
 
 from semgap.errors import ServerError, TransportError, WorkerLostError
-from semgap.records import ProcessSockets, ServerEndpoint, read_record
+from semgap.plumbing.connections import ProcessSockets
+from semgap.plumbing.files import read_record
 from semgap.server import control
 from semgap.server.channel import ControlChannel
+from semgap.server.endpoint import ServerEndpoint
 from semgap.server.lifecycle import ensure_server, log_file_of
-from semgap.session.base import Session, WorkerSettings
-from semgap.transport.base import Timeouts, load_transport
+from semgap.session.opening import Session, WorkerSettings
+from semgap.transport.contract import Timeouts, load_transport
 
 # After a lost connection, the server learns of the worker's end within moments.
 _END_TIMEOUT_S = 1.0

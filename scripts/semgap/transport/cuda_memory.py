@@ -12,8 +12,14 @@ import torch
 from torch import Tensor
 
 from semgap.protocol import Reply, Request
-from semgap.transport.base import Tensors
-from semgap.transport.tcp_frames import ALIGNMENT, DTYPES, Layout, Placed, encode
+from semgap.transport.contract import Tensors
+from semgap.transport.tcp_frames import (
+    ALIGNMENT,
+    DTYPES,
+    Layout,
+    Placed,
+    encode,
+)
 from semgap.transport.tcp_stream import TcpStream
 
 # Large enough that a copy takes longer than starting it, small enough that the first is soon begun.

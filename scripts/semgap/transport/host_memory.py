@@ -18,8 +18,14 @@ from torch import Tensor
 
 from semgap.errors import TransportError
 from semgap.protocol import Reply, Request
-from semgap.transport.base import Tensors
-from semgap.transport.tcp_frames import ALIGNMENT, BFLOAT16, Layout, Placed, encode
+from semgap.transport.contract import Tensors
+from semgap.transport.tcp_frames import (
+    ALIGNMENT,
+    BFLOAT16,
+    Layout,
+    Placed,
+    encode,
+)
 from semgap.transport.tcp_stream import Buffer, TcpStream
 
 _SMALL_BYTES = 1 << 16

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from semgap.errors import TransportError, WorkerLostError
+from semgap.plumbing.tcp_sockets import prefer_unpaced
 from semgap.policy import TensorClass
 from semgap.protocol import Reply, Request
-from semgap.tcp_sockets import prefer_unpaced
-from semgap.transport.base import (
+from semgap.transport.contract import (
     Channel,
     Handler,
     ReplyMessage,

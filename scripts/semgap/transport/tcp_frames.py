@@ -3,9 +3,9 @@
     magic (4 bytes) | header size (uint32) | payload size (uint64) | header | payload
 
 Integers are little-endian. The header is MessagePack, decoded against the types of
-``semgap.protocol``; it names class, dtype and shape of each tensor. The payload is the tensors'
-own bytes, group by group. Within a group each tensor begins at a multiple of 64 bytes, so that a
-group can be received as one piece and used in place.
+``semgap.protocol``; it names class, dtype and shape of each tensor. The payload is the
+tensors' own bytes, group by group. Within a group each tensor begins at a multiple of 64 bytes, so
+that a group can be received as one piece and used in place.
 """
 
 from __future__ import annotations

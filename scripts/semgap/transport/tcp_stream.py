@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from semgap.errors import WorkerLostError
-from semgap.tcp_sockets import set_receive_timeout, set_send_timeout
+from semgap.plumbing.tcp_sockets import set_receive_timeout, set_send_timeout
 
 # Anything with the buffer protocol whose bytes are in one piece and counted one by one.
 Buffer = Any

@@ -1,0 +1,230 @@
+"""The published table, as Markdown, LaTeX and unrounded CSV."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+import pandas as pd
+
+from semgap.analysis.summary import SummaryRow
+from semgap.measurement.run_record import RunRecord
+from semgap.model.manifest import Manifest
+from semgap.plumbing.escaping import escaped_latex, escaped_markdown
+from semgap.plumbing.markdown import markdown_table
+from semgap.policy import Label, WorkerPlace
+
+PHASES = ("prefill", "decode")
+_HEADER = (
+    "Phase",
+    "Mode",
+    "Latency (s)",
+    "Network (GB)",
+    "GPU Util (%)",
+    "Latency Std Dev (s)",
+)
+_ABSENT = "–"
+_BYTES_PER_GB = 1e9
+
+
+class TableRow(SummaryRow, frozen=True):
+    """A summary row with the mode's name in the table, as text and as LaTeX code."""
+
+    label: str
+    latex_label: str
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What the notes under the table speak of.
+
+    Attributes:
+        records: every run, of which the first represents what all share.
+        setup: the summary rows of the phase in which weights are shipped once.
+    """
+
+    manifest: Manifest
+    records: Sequence[RunRecord]
+    setup: Sequence[TableRow]
+
+
+def table_rows(
+    summary: Sequence[SummaryRow], labels: Mapping[str, Label], phases: Sequence[str]
+) -> list[TableRow]:
+    """The rows of the given phases: phase by phase, the modes in the order of ``labels``."""
+    by_key = {(row.phase, row.mode): row for row in summary}
+    return [
+        TableRow(
+            **msgspec.structs.asdict(by_key[phase, mode]),
+            label=label.text,
+            latex_label=escaped_latex(label.text) if label.latex is None else label.latex,
+        )
+        for phase in phases
+        for mode, label in labels.items()
+    ]
+
+
+def markdown(rows: Sequence[TableRow], experiment: Experiment) -> str:
+    """The table and the notes under it."""
+    cells = [_cells(row, escaped_markdown(row.label)) for row in rows]
+    body = markdown_table(_HEADER, cells, text_columns=2)
+    notes = "\n".join(f"- {note}" for note in _notes(rows, experiment))
+    return f"{body}\n\n{notes}\n"
+
+
+def latex(rows: Sequence[TableRow], experiment: Experiment) -> str:
+    r"""The table for a paper that loads booktabs and defines ``\sys``; notes are comments."""
+    header = [name.replace("%", r"\%") for name in _HEADER]
+    frame = pd.DataFrame([_in_latex(_cells(row, row.latex_label)) for row in rows])
+    frame.columns = header
+    body = frame.style.hide(axis="index").to_latex(hrules=True, column_format="llrrrr")
+    notes = "\n".join(f"% {' '.join(note.split())}" for note in _notes(rows, experiment))
+    return f"{notes}\n{body}"
+
+
+def significant(value: float) -> str:
+    """A number to four significant digits, in powers of ten where it is very small."""
+    if value == 0:
+        return "0"
+    return f"{value:#.4g}".rstrip(".")
+
+
+def with_deviation(mean: float, deviation: float | None) -> tuple[str, str]:
+    """A mean and its standard deviation to the same decimal place.
+
+    The deviation has two significant digits, unless the mean needs more decimals to show three.
+    """
+    if deviation is None:
+        return significant(mean), _ABSENT
+    decimals = max(_decimals(deviation, 2), _decimals(mean, 3), 0)
+    return f"{mean:.{decimals}f}", f"{deviation:.{decimals}f}"
+
+
+def _decimals(value: float, digits: int) -> int:
+    if value == 0:
+        return 0
+    return digits - 1 - math.floor(math.log10(abs(value)))
+
+
+def _cells(row: TableRow, label: str) -> list[str]:
+    _mean, deviation = with_deviation(row.latency_mean_s, row.latency_std_s)
+    utilisation = row.gpu_kernel_mean_percent
+    return [
+        row.phase.capitalize(),
+        label,
+        _latency(row),
+        _gigabytes(row.network_mean_bytes),
+        _ABSENT if utilisation is None else f"{utilisation:.1f}",
+        deviation,
+    ]
+
+
+def _latency(row: TableRow) -> str:
+    mean, deviation = with_deviation(row.latency_mean_s, row.latency_std_s)
+    return mean if row.latency_std_s is None else f"{mean} ± {deviation}"
+
+
+def _gigabytes(mean_bytes: float | None) -> str:
+    return _ABSENT if mean_bytes is None else significant(mean_bytes / _BYTES_PER_GB)
+
+
+def _in_latex(cells: Sequence[str]) -> list[str]:
+    """Cells as LaTeX code; the label, the second, is that already."""
+    phase, label, *figures = cells
+    return [phase, label, *(cell.replace("±", r"$\pm$").replace(_ABSENT, "--") for cell in figures)]
+
+
+def _notes(rows: Sequence[TableRow], experiment: Experiment) -> list[str]:
+    manifest, record = experiment.manifest, experiment.records[0]
+    steps = sum(len(phase.steps) for phase in record.phases if phase.name == "decode")
+    pretrained = "" if manifest.pretrained else "; this is not the pretrained model"
+    host = record.host
+    device = host.gpu or f"{host.cpu}, {record.compute_threads} threads"
+    transports = sorted(
+        {item.transport for item in experiment.records} - {str(WorkerPlace.IN_PROCESS)}
+    )
+    return [
+        f"Experiment `{record.settings.experiment}`: {manifest.name} "
+        f"({manifest.parameters / 1e6:,.1f} M parameters, {manifest.weights_bytes / 1e6:,.2f} MB "
+        f"of {manifest.dtype}), weights {manifest.origin}{pretrained}; "
+        f"{record.prompt_tokens}-token prompt, {steps} decode steps.",
+        _repeats_note(min(row.n for row in rows)),
+        f"Computed on {device}; {host.cores} cores, {host.memory_bytes / 1e9:.1f} GB; Linux "
+        f"{host.kernel}, Python {record.versions.python}, torch {record.versions.torch}, "
+        f"transformers {record.versions.transformers}.",
+        f"Transport: {', '.join(transports) or 'none'}; TCP connections on interface "
+        f"{record.capture.interface}; client and worker share one machine.",
+        _network_note(rows, experiment.records),
+        *_setup_notes(experiment.setup),
+        *_device_notes(record),
+        "Every repeat of every mode gave the same tokens as `local`, with logits within the "
+        f"tolerance of its policy (at most {_largest_tolerance(experiment.records):g}).",
+        "Limits: a single node, no real network link; the semantic-blind baselines are simulated "
+        "at PyTorch level.",
+    ]
+
+
+def _repeats_note(n: int) -> str:
+    measured = "latency is the whole phase, without start-up, loading and warm-up"
+    if n == 1:
+        return f"One repeat per mode: {measured}; no deviation can be given."
+    return (
+        f"n = {n} repeats per mode, interleaved; {measured}, mean ± sample standard deviation "
+        "(n−1)."
+    )
+
+
+def _network_note(rows: Sequence[TableRow], records: Sequence[RunRecord]) -> str:
+    reasons = sorted({item.capture.reason for item in records if not item.capture.captured})
+    if not reasons:
+        return (
+            "Network: TCP payload of both directions over the whole phase, retransmissions not "
+            "counted (1 GB = 1e9 bytes), captured by tcpdump without drops; mean of the repeats."
+        )
+    mixed = sorted(
+        {
+            f"{escaped_markdown(row.label)}: {row.network_source}"
+            for row in rows
+            if row.network_mean_bytes is None
+        }
+    )
+    return (
+        f"Network: NOT (or not always) captured by tcpdump ({'; '.join(reasons)}). What was not "
+        "captured is counted by the transport: content of the tensors alone, without framing, and "
+        "0 where client and worker are one process (1 GB = 1e9 bytes); mean of the repeats."
+        + (
+            f" Counted in different ways, and therefore not averaged: {'; '.join(mixed)}; "
+            "repeats.csv has each."
+            if mixed
+            else ""
+        )
+    )
+
+
+def _setup_notes(setup: Sequence[TableRow]) -> list[str]:
+    shipped = [
+        f"{escaped_markdown(row.label)} {_gigabytes(row.network_mean_bytes)} GB in "
+        f"{_latency(row)} s"
+        for row in setup
+        if row.tensor_up_mean_bytes > 0 and row.network_mean_bytes != 0
+    ]
+    if not shipped:
+        return []
+    return [f"Setup (weights shipped once, before the phases above): {'; '.join(shipped)}."]
+
+
+def _device_notes(record: RunRecord) -> list[str]:
+    if record.host.gpu:
+        return [
+            "GPU Util: time in GPU kernels (CUPTI, in a pass of its own) ÷ the phase's wall time."
+        ]
+    return [
+        "GPU Util: – because a CPU computed; the worker's processor use is in table.csv "
+        "(worker_cpu_mean_percent, 100 = one core)."
+    ]
+
+
+def _largest_tolerance(records: Sequence[RunRecord]) -> float:
+    return max(record.policy.logit_tolerance for record in records)

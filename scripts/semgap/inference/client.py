@@ -1,0 +1,166 @@
+"""The client's side of a session: one step loop for every mode."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+import semgap.errors
+from semgap.errors import RemoteError, SemgapError
+from semgap.inference.steps import StepRecord
+from semgap.model.manifest import Manifest
+from semgap.policy import Home, Policy, TensorClass
+from semgap.protocol import (
+    Configure,
+    Done,
+    Failed,
+    Forward,
+    Ping,
+    Release,
+    Request,
+    StoreWeights,
+)
+from semgap.transport.contract import (
+    Channel,
+    RequestMessage,
+    Tensors,
+    tensor_bytes,
+)
+
+# Setup sends weights in messages of this size, so that neither side holds a second copy of them.
+_SETUP_MESSAGE_BYTES = 64_000_000
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A request that was carried out: the reply, and what it took."""
+
+    done: Done
+    tensors: Tensors
+    step: StepRecord
+
+
+@dataclass(frozen=True)
+class KvCacheState:
+    """The KV cache between two steps: in hand, or a reference ID to it, or not begun."""
+
+    tensors: Sequence[Tensor] = ()
+    reference_id: str | None = None
+
+
+class InferenceClient:
+    """Runs a model under a policy, over a channel.
+
+    Args:
+        weights: the state dict's tensors on the CPU, in the manifest's order.
+    """
+
+    def __init__(
+        self, channel: Channel, policy: Policy, manifest: Manifest, weights: Sequence[Tensor]
+    ) -> None:
+        self._channel = channel
+        self._policy = policy
+        self._manifest = manifest
+        sent_at_setup = {Home.WORKER: weights, Home.CLIENT: ()}
+        sent_with_each_step = {Home.WORKER: (), Home.CLIENT: weights}
+        self._setup_weights: Sequence[Tensor] = sent_at_setup[policy.weights]
+        self._step_weights: Sequence[Tensor] = sent_with_each_step[policy.weights]
+
+    def configure(self) -> Done:
+        """Let the worker build the model's architecture; no weight crosses."""
+        names = tuple(tensor.name for tensor in self._manifest.tensors)
+        header = Configure(self._manifest.model_config, self._manifest.dtype, names)
+        return self._exchange(header).done
+
+    def setup(self) -> list[StepRecord]:
+        """Send the weights that the policy keeps on the worker."""
+        return [
+            self._exchange(StoreWeights(first), {TensorClass.WEIGHTS: weights}).step
+            for first, weights in _in_messages(self._setup_weights)
+        ]
+
+    def forward(
+        self,
+        tokens: Tensor,
+        kv_cache: KvCacheState,
+        logits_to_keep: int,
+        request_type: type[Forward] = Forward,
+    ) -> tuple[Tensor, KvCacheState, Exchange]:
+        """Run one pass over ``tokens`` (int64, shape (1, n)), continuing from ``kv_cache``.
+
+        Returns:
+            The logits on the CPU, of shape (1, kept positions, vocabulary); the state to continue
+            from, which replaces ``kv_cache``; and what the exchange took.
+
+        Raises:
+            RemoteError: the worker refused or failed.
+            TransportError: the worker could not be reached.
+        """
+        header = request_type(
+            logits_to_keep=logits_to_keep,
+            kv_cache_home=self._policy.kv_cache,
+            reference_id=kv_cache.reference_id,
+        )
+        tensors = {
+            TensorClass.WEIGHTS: self._step_weights,
+            TensorClass.TOKENS: [tokens],
+            TensorClass.KV_CACHE: kv_cache.tensors,
+        }
+        exchange = self._exchange(header, {name: group for name, group in tensors.items() if group})
+        extended = KvCacheState(
+            exchange.tensors.get(TensorClass.KV_CACHE, ()), exchange.done.reference_id
+        )
+        return exchange.tensors[TensorClass.LOGITS][0], extended, exchange
+
+    def release(self, kv_cache: KvCacheState) -> None:
+        """Free what the worker keeps of a KV cache that is not continued."""
+        if kv_cache.reference_id is not None:
+            self._exchange(Release(kv_cache.reference_id))
+
+    def worker_cpu_s(self) -> float:
+        """Processor time that the worker process has used until now."""
+        return self._exchange(Ping()).done.cpu_s
+
+    def _exchange(self, header: Request, tensors: Tensors | None = None) -> Exchange:
+        sent: Tensors = tensors or {}
+        begin_ns = time.monotonic_ns()
+        reply = self._channel.request(RequestMessage(header, sent))
+        end_ns = time.monotonic_ns()
+        if isinstance(reply.header, Failed):
+            raise _error_of(reply.header)
+        done = reply.header
+        step = StepRecord(
+            latency_s=(end_ns - begin_ns) / 1e9,
+            serialise_s=(reply.serialised_ns - begin_ns) / 1e9,
+            send_s=(done.received_ns - reply.serialised_ns) / 1e9,
+            queue_s=(done.begin_ns - done.received_ns) / 1e9,
+            worker_s=(done.end_ns - done.begin_ns) / 1e9,
+            compute_s=done.compute_s,
+            receive_s=(end_ns - done.end_ns) / 1e9,
+            up_bytes={name: tensor_bytes(sent, name) for name in sent},
+            down_bytes={name: tensor_bytes(reply.tensors, name) for name in reply.tensors},
+            up_tensors=sum(map(len, sent.values())),
+            down_tensors=sum(map(len, reply.tensors.values())),
+        )
+        return Exchange(done, reply.tensors, step)
+
+
+def _in_messages(weights: Sequence[Tensor]) -> Iterator[tuple[int, Sequence[Tensor]]]:
+    """Split weights into runs of about ``_SETUP_MESSAGE_BYTES``, each with its first index."""
+    first = 0
+    size_bytes = 0
+    for index, weight in enumerate(weights):
+        size_bytes += weight.nbytes
+        if size_bytes >= _SETUP_MESSAGE_BYTES:
+            yield first, weights[first : index + 1]
+            first, size_bytes = index + 1, 0
+    if first < len(weights):
+        yield first, weights[first:]
+
+
+def _error_of(failed: Failed) -> SemgapError:
+    error_type: type[SemgapError] = getattr(semgap.errors, failed.kind, RemoteError)
+    return error_type(failed.cause, failed.remedy)

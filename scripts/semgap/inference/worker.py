@@ -1,0 +1,212 @@
+"""The serving side of a session: runs forward passes and keeps what a policy lets it keep."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from semgap.errors import ModelError, RemoteError, SemgapError
+from semgap.inference.kv_store import KvStore
+from semgap.model.device import Device
+from semgap.model.skeleton import ModelSkeleton
+from semgap.policy import Home, TensorClass
+from semgap.protocol import (
+    Configure,
+    Done,
+    Failed,
+    Forward,
+    Ping,
+    ProfiledForward,
+    Release,
+    Request,
+    StoreWeights,
+)
+from semgap.transport.contract import (
+    Handler,
+    ReplyMessage,
+    RequestMessage,
+    Tensors,
+)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What a request led to; the fields are those of ``Done``."""
+
+    tensors: Tensors = field(default_factory=dict)
+    compute_s: float = 0.0
+    kernel_s: float | None = None
+    reference_id: str | None = None
+
+
+class Worker(Handler):
+    """One session's model, weights and KV caches on one device.
+
+    What crosses is decided by the client's policy alone: weights that come with a pass serve that
+    pass and are made unusable before the next request; weights that come to stay stay; a KV cache
+    goes back or is kept as the request says.
+    """
+
+    def __init__(self, device: Device) -> None:
+        self.device = device.torch_device
+        self._device = device
+        self._skeleton: ModelSkeleton | None = None
+        self._names: tuple[str, ...] = ()
+        self._kv_store = KvStore()
+        self._borrowed: list[Tensor] = []
+        self._lock = threading.Lock()
+        self._actions: dict[type[Request], Callable[..., _Outcome]] = {
+            Configure: self._configure,
+            StoreWeights: self._store_weights,
+            Forward: self._forward,
+            ProfiledForward: self._forward_profiled,
+            Release: self._release,
+            Ping: self._ping,
+        }
+
+    def handle(self, message: RequestMessage) -> ReplyMessage:
+        """See ``Handler.handle``."""
+        begin_ns = time.monotonic_ns()
+        self.settle()
+        with self._lock:
+            try:
+                outcome = self._actions[type(message.header)](message.header, message.tensors)
+            except Exception as error:
+                log.exception("%s failed", type(message.header).__name__)
+                return ReplyMessage(_failed(error))
+        return ReplyMessage(
+            Done(
+                received_ns=message.received_ns,
+                begin_ns=begin_ns,
+                end_ns=time.monotonic_ns(),
+                compute_s=outcome.compute_s,
+                cpu_s=time.process_time(),
+                kernel_s=outcome.kernel_s,
+                reference_id=outcome.reference_id,
+                gpu_name=self._device.gpu_name,
+                gpu_uuid=self._device.gpu_uuid,
+            ),
+            outcome.tensors,
+        )
+
+    def settle(self) -> None:
+        """See ``Handler.settle``: what came for one pass must not survive it."""
+        with self._lock:
+            for tensor in self._borrowed:
+                make_unusable(tensor)
+            self._borrowed.clear()
+
+    def _configure(self, request: Configure, _tensors: Tensors) -> _Outcome:
+        dtype = getattr(torch, request.dtype)
+        self._skeleton = ModelSkeleton(request.model_config, dtype, self._device.torch_device)
+        unmatched = self._skeleton.weights.keys() ^ set(request.weight_names)
+        if unmatched:
+            raise ModelError(
+                f"The announced weights do not fit the architecture: '{min(unmatched)}' is on one "
+                "side only.",
+                "Use weights that belong to the model's config.json.",
+            )
+        self._names = request.weight_names
+        return _Outcome()
+
+    def _store_weights(self, request: StoreWeights, tensors: Tensors) -> _Outcome:
+        weights = tensors[TensorClass.WEIGHTS]
+        self._model.bind(self._names[request.first : request.first + len(weights)], weights)
+        return _Outcome()
+
+    def _forward(self, request: Forward, tensors: Tensors) -> _Outcome:
+        run = self._prepared_pass(request, tensors)
+        (logits, kv_cache), compute_s = self._device.timed(run)
+        returned, reference_id = self._returned(request, logits, kv_cache)
+        return _Outcome(returned, compute_s=compute_s, reference_id=reference_id)
+
+    def _forward_profiled(self, request: Forward, tensors: Tensors) -> _Outcome:
+        run = self._prepared_pass(request, tensors)
+        (logits, kv_cache), kernel_s = self._device.profiled(run)
+        returned, reference_id = self._returned(request, logits, kv_cache)
+        return _Outcome(returned, kernel_s=kernel_s, reference_id=reference_id)
+
+    def _prepared_pass(
+        self, request: Forward, tensors: Tensors
+    ) -> Callable[[], tuple[Tensor, tuple[Tensor, ...]]]:
+        """Have everything ready that the pass needs; the returned call computes and no more."""
+        tokens = tensors[TensorClass.TOKENS][0]
+        kv_cache = tensors.get(TensorClass.KV_CACHE, ())
+        self._borrowed.extend(kv_cache)
+        if request.reference_id is not None:
+            kv_cache = self._kv_store.take(request.reference_id)
+        if TensorClass.WEIGHTS not in tensors:
+            return lambda: self._model.forward(tokens, kv_cache, request.logits_to_keep)
+
+        weights = tensors[TensorClass.WEIGHTS]
+        self._borrowed.extend(weights)
+        self._model.bind(self._names, weights)
+
+        def run_with_borrowed_weights() -> tuple[Tensor, tuple[Tensor, ...]]:
+            try:
+                return self._model.forward(tokens, kv_cache, request.logits_to_keep)
+            finally:
+                self._model.release()
+
+        return run_with_borrowed_weights
+
+    def _returned(
+        self, request: Forward, logits: Tensor, kv_cache: Sequence[Tensor]
+    ) -> tuple[Tensors, str | None]:
+        answer: dict[TensorClass, Sequence[Tensor]] = {TensorClass.LOGITS: [logits]}
+        if request.kv_cache_home is Home.WORKER:
+            return answer, self._kv_store.keep(kv_cache)
+        answer[TensorClass.KV_CACHE] = kv_cache
+        return answer, None
+
+    def _release(self, request: Release, _tensors: Tensors) -> _Outcome:
+        self._kv_store.take(request.reference_id)
+        return _Outcome()
+
+    def _ping(self, _request: Ping, _tensors: Tensors) -> _Outcome:
+        return _Outcome()
+
+    @property
+    def _model(self) -> ModelSkeleton:
+        if self._skeleton is None:
+            raise RemoteError(
+                "The session has no model yet.", "Send the model's configuration first."
+            )
+        return self._skeleton
+
+
+def make_unusable(tensor: Tensor) -> None:
+    """Put a NaN into every row, so that no later use of any of it gives an answer.
+
+    One a row is enough, since every row that an operator reads takes part in its result, and
+    costs a tenth of filling the tensor: this happens while the next request arrives. Integers,
+    which have no NaN, become 0.
+    """
+    if tensor.is_floating_point():
+        (tensor[..., :1] if tensor.dim() else tensor).fill_(torch.nan)
+    else:
+        tensor.zero_()
+
+
+def _failed(error: Exception) -> Failed:
+    if isinstance(error, SemgapError):
+        return Failed(type(error).__name__, error.cause, error.remedy)
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "not enough memory" in str(error):
+        return Failed(
+            RemoteError.__name__,
+            f"The worker ran out of memory: {error}.",
+            "Use a smaller model or dtype, a shorter prompt, or a device with more memory.",
+        )
+    return Failed(
+        RemoteError.__name__,
+        f"The worker failed with {type(error).__name__}: {error}.",
+        "The traceback is in the worker's log.",
+    )

@@ -1,0 +1,54 @@
+"""What iperf3 says of the link, where it is installed: a ceiling that others know."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Collection
+
+from semgap.linkbench.contenders.contender import TIMEOUT_S
+
+_SECONDS = "1"
+_BITS_PER_BYTE = 8
+
+
+def iperf3_goodput(
+    host: str, port: int, congestion_control: str, server_cores: Collection[int]
+) -> float | None:
+    """Goodput of one TCP stream in bytes/s; None where iperf3 is missing or fails.
+
+    The client runs on this process's cores.
+    """
+    command = shutil.which("iperf3")
+    if command is None:
+        return None
+    with subprocess.Popen(
+        [command, "--server", "--one-off", "--bind", host, "--port", str(port), "--forceflush"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    ) as server:
+        with contextlib.suppress(ProcessLookupError):
+            os.sched_setaffinity(server.pid, server_cores)
+        assert server.stdout is not None
+        while b"listening" not in (line := server.stdout.readline()):
+            if not line:
+                return None
+        try:
+            client = subprocess.run(
+                [
+                    *(command, "--client", host, "--port", str(port), "--json"),
+                    *("--time", _SECONDS, "--congestion", congestion_control),
+                ],
+                capture_output=True,
+                check=True,
+                timeout=TIMEOUT_S,
+            )
+        except subprocess.SubprocessError:
+            return None
+        finally:
+            server.terminate()
+    received = json.loads(client.stdout)["end"]["sum_received"]
+    return float(received["bits_per_second"]) / _BITS_PER_BYTE

@@ -1,0 +1,97 @@
+"""The ceiling: whole buffers through the kernel's sockets by Python's C code, nothing around it."""
+
+from __future__ import annotations
+
+import socket
+import struct
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from semgap.linkbench.contenders.contender import TIMEOUT_S, Link, Ready
+from semgap.plumbing.tcp_sockets import prefer_unpaced
+
+_SIZES = struct.Struct("<qq")
+
+
+class _PlainLink(Link):
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+        self._reply = _memory(1)
+
+    def exchange(self, payload: Tensor, reply_bytes: int) -> None:
+        """See ``Link.exchange``."""
+        if self._reply.nbytes < reply_bytes:
+            self._reply = _memory(reply_bytes)
+        self._socket.sendall(_SIZES.pack(payload.nbytes, reply_bytes))
+        if payload.nbytes:
+            self._socket.sendall(payload.numpy().data)
+        _receive(self._socket, self._reply[:reply_bytes])
+
+    def close(self) -> None:
+        """See ``Link.close``."""
+        self._socket.close()
+
+
+def serve_unpaced(host: str, port: int, _device: torch.device, say_ready: Ready) -> None:
+    """Serve with the congestion control that ``tcp`` prefers."""
+    with socket.socket() as listener:
+        prefer_unpaced(listener)
+        _serve(listener, host, port, say_ready)
+
+
+def serve_as_configured(host: str, port: int, _device: torch.device, say_ready: Ready) -> None:
+    """Serve with the congestion control that the system is configured for."""
+    with socket.socket() as listener:
+        _serve(listener, host, port, say_ready)
+
+
+def connect_unpaced(host: str, port: int) -> Link:
+    """Connect with the congestion control that ``tcp`` prefers."""
+    connecting = socket.socket()
+    prefer_unpaced(connecting)
+    return _connected(connecting, host, port)
+
+
+def connect_as_configured(host: str, port: int) -> Link:
+    """Connect with the congestion control that the system is configured for."""
+    return _connected(socket.socket(), host, port)
+
+
+def _connected(connecting: socket.socket, host: str, port: int) -> Link:
+    connecting.connect((host, port))
+    connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return _PlainLink(connecting)
+
+
+def _serve(listener: socket.socket, host: str, port: int, say_ready: Ready) -> None:
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind((host, port))
+    listener.listen(1)
+    listener.settimeout(TIMEOUT_S)
+    say_ready()
+    accepted, _peer = listener.accept()
+    with accepted:
+        accepted.setblocking(True)
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        buffer = _memory(1 << 20)
+        sizes = bytearray(_SIZES.size)
+        while accepted.recv_into(sizes, 0, socket.MSG_WAITALL) == _SIZES.size:
+            payload_bytes, reply_bytes = _SIZES.unpack(sizes)
+            if buffer.nbytes < max(payload_bytes, reply_bytes):
+                buffer = _memory(max(payload_bytes, reply_bytes))
+            _receive(accepted, buffer[:payload_bytes])
+            accepted.sendall(buffer[:reply_bytes])
+
+
+def _memory(size_bytes: int) -> memoryview:
+    return memoryview(np.empty(size_bytes, dtype=np.uint8).data)
+
+
+def _receive(connected: socket.socket, view: memoryview) -> None:
+    while view.nbytes:
+        received = connected.recv_into(view, 0, socket.MSG_WAITALL)
+        if not received:
+            raise ConnectionError("the other side hung up")
+        view = view[received:]

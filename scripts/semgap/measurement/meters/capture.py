@@ -1,0 +1,207 @@
+"""A tcpdump capture of one interface for the length of one benchmark job."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import select
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from semgap.errors import CaptureError
+from semgap.plumbing.files import no_space_in
+from semgap.plumbing.processes import die_with_parent
+
+
+class CaptureStatus(msgspec.Struct, frozen=True):
+    """Whether and how a run was captured.
+
+    Attributes:
+        captured: whether tcpdump ran; if not, ``reason`` says why.
+        interface: the captured interface.
+        packets: packets that tcpdump wrote.
+        dropped_packets: packets that the kernel dropped before tcpdump saw them.
+    """
+
+    captured: bool
+    reason: str
+    interface: str
+    packets: int = 0
+    dropped_packets: int = 0
+
+
+# Enough for Ethernet with VLAN tags, IPv6 with extension headers, and TCP with all its options.
+_SNAPSHOT_BYTES = 96
+_BUFFER_KIB = 65536
+_READY_TIMEOUT_S = 20.0
+_STOP_TIMEOUT_S = 60.0
+_CATCH_UP_S = 0.05
+
+
+class CaptureUnavailableError(CaptureError):
+    """This machine or this user cannot capture packets."""
+
+
+class Capture:
+    """A running tcpdump."""
+
+    def __init__(self, process: subprocess.Popen[bytes], interface: str, file: Path) -> None:
+        self._process = process
+        self._file = file
+        self._interface = interface
+        self.status: CaptureStatus | None = None
+
+    def check_running(self) -> None:
+        """Raise CaptureError if tcpdump has ended by itself."""
+        if self._process.poll() is not None:
+            self._check_room()
+            raise CaptureError(
+                f"tcpdump ended in the middle of the run (status {self._process.returncode}): "
+                f"{_rest(self._process)}",
+                "Look for what killed it (memory, disk) and run again: only this job is repeated.",
+            )
+
+    def stop(self) -> None:
+        """End the capture in an orderly way and take its account of packets and drops.
+
+        Raises:
+            CaptureError: tcpdump died before, or packets were dropped.
+            NoSpaceError: there was no room for all packets.
+        """
+        self._wait_until_caught_up()
+        self._process.send_signal(signal.SIGINT)
+        _out, report = self._process.communicate(timeout=_STOP_TIMEOUT_S)
+        self._check_room()
+        packets = _count(rb"(\d+) packets? captured", report)
+        dropped = _count(rb"(\d+) packets? dropped by kernel", report)
+        if dropped:
+            raise CaptureError(
+                f"The kernel dropped {dropped} of {packets + dropped} packets before tcpdump saw "
+                "them, so the byte counts would be too low.",
+                "Run again on a less busy machine; only this job is repeated.",
+            )
+        self.status = CaptureStatus(
+            captured=True,
+            reason="",
+            interface=self._interface,
+            packets=packets,
+            dropped_packets=dropped,
+        )
+
+    def _check_room(self) -> None:
+        """Check that the disk is not full: tcpdump says nothing of what it could not write."""
+        disk = os.statvfs(self._file.parent)
+        if (disk.f_bfree if os.geteuid() == 0 else disk.f_bavail) == 0:
+            raise no_space_in(self._file.parent)
+
+    def _wait_until_caught_up(self) -> None:
+        """Wait until tcpdump has read all that the kernel holds for it.
+
+        Told to end, it would leave unread packets behind and count them nowhere. Its account of
+        packets, which SIGUSR1 asks for, stands still when it has caught up.
+        """
+        before = -1
+        while (packets := self._packets_so_far()) != before:
+            before = packets
+            time.sleep(_CATCH_UP_S)
+
+    def _packets_so_far(self) -> int:
+        self.check_running()
+        self._process.send_signal(signal.SIGUSR1)
+        report = _read_until(self._process, b"dropped by kernel", _STOP_TIMEOUT_S)
+        return _count(rb"(\d+) packets? captured", report)
+
+    def kill(self) -> None:
+        """End the capture whatever its state."""
+        self._process.kill()
+        self._process.wait()
+        if self._process.stderr is not None:
+            self._process.stderr.close()
+
+
+@contextlib.contextmanager
+def capture(interface: str, file: Path) -> Iterator[Capture]:
+    """Capture the TCP headers on ``interface`` into ``file``; ready when the block begins.
+
+    Raises:
+        CaptureUnavailableError: tcpdump is not installed, or not allowed to capture.
+    """
+    command = shutil.which("tcpdump", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    if command is None:
+        raise CaptureUnavailableError(
+            "tcpdump is not installed.",
+            "Install it (Debian: apt-get install tcpdump) to count bytes on the wire.",
+        )
+    file.parent.mkdir(parents=True, exist_ok=True)
+    process = subprocess.Popen(
+        [
+            command,
+            *("-i", interface, "-w", str(file), "-n"),
+            *("-s", str(_SNAPSHOT_BYTES), "-B", str(_BUFFER_KIB)),
+            # Without it the kernel hands packets over a second late, and the last ones never.
+            "--immediate-mode",
+            # tcpdump would change to a user of its own, who may not be able to write here.
+            *(("-Z", "root") if os.geteuid() == 0 else ()),
+            "tcp",
+        ],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        # A Ctrl-C reaches the whole foreground group; this process alone decides when to stop.
+        process_group=0,
+        preexec_fn=die_with_parent,
+    )
+    running = Capture(process, interface, file)
+    try:
+        _wait_until_listening(process, interface)
+        yield running
+    finally:
+        running.kill()
+
+
+def _wait_until_listening(process: subprocess.Popen[bytes], interface: str) -> None:
+    said = _read_until(process, b"listening on", _READY_TIMEOUT_S)
+    if b"listening on" not in said:
+        text = " ".join(said.decode(errors="replace").replace("tcpdump: ", "").split())
+        raise CaptureUnavailableError(
+            f"tcpdump cannot capture on '{interface}': {text or 'it said nothing'}.",
+            "Check capture.interface; run as root, or allow tcpdump to capture: "
+            "setcap cap_net_raw,cap_net_admin+eip on its executable.",
+        )
+
+
+def _read_until(process: subprocess.Popen[bytes], marker: bytes, timeout_s: float) -> bytes:
+    """What tcpdump says until the line with ``marker`` is complete, it ends, or time is up."""
+    assert process.stderr is not None
+    said = b""
+    deadline_s = time.monotonic() + timeout_s
+    while not (marker in said and said.endswith(b"\n")):
+        remaining_s = max(0.0, deadline_s - time.monotonic())
+        ready, _, _ = select.select([process.stderr], [], [], remaining_s)
+        chunk = os.read(process.stderr.fileno(), 4096) if ready else b""
+        if not chunk:
+            break
+        said += chunk
+    return said
+
+
+def _rest(process: subprocess.Popen[bytes]) -> str:
+    _out, report = process.communicate()
+    return report.decode(errors="replace").strip() or "it left no message."
+
+
+def _count(pattern: bytes, report: bytes) -> int:
+    match = re.search(pattern, report)
+    if match is None:
+        raise CaptureError(
+            f"tcpdump's closing report is not understood: {report!r}.",
+            "Use tcpdump 4.99 or newer.",
+        )
+    return int(match.group(1))

@@ -1,0 +1,30 @@
+"""What machine this is."""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+import psutil
+
+from semgap.measurement.run_record import Host
+
+
+def describe_host(gpu: str) -> Host:
+    """Describe this machine; ``gpu`` is the name of the GPU that computes, or empty."""
+    return Host(
+        name=platform.node(),
+        kernel=platform.release(),
+        cpu=_cpu_model(),
+        cores=len(os.sched_getaffinity(0)),
+        memory_bytes=psutil.virtual_memory().total,
+        gpu=gpu,
+    )
+
+
+def _cpu_model() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()

@@ -1,0 +1,63 @@
+"""Which TCP connections are a session's, and which are somebody else's."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import msgspec
+
+
+class SocketPair(msgspec.Struct, frozen=True):
+    """The two ends of one TCP connection, as a process sees it."""
+
+    local_ip: str
+    local_port: int
+    remote_ip: str
+    remote_port: int
+
+
+class ProcessSockets(msgspec.Struct, frozen=True):
+    """The TCP sockets of a process.
+
+    Attributes:
+        connections: those that have a peer.
+        listening_ports: where it waits for others to connect.
+    """
+
+    connections: tuple[SocketPair, ...]
+    listening_ports: tuple[int, ...]
+
+
+def reverse_of(pair: SocketPair) -> SocketPair:
+    """The same connection, as its other end sees it."""
+    return SocketPair(pair.remote_ip, pair.remote_port, pair.local_ip, pair.local_port)
+
+
+def session_connections(
+    client: Collection[SocketPair], worker: Collection[SocketPair]
+) -> frozenset[SocketPair]:
+    """Connections between the two processes of a session, as the client sees them."""
+    seen_by_worker = {reverse_of(pair) for pair in worker}
+    return frozenset(pair for pair in client if pair in seen_by_worker)
+
+
+def strangers(
+    client: Collection[SocketPair],
+    worker: Collection[SocketPair],
+    listening_ports: Collection[int],
+) -> list[SocketPair]:
+    """Connections that came from outside to where one of the two processes listens.
+
+    Connections that a process has with itself, or opened to somebody else, are none.
+    """
+    known = {*client, *worker}
+    return [
+        pair
+        for pair in (*client, *worker)
+        if pair.local_port in listening_ports and reverse_of(pair) not in known
+    ]
+
+
+def shown(pair: SocketPair) -> str:
+    """A connection, as messages name it."""
+    return f"{pair.remote_ip}:{pair.remote_port} to {pair.local_ip}:{pair.local_port}"

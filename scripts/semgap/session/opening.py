@@ -1,0 +1,63 @@
+"""A session: a fresh worker, a channel to it, and what is known about both processes."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from semgap.plumbing.connections import ProcessSockets
+from semgap.policy import WorkerPlace
+from semgap.transport.contract import Channel
+
+
+@dataclass(frozen=True)
+class Session:
+    """One benchmark job's worker.
+
+    Attributes:
+        channel: carries requests to the worker.
+        transport: the name of the transport behind the channel.
+        worker_sockets: lists the worker process's TCP sockets at the moment.
+    """
+
+    channel: Channel
+    transport: str
+    worker_sockets: Callable[[], ProcessSockets]
+
+
+@dataclass(frozen=True)
+class WorkerSettings:
+    """What a session needs to know to get a worker.
+
+    Attributes:
+        endpoint_file: describes the server, where the worker is one of a server's.
+        device: what a worker in this process computes on.
+        compute_threads: threads that a worker in this process computes with.
+    """
+
+    endpoint_file: Path | None
+    device: str
+    compute_threads: int
+
+
+class SessionModule(Protocol):
+    """The function that a module in this folder defines to be a place for workers."""
+
+    def open_session(self, settings: WorkerSettings) -> AbstractContextManager[Session]:
+        """Open a session with a worker of its own; it ends with the block.
+
+        Raises:
+            ServerError: the server cannot be reached or started.
+            WorkerLostError: the worker ended, with how it ended.
+        """
+        ...
+
+
+def load_session_module(place: WorkerPlace) -> SessionModule:
+    """Import the module for ``place``, and no other."""
+    module: SessionModule = importlib.import_module(f"semgap.session.{place}")
+    return module
