@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import msgspec
 import numpy as np
-import torch
 from torch import Tensor
 
-from semgap.errors import MeasurementError
-from semgap.inference.client import Exchange, InferenceClient, KvCacheState
-from semgap.inference.steps import StepRecord
+from semgap.inference.client import InferenceClient
+from semgap.inference.generation import Generated, Generation
 from semgap.measurement.job_settings import BenchmarkSettings
 from semgap.measurement.meters.capture import (
     Capture,
@@ -27,24 +24,21 @@ from semgap.measurement.meters.capture import (
     CaptureUnavailableError,
     capture,
 )
-from semgap.measurement.meters.gpu import GpuSampler, gpu_samples
+from semgap.measurement.meters.gpu import gpu_samples
 from semgap.measurement.meters.host import describe_host
 from semgap.measurement.meters.positive_control import send_control_traffic
+from semgap.measurement.phases import Phases
 from semgap.measurement.run_record import PhaseRecord, RunRecord
 from semgap.model.manifest import Manifest
 from semgap.model.prompt import Prompt, prompt_digest
-from semgap.plumbing.connections import SocketPair, shown, strangers
-from semgap.plumbing.process_sockets import sockets_of
+from semgap.plumbing.connections import SocketPair
 from semgap.plumbing.processes import threads_or_all_cores
 from semgap.plumbing.versions import versions
 from semgap.policy import Policy
-from semgap.protocol import Forward, ProfiledForward
-from semgap.session.opening import Session, WorkerSettings, load_session_module
+from semgap.protocol import ProfiledForward
+from semgap.session.opening import WorkerSettings, load_session_module
 
 log = logging.getLogger(__name__)
-
-# Around each phase nothing is sent for this long, so that time stamps tell the phases apart.
-_QUIET_S = 0.02
 
 # Steps that a person waits for are reported one by one; for shorter ones that would cost time.
 _SLOW_STEP_S = 1.0
@@ -84,13 +78,20 @@ def run_benchmark(
         load_session_module(policy.worker).open_session(worker_settings) as session,
     ):
         client = InferenceClient(session.channel, policy, manifest, weights)
-        begin = partial(_Generation, client, settings, prompt, manifest.vocabulary_size)
+        begin = partial(
+            Generation,
+            client,
+            prompt.token_ids,
+            manifest.vocabulary_size,
+            settings.logits_to_keep,
+            1 + max(settings.decode_steps, settings.warmup_decode_steps),
+        )
         say = _Progress(policy.mode, settings.repeat).say
         say("the worker builds the model")
         configured = client.configure()
         with gpu_samples(configured.gpu_uuid) as sampler:
             control = [send_control_traffic(settings.interface_address)]
-            measured = _Phases(client, session, sampler, say)
+            measured = Phases(client, session, sampler, say)
             result = _run_phases(measured, client, settings, begin)
             control.append(send_control_traffic(settings.interface_address))
         phases = measured.phases
@@ -101,7 +102,7 @@ def run_benchmark(
             running.stop()
     status = running.status if running is not None else None
     sockets = measured.sockets
-    _check_no_strangers(sockets, policy.mode, settings.repeat)
+    sockets.check_no_strangers(f"{policy.mode}, repeat {settings.repeat}")
     return (
         RunRecord(
             session_id=secrets.token_hex(16),
@@ -128,34 +129,6 @@ def run_benchmark(
     )
 
 
-@dataclass
-class _SeenSockets:
-    """What the kernel said of the two processes' sockets, whenever it was asked."""
-
-    client: set[SocketPair] = field(default_factory=set)
-    worker: set[SocketPair] = field(default_factory=set)
-    listening_ports: set[int] = field(default_factory=set)
-
-
-def _check_no_strangers(seen: _SeenSockets, mode: str, repeat: int) -> None:
-    found = strangers(seen.client, seen.worker, seen.listening_ports)
-    if found:
-        raise MeasurementError(
-            f"While {mode}, repeat {repeat} was measured, somebody else connected to its session: "
-            f"{', '.join(map(shown, found))}.",
-            "Keep other programs away from the session's ports and run again: only this repeat "
-            "is measured again.",
-        )
-
-
-@dataclass(frozen=True)
-class _Generated:
-    """What a generation led to: greedy tokens and the logits they were taken from."""
-
-    token_ids: tuple[int, ...]
-    logits: np.ndarray
-
-
 class _Progress:
     """Says in the log which mode and repeat does what."""
 
@@ -166,68 +139,12 @@ class _Progress:
         log.info("%s: %s", self._prefix, what)
 
 
-class _Phases:
-    """Times phases and notes what the kernel says about sockets around them."""
-
-    def __init__(
-        self,
-        client: InferenceClient,
-        session: Session,
-        sampler: GpuSampler,
-        say: Callable[[str], None],
-    ) -> None:
-        self._client = client
-        self._session = session
-        self._sampler = sampler
-        self.say = say
-        self.phases: tuple[PhaseRecord, ...] = ()
-        self.sockets = _SeenSockets()
-
-    @contextlib.contextmanager
-    def phase(self, name: str) -> Iterator[list[StepRecord]]:
-        """Time the block as a phase; the block appends its steps to the list it is given."""
-        steps: list[StepRecord] = []
-        cpu_begin_s = self._client.worker_cpu_s()
-        self._note_sockets()
-        time.sleep(_QUIET_S)
-        begin_unix_ns, begin_ns = time.time_ns(), time.monotonic_ns()
-        begin_s = time.perf_counter()
-        yield steps
-        latency_s = time.perf_counter() - begin_s
-        time.sleep(_QUIET_S)
-        end_unix_ns, end_ns = time.time_ns(), time.monotonic_ns()
-        self._note_sockets()
-        moved_bytes = sum(
-            sum(step.up_bytes.values()) + sum(step.down_bytes.values()) for step in steps
-        )
-        self.say(f"{name} took {latency_s:.3f} s, tensors {moved_bytes / 1e6:,.3f} MB")
-        self.phases += (
-            PhaseRecord(
-                name=name,
-                begin_unix_ns=begin_unix_ns,
-                end_unix_ns=end_unix_ns,
-                begin_ns=begin_ns,
-                end_ns=end_ns,
-                latency_s=latency_s,
-                worker_cpu_s=self._client.worker_cpu_s() - cpu_begin_s,
-                steps=tuple(steps),
-                gpu_samples_percent=self._sampler.between(begin_unix_ns, end_unix_ns),
-            ),
-        )
-
-    def _note_sockets(self) -> None:
-        client, worker = sockets_of(os.getpid()), self._session.worker_sockets()
-        self.sockets.client.update(client.connections)
-        self.sockets.worker.update(worker.connections)
-        self.sockets.listening_ports.update(client.listening_ports, worker.listening_ports)
-
-
 def _run_phases(
-    measured: _Phases,
+    measured: Phases,
     client: InferenceClient,
     settings: BenchmarkSettings,
-    begin: Callable[[], _Generation],
-) -> _Generated:
+    begin: Callable[[], Generation],
+) -> Generated:
     with measured.phase("setup") as steps:
         steps.extend(client.setup())
     generation = begin()
@@ -248,61 +165,8 @@ def _run_phases(
     return generation.result()
 
 
-class _Generation:
-    """A greedy generation from the prompt, one forward pass at a time."""
-
-    def __init__(
-        self,
-        client: InferenceClient,
-        settings: BenchmarkSettings,
-        prompt: Prompt,
-        vocabulary_size: int,
-        request_type: type[Forward] = Forward,
-    ) -> None:
-        self._client = client
-        self._logits_to_keep = settings.logits_to_keep
-        self._request_type = request_type
-        self._tokens = torch.tensor([prompt.token_ids], dtype=torch.int64)
-        self._kv_cache = KvCacheState()
-        # One row a pass: a pass's logits lie in memory that serves for the next one's.
-        passes = 1 + max(settings.decode_steps, settings.warmup_decode_steps)
-        self._last_logits = torch.empty(passes, vocabulary_size, dtype=torch.float32)
-        self._token_ids: list[int] = []
-        self.kernel_s: list[float] = []
-
-    def prefill(self) -> StepRecord:
-        """Run the first pass, over the whole prompt."""
-        return self._step().step
-
-    def decode(self) -> StepRecord:
-        """Run one pass over the token that the last one chose."""
-        return self._step().step
-
-    def release(self) -> None:
-        """Free what the worker keeps of this generation."""
-        self._client.release(self._kv_cache)
-
-    def result(self) -> _Generated:
-        """The tokens chosen so far, and the logits behind them as float32."""
-        logits = self._last_logits[: len(self._token_ids)]
-        return _Generated(tuple(self._token_ids), logits.numpy())
-
-    def _step(self) -> Exchange:
-        logits, self._kv_cache, exchange = self._client.forward(
-            self._tokens, self._kv_cache, self._logits_to_keep, self._request_type
-        )
-        last = logits[0, -1]
-        token_id = int(last.argmax())
-        self._last_logits[len(self._token_ids)] = last
-        self._token_ids.append(token_id)
-        self._tokens = torch.tensor([[token_id]], dtype=torch.int64)
-        if exchange.done.kernel_s is not None:
-            self.kernel_s.append(exchange.done.kernel_s)
-        return exchange
-
-
 def _with_kernel_time(
-    phases: tuple[PhaseRecord, ...], generation: _Generation, decode_steps: int
+    phases: tuple[PhaseRecord, ...], generation: Generation, decode_steps: int
 ) -> tuple[PhaseRecord, ...]:
     """Run prefill and decode once more under the kernel profiler."""
     generation.prefill()
