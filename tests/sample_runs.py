@@ -5,8 +5,8 @@ from __future__ import annotations
 from semgap.inference.steps import StepRecord
 from semgap.measurement.job_settings import BenchmarkSettings
 from semgap.measurement.meters.capture import CaptureStatus
-from semgap.measurement.meters.positive_control import ControlTraffic
-from semgap.measurement.run_record import Host, PhaseRecord, RunRecord
+from semgap.measurement.meters.probe import ProbeTraffic
+from semgap.measurement.run_record import Machine, PhaseRecord, RunRecord
 from semgap.model.prompt import Prompt, prompt_digest
 from semgap.modes import policy_of
 from semgap.plumbing.connections import SocketPair
@@ -17,7 +17,7 @@ SECOND_NS = 1_000_000_000
 CLIENT = SocketPair("127.0.0.1", 1000, "127.0.0.1", 2000)
 WORKER = SocketPair("127.0.0.1", 2000, "127.0.0.1", 1000)
 PROMPT = Prompt(tuple(range(8)), seed=0)
-CONTROL = SocketPair("127.0.0.1", 3000, "127.0.0.1", 4000)
+PROBE = SocketPair("127.0.0.1", 3000, "127.0.0.1", 4000)
 
 
 def step(up=100, down=50):
@@ -82,7 +82,7 @@ def run(mode="semantic", repeat=1, **more):
         "model_fingerprint": "f",
         "prompt_tokens": 8,
         "prompt_sha256": prompt_digest(PROMPT),
-        "host": Host("host", "6.0", "a processor", 2, 8_000_000_000, ""),
+        "machine": Machine("host", "6.0", "a processor", 2, 8_000_000_000, ""),
         "versions": Versions("3.11", "2.13", "5.23"),
         "phases": (
             phase("setup", 10),
@@ -94,7 +94,7 @@ def run(mode="semantic", repeat=1, **more):
         "client_sockets": (CLIENT,),
         "worker_sockets": (WORKER,),
         "listening_ports": (2000,),
-        "control": (ControlTraffic(CONTROL, 1000),),
+        "probes": (ProbeTraffic(PROBE, 1000),),
         "capture": CaptureStatus(True, "", "lo", 10, 0),
     }
     return RunRecord(**{**values, **more})

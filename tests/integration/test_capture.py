@@ -16,7 +16,7 @@ from sample_runs import phase, run, step
 from semgap.analysis.traffic import traffic_of_run
 from semgap.errors import CaptureError
 from semgap.measurement.meters.capture import CaptureStatus, CaptureUnavailableError, capture
-from semgap.measurement.meters.positive_control import send_control_traffic
+from semgap.measurement.meters.probe import send_probe
 from semgap.pcap.segments import read_tcp_segments
 from semgap.plumbing.connections import SocketPair, reverse_of
 from semgap.plumbing.process_sockets import sockets_of
@@ -25,9 +25,9 @@ from small_models import PROJECT
 pytestmark = needs("tcpdump")
 SEND = """
 from semgap.errors import CaptureError
-from semgap.measurement.meters.positive_control import send_control_traffic
+from semgap.measurement.meters.probe import send_probe
 try:
-    send_control_traffic("127.0.0.1")
+    send_probe("127.0.0.1")
 except CaptureError as error:
     print(error)
 """
@@ -35,14 +35,14 @@ except CaptureError as error:
 
 @pytest.fixture
 def captured(tmp_path):
-    """A record of a run in this process, whose one phase sent 1 MB of control traffic."""
+    """A record of a run in this process, whose one phase sent 1 MB of probe traffic."""
     file = tmp_path / "run.pcap"
     with capture("lo", file) as running:
-        before = send_control_traffic("127.0.0.1")
+        before = send_probe("127.0.0.1")
         begin_ns = time.time_ns()
-        sent = send_control_traffic("127.0.0.1")
+        sent = send_probe("127.0.0.1")
         end_ns = time.time_ns()
-        after = send_control_traffic("127.0.0.1")
+        after = send_probe("127.0.0.1")
         running.stop()
     only = phase(
         "decode",
@@ -56,7 +56,7 @@ def captured(tmp_path):
         client_sockets=(sent.socket,),
         worker_sockets=(reverse_of(sent.socket),),
         listening_ports=(sent.socket.remote_port,),
-        control=(before, after),
+        probes=(before, after),
         capture=running.status,
     )
     return record, file
@@ -80,7 +80,7 @@ def test_the_last_packets_are_in_the_file(tmp_path):
     for attempt in range(3):
         file = tmp_path / f"{attempt}.pcap"
         with capture("lo", file) as running:
-            sent = send_control_traffic("127.0.0.1")
+            sent = send_probe("127.0.0.1")
             running.stop()
         batches = list(read_tcp_segments(file))
         assert sum(int(batch.payload_bytes.sum()) for batch in batches) >= sent.payload_bytes
@@ -105,11 +105,11 @@ def test_a_capture_that_is_cut_off_is_refused(captured):
 
 def test_a_capture_without_the_control_traffic_is_refused(captured):
     record, file = captured
-    other = send_control_traffic("127.0.0.1")
+    other = send_probe("127.0.0.1")
     with pytest.raises(
         CaptureError, match="shows 0 of the 1000003 bytes that were sent on purpose"
     ):
-        traffic_of_run(changed(record, control=(other,)), file)
+        traffic_of_run(changed(record, probes=(other,)), file)
 
 
 def test_tensors_that_the_capture_did_not_see_are_an_error(captured):
@@ -156,7 +156,7 @@ def test_tcpdump_ends_with_its_job(tmp_path):
 
 
 def test_control_traffic_is_no_longer_connected():
-    sent = send_control_traffic("127.0.0.1")
+    sent = send_probe("127.0.0.1")
     assert sent.socket not in sockets_of(os.getpid()).connections
 
 
@@ -169,7 +169,7 @@ def test_without_a_capture_nothing_crosses_within_one_process(tmp_path):
 def test_a_strangers_bytes_at_the_sessions_port_are_named(tmp_path):
     file = tmp_path / "run.pcap"
     with socket.create_server(("127.0.0.1", 0)) as listener, capture("lo", file) as running:
-        before = send_control_traffic("127.0.0.1")
+        before = send_probe("127.0.0.1")
         port = listener.getsockname()[1]
         begin_ns = time.time_ns()
         with (
@@ -181,7 +181,7 @@ def test_a_strangers_bytes_at_the_sessions_port_are_named(tmp_path):
             strangers.sendall(bytes(20))
             named = f"20 bytes from 127.0.0.1:{strangers.getsockname()[1]} to 127.0.0.1:{port}"
         end_ns = time.time_ns()
-        after = send_control_traffic("127.0.0.1")
+        after = send_probe("127.0.0.1")
         running.stop()
     record = run(
         phases=(
@@ -196,7 +196,7 @@ def test_a_strangers_bytes_at_the_sessions_port_are_named(tmp_path):
         client_sockets=(pair,),
         worker_sockets=(reverse_of(pair),),
         listening_ports=(port,),
-        control=(before, after),
+        probes=(before, after),
         capture=running.status,
     )
     with pytest.raises(CaptureError, match=f"somebody else used the session's ports: {named}"):

@@ -12,7 +12,7 @@ import pytest
 from judges import needs
 from semgap.errors import NoSpaceError
 from semgap.measurement.meters.capture import capture
-from semgap.measurement.meters.positive_control import send_control_traffic
+from semgap.measurement.meters.probe import send_probe
 from semgap.plumbing.files import write_atomically
 from small_models import PROJECT
 
@@ -50,7 +50,7 @@ def script(*arguments):
 def test_a_capture_that_found_no_room_fails_its_job(small_disk):
     with capture("lo", small_disk / "run.pcap") as running:
         for _ in range(100):
-            send_control_traffic("127.0.0.1")
+            send_probe("127.0.0.1")
         with pytest.raises(NoSpaceError, match=f"No space left in '{small_disk}'"):
             running.stop()
 

@@ -113,7 +113,7 @@ def test_a_minimal_file_is_completed():
         ("modes", ["local", "blind"], r"no mode 'blind'"),
         ("labels", {"blind": "Blind"}, r"no mode 'blind'"),
         ("model.weights", "hub", r"'model.weights' is 'hub', but 'model.hub.repo' is not set"),
-        ("model.weights", "local", r"'model.folder' is not set"),
+        ("model.weights", "folder", r"'model.folder' is not set"),
         ("model.architecture", None, r"'model.architecture' is not set"),
         ("model.hub.revision", "main", r"'model.hub.revision' is 'main'"),
         ("experiment", "reference", r"'experiment' is 'reference'"),

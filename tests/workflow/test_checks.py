@@ -18,7 +18,7 @@ def test_a_dry_run_works_from_a_clean_clone(tmp_path):
     assert {job.partition(":")[0] for job in planned} == {
         "store_weights",
         "describe_model",
-        "prompt",
+        "make_prompt",
         "rpc_server",
         "benchmark",
         "parse_capture",

@@ -137,7 +137,7 @@ def test_local_sends_nothing_and_the_capture_would_have_seen_it(each):
     for repeat in range(1, REPEATS + 1):
         for phase in ("prefill", "decode"):
             assert captured(each, "local", repeat, phase) == {"up": 0, "down": 0}
-        assert [sent["payload_bytes"] for sent in each.record("local", repeat)["control"]] == [
+        assert [sent["payload_bytes"] for sent in each.record("local", repeat)["probes"]] == [
             1_000_003,
             1_000_003,
         ]

@@ -36,7 +36,7 @@ VERIFIED = {"verify_weights"}
 ANALYSIS = {"aggregate", *TABLE}
 ALL_RUNS = measured(*MODES)
 REMOTE_RUNS = {"rpc_server"} | measured(*REMOTE)
-FROM_MANIFEST = {"describe_model", "prompt", "rpc_server"} | ALL_RUNS
+FROM_MANIFEST = {"describe_model", "make_prompt", "rpc_server"} | ALL_RUNS
 EVERYTHING = {"store_weights"} | FROM_MANIFEST
 TRAFFIC = runs("parse_capture", *MODES) | ANALYSIS
 
@@ -72,7 +72,7 @@ MODULES = {
     "describe_model.py": FROM_MANIFEST,
     "document_config.py": set(),
     "download_model.py": set(),
-    "make_prompt.py": {"prompt"} | ALL_RUNS,
+    "make_prompt.py": {"make_prompt"} | ALL_RUNS,
     "measure_link.py": set(),
     "parse_capture.py": TRAFFIC,
     "render_table.py": TABLE,
@@ -86,7 +86,7 @@ MODULES = {
     "semgap/pipeline/cli.py": EVERYTHING | TRAFFIC,
     "semgap/inference/client.py": ALL_RUNS,
     "semgap/pipeline/config.py": set(),
-    "semgap/plumbing/connections.py": TRAFFIC | ALL_RUNS,
+    "semgap/plumbing/connections.py": {"rpc_server"} | ALL_RUNS,
     "semgap/analysis/consistency.py": ANALYSIS,
     "semgap/analysis/correctness.py": ANALYSIS,
     "semgap/plumbing/csv_rows.py": TRAFFIC | runs("utilisation", *MODES),
@@ -99,9 +99,9 @@ MODULES = {
     "semgap/plumbing/markdown.py": TABLE,
     "semgap/modes.py": set(),
     "semgap/analysis/overhead.py": set(),
-    "semgap/policy.py": EVERYTHING,
+    "semgap/policy.py": {"rpc_server"} | ALL_RUNS,
     "semgap/plumbing/processes.py": EVERYTHING,
-    "semgap/model/prompt.py": {"prompt"} | ALL_RUNS,
+    "semgap/model/prompt.py": {"make_prompt"} | ALL_RUNS,
     "semgap/protocol.py": {"rpc_server"} | ALL_RUNS,
     "semgap/plumbing/files.py": EVERYTHING,
     "semgap/plumbing/versions.py": {"rpc_server"} | ALL_RUNS,
@@ -123,12 +123,12 @@ MODULES = {
     "semgap/measurement/meters/capture.py": ALL_RUNS,
     "semgap/pcap/capture_file.py": TRAFFIC,
     "semgap/measurement/meters/gpu.py": ALL_RUNS,
-    "semgap/measurement/meters/host.py": {"rpc_server"} | ALL_RUNS,
+    "semgap/measurement/meters/machine.py": ALL_RUNS,
     "semgap/pcap/packets.py": TRAFFIC,
     "semgap/pcap/segments.py": TRAFFIC,
     "semgap/pcap/pcap_records.py": TRAFFIC,
     "semgap/pcap/pcapng_records.py": TRAFFIC,
-    "semgap/measurement/meters/positive_control.py": ALL_RUNS,
+    "semgap/measurement/meters/probe.py": ALL_RUNS,
     "semgap/pcap/record_chain.py": TRAFFIC,
     "semgap/pcap/retransmissions.py": TRAFFIC,
     "semgap/plumbing/process_sockets.py": {"rpc_server"} | ALL_RUNS,
@@ -165,10 +165,10 @@ KEYS = {
     "model.architecture.n_layer": (3, EVERYTHING),
     "model.seed": (1, EVERYTHING),
     "model.dtype": ("bfloat16", EVERYTHING),
-    "workload.prompt_tokens": (9, {"prompt"} | ALL_RUNS),
-    "workload.prompt_seed": (1, {"prompt"} | ALL_RUNS),
-    "workload.decode_steps": (4, {"prompt"} | ALL_RUNS),
-    "workload.warmup_decode_steps": (1, {"prompt"} | ALL_RUNS),
+    "workload.prompt_tokens": (9, {"make_prompt"} | ALL_RUNS),
+    "workload.prompt_seed": (1, {"make_prompt"} | ALL_RUNS),
+    "workload.decode_steps": (4, {"make_prompt"} | ALL_RUNS),
+    "workload.warmup_decode_steps": (1, {"make_prompt"} | ALL_RUNS),
     "workload.logits_to_keep": (0, ALL_RUNS),
     "workload.repeats": (3, measured(*MODES, repeats=[3])),
     "workload.order_seed": (1, set()),
@@ -282,8 +282,8 @@ ERROR_TEXTS = {
     "The server hung up.": "server/control.py",
     "is missing or does not have the": "model/weights.py",
     "The session is closed.": "transport/torch_rpc.py",
-    "tcpdump is not installed.": "meters/capture.py",
-    "The session has no model yet.": "worker.py",
+    "tcpdump is not installed.": "measurement/meters/capture.py",
+    "The session has no model yet.": "inference/worker.py",
 }
 
 

@@ -91,7 +91,7 @@ def model_settings():
     model = CONFIG.model
     origins = {
         "hub": f"from {model.hub.repo} at {model.hub.revision}",
-        "local": f"from the folder {model.folder}",
+        "folder": f"from the folder {model.folder}",
         "seeded": f"made from seed {model.seed}",
     }
     return ModelSettings(
@@ -117,7 +117,7 @@ WEIGHTS = identified(
 )
 WEIGHT_SOURCES = {
     "hub": f"{DOWNLOAD}/download",
-    "local": CONFIG.model.folder,
+    "folder": CONFIG.model.folder,
     "seeded": None,
 }
 

@@ -73,13 +73,13 @@ rule describe_model:
         " --manifest {output.manifest:q} {params.settings} --log {log:q}"
 
 
-rule prompt:
+rule make_prompt:
     input:
         manifest=f"{EXPERIMENT}/model/manifest.json",
     output:
         prompt=f"{EXPERIMENT}/model/prompt.json",
     log:
-        f"{EXPERIMENT}/logs/prompt.log",
+        f"{EXPERIMENT}/logs/make_prompt.log",
     conda:
         ENVIRONMENT
     params:

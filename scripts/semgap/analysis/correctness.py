@@ -69,7 +69,7 @@ def _check_no_common_answer(others: Sequence[RunResult], reference: RunResult) -
 
 
 def _check_same_setup(record: RunRecord, reference: RunRecord) -> None:
-    for what in ("compute_threads", "versions", "host"):
+    for what in ("compute_threads", "versions", "machine"):
         found, expected = getattr(record, what), getattr(reference, what)
         if found != expected:
             raise MeasurementError(

@@ -140,8 +140,8 @@ def _notes(rows: Sequence[TableRow], experiment: Experiment) -> list[str]:
     manifest, record = experiment.manifest, experiment.records[0]
     steps = sum(len(phase.steps) for phase in record.phases if phase.name == "decode")
     pretrained = "" if manifest.pretrained else "; this is not the pretrained model"
-    host = record.host
-    device = host.gpu or f"{host.cpu}, {record.compute_threads} threads"
+    machine = record.machine
+    device = machine.gpu or f"{machine.cpu}, {record.compute_threads} threads"
     transports = sorted(
         {item.transport for item in experiment.records} - {str(WorkerPlace.IN_PROCESS)}
     )
@@ -151,8 +151,8 @@ def _notes(rows: Sequence[TableRow], experiment: Experiment) -> list[str]:
         f"of {manifest.dtype}), weights {manifest.origin}{pretrained}; "
         f"{record.prompt_tokens}-token prompt, {steps} decode steps.",
         _repeats_note(min(row.n for row in rows)),
-        f"Computed on {device}; {host.cores} cores, {host.memory_bytes / 1e9:.1f} GB; Linux "
-        f"{host.kernel}, Python {record.versions.python}, torch {record.versions.torch}, "
+        f"Computed on {device}; {machine.cores} cores, {machine.memory_bytes / 1e9:.1f} GB; Linux "
+        f"{machine.kernel}, Python {record.versions.python}, torch {record.versions.torch}, "
         f"transformers {record.versions.transformers}.",
         f"Transport: {', '.join(transports) or 'none'}; TCP connections on interface "
         f"{record.capture.interface}; client and worker share one machine.",
@@ -216,7 +216,7 @@ def _setup_notes(setup: Sequence[TableRow]) -> list[str]:
 
 
 def _device_notes(record: RunRecord) -> list[str]:
-    if record.host.gpu:
+    if record.machine.gpu:
         return [
             "GPU Util: time in GPU kernels (CUPTI, in a pass of its own) ÷ the phase's wall time."
         ]

@@ -9,7 +9,7 @@ import msgspec
 
 from semgap.errors import CaptureError
 from semgap.inference.steps import StepRecord
-from semgap.measurement.meters.positive_control import ControlTraffic
+from semgap.measurement.meters.probe import ProbeTraffic
 from semgap.measurement.run_record import PhaseRecord, RunRecord
 from semgap.pcap.segments import read_tcp_segments
 from semgap.pcap.traffic_window import Counted, TrafficWindow
@@ -64,11 +64,11 @@ def traffic_of_run(record: RunRecord, capture_file: Path) -> list[TrafficRow]:
         (phase, TrafficWindow(phase.begin_unix_ns, phase.end_unix_ns, upward | downward, ports))
         for phase in record.phases
     ]
-    control = TrafficWindow(0, _END_OF_TIME_NS, {sent.socket for sent in record.control})
+    probes = TrafficWindow(0, _END_OF_TIME_NS, {sent.socket for sent in record.probes})
     packets = 0
     for batch in read_tcp_segments(capture_file):
         packets += batch.records
-        for window in (control, *(window for _, window in phases)):
+        for window in (probes, *(window for _, window in phases)):
             window.add(batch)
     if packets != record.capture.packets:
         raise CaptureError(
@@ -76,8 +76,8 @@ def traffic_of_run(record: RunRecord, capture_file: Path) -> list[TrafficRow]:
             " it was cut off or replaced.",
             _remedy(capture_file),
         )
-    for sent in record.control:
-        _check_control(sent, control, capture_file)
+    for sent in record.probes:
+        _check_probe(sent, probes, capture_file)
     for phase, window in phases:
         _check_no_strangers(phase, window, record, capture_file)
     rows = [
@@ -126,8 +126,8 @@ def _by_transport(phase: PhaseRecord) -> list[TrafficRow]:
     ]
 
 
-def _check_control(sent: ControlTraffic, control: TrafficWindow, capture_file: Path) -> None:
-    seen_bytes = control.count([sent.socket]).payload_bytes
+def _check_probe(sent: ProbeTraffic, probes: TrafficWindow, capture_file: Path) -> None:
+    seen_bytes = probes.count([sent.socket]).payload_bytes
     if seen_bytes != sent.payload_bytes:
         raise CaptureError(
             f"'{capture_file}' shows {seen_bytes} of the {sent.payload_bytes} bytes that were sent "

@@ -25,8 +25,8 @@ from semgap.measurement.meters.capture import (
     capture,
 )
 from semgap.measurement.meters.gpu import gpu_samples
-from semgap.measurement.meters.host import describe_host
-from semgap.measurement.meters.positive_control import send_control_traffic
+from semgap.measurement.meters.machine import describe_machine
+from semgap.measurement.meters.probe import send_probe
 from semgap.measurement.phases import Phases
 from semgap.measurement.run_record import PhaseRecord, RunRecord
 from semgap.model.manifest import Manifest
@@ -90,10 +90,10 @@ def run_benchmark(
         say("the worker builds the model")
         configured = client.configure()
         with gpu_samples(configured.gpu_uuid) as sampler:
-            control = [send_control_traffic(settings.interface_address)]
+            probes = [send_probe(settings.interface_address)]
             measured = Phases(client, session, sampler, say)
             result = _run_phases(measured, client, settings, begin)
-            control.append(send_control_traffic(settings.interface_address))
+            probes.append(send_probe(settings.interface_address))
         phases = measured.phases
         if configured.gpu_uuid:
             profiled = begin(request_type=ProfiledForward)
@@ -115,14 +115,14 @@ def run_benchmark(
             model_fingerprint=manifest.fingerprint,
             prompt_tokens=len(prompt.token_ids),
             prompt_sha256=prompt_digest(prompt),
-            host=describe_host(configured.gpu_name),
+            machine=describe_machine(configured.gpu_name),
             versions=versions(),
             phases=phases,
             token_ids=result.token_ids,
             client_sockets=tuple(sorted(sockets.client, key=_socket_order)),
             worker_sockets=tuple(sorted(sockets.worker, key=_socket_order)),
             listening_ports=tuple(sorted(sockets.listening_ports)),
-            control=tuple(control),
+            probes=tuple(probes),
             capture=status or CaptureStatus(False, unavailable, settings.interface),
         ),
         result.logits,

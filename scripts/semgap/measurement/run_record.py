@@ -7,7 +7,7 @@ import msgspec
 from semgap.inference.steps import StepRecord
 from semgap.measurement.job_settings import BenchmarkSettings
 from semgap.measurement.meters.capture import CaptureStatus
-from semgap.measurement.meters.positive_control import ControlTraffic
+from semgap.measurement.meters.probe import ProbeTraffic
 from semgap.plumbing.connections import SocketPair
 from semgap.plumbing.versions import Versions
 from semgap.policy import Policy
@@ -39,7 +39,7 @@ class PhaseRecord(msgspec.Struct, frozen=True):
     gpu_samples_percent: tuple[float, ...] = ()
 
 
-class Host(msgspec.Struct, frozen=True):
+class Machine(msgspec.Struct, frozen=True):
     """The machine a run was made on.
 
     Attributes:
@@ -67,7 +67,7 @@ class RunRecord(msgspec.Struct, frozen=True):
         token_ids: the greedy token of the prefill and of each decode step.
         client_sockets, worker_sockets: every TCP connection seen of the two processes.
         listening_ports: where one of the two waited for connections.
-        control: what was sent on purpose before the first and after the last phase.
+        probes: what was sent on purpose before the first and after the last phase.
     """
 
     session_id: str
@@ -80,14 +80,14 @@ class RunRecord(msgspec.Struct, frozen=True):
     model_fingerprint: str
     prompt_tokens: int
     prompt_sha256: str
-    host: Host
+    machine: Machine
     versions: Versions
     phases: tuple[PhaseRecord, ...]
     token_ids: tuple[int, ...]
     client_sockets: tuple[SocketPair, ...]
     worker_sockets: tuple[SocketPair, ...]
     listening_ports: tuple[int, ...]
-    control: tuple[ControlTraffic, ...]
+    probes: tuple[ProbeTraffic, ...]
     capture: CaptureStatus
     logits_sha256: str = ""
     capture_sha256: str = ""

@@ -11,7 +11,7 @@ class ModelSettings:
 
     Attributes:
         name: the model's name in the table
-        weights_from: where its weights come from (hub, local, seeded)
+        weights_from: where its weights come from (hub, folder, seeded)
         origin: the source of the weights, as the table says it
         seed: makes the weights where they are seeded
         dtype: dtype of weights, KV cache and logits

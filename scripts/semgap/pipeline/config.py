@@ -172,7 +172,7 @@ def _with_defaults(values: Mapping[str, Any], schema: Mapping[str, Any]) -> dict
 def _check_model(model: Model) -> None:
     required: dict[str, dict[str, Any]] = {
         "hub": {"model.hub.repo": model.hub.repo, "model.hub.revision": model.hub.revision},
-        "local": {"model.folder": model.folder},
+        "folder": {"model.folder": model.folder},
         "seeded": {"model.architecture": model.architecture},
     }
     for key, value in required[model.weights].items():

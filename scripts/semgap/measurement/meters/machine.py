@@ -8,12 +8,12 @@ from pathlib import Path
 
 import psutil
 
-from semgap.measurement.run_record import Host
+from semgap.measurement.run_record import Machine
 
 
-def describe_host(gpu: str) -> Host:
+def describe_machine(gpu: str) -> Machine:
     """Describe this machine; ``gpu`` is the name of the GPU that computes, or empty."""
-    return Host(
+    return Machine(
         name=platform.node(),
         kernel=platform.release(),
         cpu=_cpu_model(),

@@ -12,7 +12,7 @@ from semgap.errors import CaptureError
 from semgap.plumbing.connections import SocketPair
 
 
-class ControlTraffic(msgspec.Struct, frozen=True):
+class ProbeTraffic(msgspec.Struct, frozen=True):
     """Bytes sent on purpose over the captured interface, to prove that the capture sees them."""
 
     socket: SocketPair
@@ -23,7 +23,7 @@ _PAYLOAD_BYTES = 1_000_003
 _TIMEOUT_S = 20.0
 
 
-def send_control_traffic(address: str) -> ControlTraffic:
+def send_probe(address: str) -> ProbeTraffic:
     """Send about 1 MB over a fresh TCP connection from ``address`` to itself.
 
     Raises:
@@ -46,7 +46,7 @@ def send_control_traffic(address: str) -> ControlTraffic:
             "Set capture.interface_address to an address of capture.interface, and check that the "
             "interface is up ('ip link set lo up').",
         ) from error
-    return ControlTraffic(
+    return ProbeTraffic(
         SocketPair(local_ip, local_port, remote_ip, remote_port), payload_bytes=_PAYLOAD_BYTES
     )
 
