@@ -9,9 +9,10 @@ from semgap.analysis.traffic import TrafficRow
 from semgap.analysis.utilisation import utilisation_of_run
 from semgap.measurement.meters.capture import CaptureStatus
 from semgap.model.manifest import Manifest
-from semgap.modes import POLICIES
+from semgap.modes import policy_of
 
-LABELS = {policy.mode: policy.label for policy in POLICIES}
+MODES = ("local", "naive", "remote_cache", "semantic")
+LABELS = {mode: policy_of(mode).label for mode in MODES}
 MANIFEST = Manifest(
     name="GPT-J test",
     origin="made from seed 0",

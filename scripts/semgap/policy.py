@@ -16,18 +16,6 @@ class TensorClass(StrEnum):
     LOGITS = "logits"
 
 
-class Home(StrEnum):
-    """Where the tensors of one class live between two steps.
-
-    ``CLIENT``: nothing is kept by the worker, so the class crosses with every step that uses it.
-    ``WORKER``: kept by the worker: weights cross once at start-up, a KV cache never crosses and is
-    named by a reference ID.
-    """
-
-    CLIENT = "client"
-    WORKER = "worker"
-
-
 class WorkerPlace(StrEnum):
     """Which process executes the model."""
 
@@ -54,8 +42,8 @@ class Policy(msgspec.Struct, frozen=True):
         mode: the identifier used in file names and in the configuration.
         label: the name in the table, unless the configuration gives another.
         worker: which process executes the model.
-        weights: home of the model's state dict.
-        kv_cache: home of the KV cache.
+        weights, kv_cache: name of the placement of the model's state dict and of the KV cache: a
+            module of ``semgap.placements``.
         logit_tolerance: largest accepted absolute difference of a logit from ``local``'s. 0 where
             the arithmetic is the same: same operators, shapes, dtype and device.
     """
@@ -63,6 +51,6 @@ class Policy(msgspec.Struct, frozen=True):
     mode: str
     label: Label
     worker: WorkerPlace
-    weights: Home
-    kv_cache: Home
+    weights: str
+    kv_cache: str
     logit_tolerance: float

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import msgspec
 
-from semgap.policy import Home
-
 
 class Configure(msgspec.Struct, frozen=True, tag="configure"):
     """Announce the model: its architecture, without any weights.
@@ -39,13 +37,12 @@ class Forward(msgspec.Struct, frozen=True, tag="forward"):
 
     Attributes:
         logits_to_keep: number of last positions whose logits are returned; 0 returns all.
-        kv_cache_home: what becomes of the KV cache that the pass produces: ``client`` returns it,
-            ``worker`` keeps it and returns a reference ID.
-        reference_id: names the KV cache kept from the pass before; consumed by this pass.
+        kv_placement: name of the placement that says what becomes of the KV cache.
+        reference_id: names what is kept of the KV cache since the pass before; used up by this one.
     """
 
     logits_to_keep: int
-    kv_cache_home: Home
+    kv_placement: str
     reference_id: str | None = None
 
 

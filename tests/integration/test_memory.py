@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from forks import FORKS
-from semgap.inference.client import InferenceClient, KvCacheState
+from semgap.inference.client import InferenceClient
 from semgap.inference.worker import Worker
 from semgap.model.device import CpuDevice
 from semgap.model.manifest import Manifest
 from semgap.model.weights import map_weights
 from semgap.modes import policy_of
+from semgap.placements.contract import Held
 from semgap.plumbing.tcp_sockets import free_port
 from semgap.transport.contract import Timeouts, load_transport
 from small_models import store_model
@@ -65,7 +66,7 @@ def infer(transport, port, mode, folder, manifest: Manifest, peaks):
     client = InferenceClient(channel, policy_of(mode), manifest, map_weights(folder, manifest))
     client.configure()
     client.setup()
-    tokens, kv_cache = torch.arange(32)[None], KvCacheState()
+    tokens, kv_cache = torch.arange(32)[None], Held()
     for _ in range(3):
         logits, kv_cache, _ = client.forward(tokens, kv_cache, 1)
         tokens = logits[:, -1:].argmax(-1)

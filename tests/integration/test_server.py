@@ -18,9 +18,10 @@ import torch
 
 from forks import FORKS
 from semgap.errors import SemgapError, ServerError, WorkerLostError
-from semgap.inference.client import InferenceClient, KvCacheState
+from semgap.inference.client import InferenceClient
 from semgap.model.weights import map_weights
 from semgap.modes import policy_of
+from semgap.placements.contract import Held
 from semgap.plumbing.files import write_record
 from semgap.plumbing.processes import OWNER_VARIABLE
 from semgap.plumbing.tcp_sockets import free_port
@@ -357,9 +358,9 @@ def begin_kv_cache(session, connection):
     client.configure()
     client.setup()
     tokens = torch.tensor([[1, 2, 3]])
-    _, state, _ = client.forward(tokens, KvCacheState(), 1)
+    _, state, _ = client.forward(tokens, Held(), 1)
     connection.send(state.reference_id)
-    client.forward(tokens[:, :1], KvCacheState((), connection.recv()), 1)
+    client.forward(tokens[:, :1], Held((), connection.recv()), 1)
     return "computed"
 
 

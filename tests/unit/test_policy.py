@@ -14,10 +14,11 @@ def test_the_table_is_the_one_of_the_design():
         for row in POLICIES
     ]
     assert rows == [
-        ("local", "in_process", "worker", "worker", 0.0),
-        ("naive", "server", "client", "client", 0.0),
-        ("remote_cache", "server", "worker", "client", 0.0),
-        ("semantic", "server", "worker", "worker", 0.0),
+        ("local", "in_process", "resident", "resident", 0.0),
+        ("naive", "server", "inline", "inline", 0.0),
+        ("remote_cache", "server", "resident", "inline", 0.0),
+        ("semantic", "server", "resident", "resident", 0.0),
+        ("delta", "server", "resident", "delta", 0.0),
     ]
 
 

@@ -10,11 +10,12 @@ import torch
 import transformers
 
 from semgap.errors import ModelError, ReferenceIdError, RemoteError
-from semgap.inference.client import InferenceClient, KvCacheState
+from semgap.inference.client import InferenceClient
 from semgap.inference.worker import Worker, make_unusable
 from semgap.model.device import CpuDevice, open_device, union_length
 from semgap.model.weights import map_weights
 from semgap.modes import POLICIES, policy_of
+from semgap.placements.contract import Held
 from semgap.policy import TensorClass
 from semgap.protocol import Forward
 from semgap.transport.contract import RequestMessage
@@ -33,7 +34,7 @@ def start(stored, policy, channel=None):
 
 
 def generate(client, steps=3, logits_to_keep=1):
-    tokens, kv_cache, answer = PROMPT, KvCacheState(), []
+    tokens, kv_cache, answer = PROMPT, Held(), []
     for _ in range(1 + steps):
         logits, kv_cache, _ = client.forward(tokens, kv_cache, logits_to_keep)
         answer.append(logits[0, -1])
@@ -70,7 +71,7 @@ def test_all_policies_agree_to_the_bit(stored_model):
 
 def test_all_logits_are_returned_on_request(gptj):
     client = start(gptj, policy_of("semantic"))
-    logits, _, exchange = client.forward(PROMPT, KvCacheState(), logits_to_keep=0)
+    logits, _, exchange = client.forward(PROMPT, Held(), logits_to_keep=0)
     assert logits.shape == (1, 8, 500)
     assert exchange.step.down_bytes == {TensorClass.LOGITS: 8 * 500 * 4}
 
@@ -81,14 +82,43 @@ def test_all_logits_are_returned_on_request(gptj):
         ("naive", {"weights", "tokens", "kv_cache"}, {"logits", "kv_cache"}),
         ("remote_cache", {"tokens", "kv_cache"}, {"logits", "kv_cache"}),
         ("semantic", {"tokens"}, {"logits"}),
+        ("delta", {"tokens", "kv_cache"}, {"logits", "kv_cache"}),
     ],
 )
 def test_what_a_decode_step_carries(gptj, mode, up, down):
     client = start(gptj, policy_of(mode))
-    _, kv_cache, _ = client.forward(PROMPT, KvCacheState(), 1)
+    _, kv_cache, _ = client.forward(PROMPT, Held(), 1)
     _, _, exchange = client.forward(PROMPT[:, :1], kv_cache, 1)
     assert {str(name) for name in exchange.step.up_bytes} == up
     assert {str(name) for name in exchange.step.down_bytes} == down
+
+
+def test_delta_moves_each_position_once_each_way(gptj):
+    """Up goes what the worker has not been sent yet, down what the client has not got yet."""
+    client = start(gptj, policy_of("delta"))
+    position_bytes = gptj[1].kv_cache_bytes_per_token
+    moved, kv_cache, tokens = [], Held(), PROMPT
+    for _ in range(4):
+        _, kv_cache, exchange = client.forward(tokens, kv_cache, 1)
+        sent, returned = exchange.step.up_bytes, exchange.step.down_bytes
+        moved.append(
+            tuple(one.get(TensorClass.KV_CACHE, 0) // position_bytes for one in (sent, returned))
+        )
+        tokens = PROMPT[:, :1]
+    assert moved == [(0, 8), (8, 1), (1, 1), (1, 1)]
+    assert kv_cache.tensors[0].shape[-2] == 8 + 3
+
+
+def test_delta_keeps_nothing_that_the_client_did_not_send(gptj):
+    worker = Worker(CpuDevice())
+    client = start(gptj, policy_of("delta"), InProcessChannel(worker))
+    _, kv_cache, _ = client.forward(PROMPT, Held(), 1)
+    _, kv_cache, _ = client.forward(PROMPT[:, :1], kv_cache, 1)
+    kept = worker._kv_store.take(kv_cache.reference_id)
+    assert all(
+        torch.equal(theirs, ours[..., :8, :])
+        for theirs, ours in zip(kept, kv_cache.tensors, strict=True)
+    )
 
 
 class Withholding(InProcessChannel):
@@ -108,7 +138,7 @@ class Withholding(InProcessChannel):
 
 def test_naive_keeps_no_weight_between_steps(gptj):
     client = start(gptj, policy_of("naive"), Withholding(Worker(CpuDevice())))
-    _, kv_cache, _ = client.forward(PROMPT, KvCacheState(), 1)
+    _, kv_cache, _ = client.forward(PROMPT, Held(), 1)
     with pytest.raises(ModelError, match="weight tensors came where"):
         client.forward(PROMPT[:, :1], kv_cache, 1)
 
@@ -131,7 +161,7 @@ class Watching(InProcessChannel):
 def test_what_was_lent_for_a_step_is_overwritten(gptj):
     channel = Watching(Worker(CpuDevice()))
     client = start(gptj, policy_of("naive"), channel)
-    _, kv_cache, _ = client.forward(PROMPT, KvCacheState(), 1)
+    _, kv_cache, _ = client.forward(PROMPT, Held(), 1)
     client.forward(PROMPT[:, :1], kv_cache, 1)
     floating = [tensor for tensor in channel.lent if tensor.is_floating_point()]
     assert len(floating) == len(client._step_weights) + len(kv_cache.tensors)
@@ -149,19 +179,19 @@ def test_a_row_made_unusable_spoils_every_answer(gptj):
             InProcessChannel(Worker(CpuDevice())), policy_of("naive"), manifest, spoiled
         )
         client.configure()
-        logits, _, _ = client.forward(PROMPT, KvCacheState(), 1)
+        logits, _, _ = client.forward(PROMPT, Held(), 1)
         assert torch.isnan(logits).any()
 
 
 def test_a_pass_without_any_weights_is_an_error(gptj):
-    policy = msgspec.structs.replace(policy_of("naive"), weights="worker")
+    policy = msgspec.structs.replace(policy_of("naive"), weights="resident")
     folder, manifest = gptj
     client = InferenceClient(
         InProcessChannel(Worker(CpuDevice())), policy, manifest, map_weights(folder, manifest)
     )
     client.configure()
     with pytest.raises(ModelError, match="weights are not there"):
-        client.forward(PROMPT, KvCacheState(), 1)
+        client.forward(PROMPT, Held(), 1)
 
 
 def test_a_pass_before_the_model_is_an_error(gptj):
@@ -173,12 +203,12 @@ def test_a_pass_before_the_model_is_an_error(gptj):
         map_weights(folder, manifest),
     )
     with pytest.raises(RemoteError, match="no model yet"):
-        client.forward(PROMPT, KvCacheState(), 1)
+        client.forward(PROMPT, Held(), 1)
 
 
 def test_a_reference_id_serves_once(gptj):
     client = start(gptj, policy_of("semantic"))
-    _, first, _ = client.forward(PROMPT, KvCacheState(), 1)
+    _, first, _ = client.forward(PROMPT, Held(), 1)
     _, second, _ = client.forward(PROMPT[:, :1], first, 1)
     assert first.reference_id != second.reference_id
     with pytest.raises(ReferenceIdError, match="used up"):
@@ -187,7 +217,7 @@ def test_a_reference_id_serves_once(gptj):
 
 def test_a_released_reference_id_is_gone(gptj):
     client = start(gptj, policy_of("semantic"))
-    _, kv_cache, _ = client.forward(PROMPT, KvCacheState(), 1)
+    _, kv_cache, _ = client.forward(PROMPT, Held(), 1)
     client.release(kv_cache)
     with pytest.raises(ReferenceIdError):
         client.forward(PROMPT[:, :1], kv_cache, 1)
@@ -195,8 +225,8 @@ def test_a_released_reference_id_is_gone(gptj):
 
 def test_a_reference_id_of_another_session_is_unknown(gptj):
     mine, theirs = (start(gptj, policy_of("semantic")) for _ in range(2))
-    _, kv_cache, _ = theirs.forward(PROMPT, KvCacheState(), 1)
-    mine.forward(PROMPT, KvCacheState(), 1)
+    _, kv_cache, _ = theirs.forward(PROMPT, Held(), 1)
+    mine.forward(PROMPT, Held(), 1)
     with pytest.raises(ReferenceIdError, match="belongs to another session"):
         mine.forward(PROMPT[:, :1], kv_cache, 1)
 
@@ -204,9 +234,9 @@ def test_a_reference_id_of_another_session_is_unknown(gptj):
 def test_the_kv_cache_matters(gptj):
     """Dropping it must be visible far beyond any tolerance, or the gate would prove nothing."""
     client = start(gptj, policy_of("remote_cache"))
-    _, kv_cache, _ = client.forward(PROMPT, KvCacheState(), 1)
+    _, kv_cache, _ = client.forward(PROMPT, Held(), 1)
     kept, _, _ = client.forward(PROMPT[:, :1], kv_cache, 1)
-    dropped, _, _ = client.forward(PROMPT[:, :1], KvCacheState(), 1)
+    dropped, _, _ = client.forward(PROMPT[:, :1], Held(), 1)
     assert (kept - dropped).abs().max() > 1e-2
 
 
@@ -219,7 +249,7 @@ def test_weights_of_another_shape_are_refused(gptj):
     )
     client.configure()
     with pytest.raises(ModelError, match=r"is \(3,\)"):
-        client.forward(PROMPT, KvCacheState(), 1)
+        client.forward(PROMPT, Held(), 1)
 
 
 def test_a_gpu_that_is_not_there_is_named():

@@ -95,7 +95,7 @@ MODULES = {
     "semgap/analysis/expectation.py": ANALYSIS,
     "semgap/pipeline/fingerprint.py": set(),
     "semgap/plumbing/goals.py": set(),
-    "semgap/inference/kv_store.py": {"rpc_server"} | ALL_RUNS,
+    "semgap/placements/kv_store.py": {"rpc_server"} | ALL_RUNS,
     "semgap/plumbing/markdown.py": TABLE,
     "semgap/modes.py": set(),
     "semgap/analysis/overhead.py": set(),
@@ -103,6 +103,10 @@ MODULES = {
     "semgap/plumbing/processes.py": EVERYTHING,
     "semgap/model/prompt.py": {"make_prompt"} | ALL_RUNS,
     "semgap/protocol.py": {"rpc_server"} | ALL_RUNS,
+    "semgap/placements/contract.py": {"rpc_server"} | ALL_RUNS,
+    "semgap/placements/delta.py": set(),
+    "semgap/placements/inline.py": measured("naive", "remote_cache"),
+    "semgap/placements/resident.py": measured("local", "remote_cache", "semantic"),
     "semgap/plumbing/files.py": EVERYTHING,
     "semgap/plumbing/versions.py": {"rpc_server"} | ALL_RUNS,
     "semgap/model/manifest.py": EVERYTHING,
@@ -315,12 +319,12 @@ def test_a_change_of_the_configuration(finished, key):
 
 def test_a_new_row_of_the_policy_table_reruns_no_old_mode(finished):
     path = finished.folder / "scripts" / "semgap" / "modes.py"
-    row = '    Policy("delta", Label("D"), WorkerPlace.SERVER, Home.WORKER, Home.CLIENT, 0.0),\n'
+    row = '    Policy("other", Label("O"), WorkerPlace.SERVER, "resident", "inline", 0.0),\n'
     with edited(path, path.read_text().replace(")\n\n\ndef", f"{row})\n\n\ndef", 1)):
         assert finished.planned() == set()
         with edited(finished.config_file, finished.config_file.read_text()):
-            finished.configure(modes=[*MODES, "delta"])
-            assert differences(finished, measured("delta")) == (set(), set())
+            finished.configure(modes=[*MODES, "other"])
+            assert differences(finished, measured("other")) == (set(), set())
 
 
 def test_a_changed_row_reruns_its_own_mode(finished):

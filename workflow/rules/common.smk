@@ -165,16 +165,21 @@ def endpoint_of(wildcards):
 
 
 def benchmark_code(wildcards):
-    """What this mode's job is made of: its kind of session, and its transport if it has one."""
-    place = policy_of(wildcards.mode).worker
+    """What this mode's job is made of: its session, its placements, and its transport if it has one."""
+    policy = policy_of(wildcards.mode)
+    placements = sorted(
+        {f"semgap.placements.{name}" for name in (policy.weights, policy.kv_cache)}
+    )
     modules = {
         WorkerPlace.IN_PROCESS: [],
         WorkerPlace.SERVER: [
             f"semgap.transport.{CONFIG.server.transport}",
             "semgap.server.worker_process",
         ],
-    }[place]
-    return code_of("benchmark.py", f"semgap.session.{place}", *modules)
+    }[policy.worker]
+    return code_of(
+        "benchmark.py", f"semgap.session.{policy.worker}", *modules, *placements
+    )
 
 
 def benchmark_settings(repeat):

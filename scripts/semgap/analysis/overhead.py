@@ -17,7 +17,7 @@ from semgap.plumbing.goals import (
     goals_table,
 )
 from semgap.plumbing.markdown import markdown_table
-from semgap.policy import Home, WorkerPlace
+from semgap.policy import WorkerPlace
 
 PHASES = ("prefill", "decode")
 SPANS = ("serialise_s", "send_s", "queue_s", "other_worker_s", "compute_s", "receive_s")
@@ -120,14 +120,14 @@ def _goals(
         name = f"{row.mode} over {row.transport}, {row.phase}"
         if policy.worker is not WorkerPlace.SERVER:
             continue
-        if policy.weights is Home.CLIENT:
+        if policy.weights == "inline":
             yield at_most(
                 f"{name}: phase ÷ (transfer + compute)", row.phase_of_transfer_and_compute, 1.1
             )
             if ceiling_bytes_per_s is not None:
                 ratio = row.goodput_bytes_per_s / ceiling_bytes_per_s
                 yield at_least(f"{name}: transfer goodput ÷ plain sockets", ratio, 0.8)
-        if policy.kv_cache is Home.WORKER and row.phase == "decode":
+        if policy.kv_cache == "resident" and row.phase == "decode":
             yield at_most(f"{name}: step − compute", row.beyond_compute_s * 1e3, 0.5, " ms")
 
 

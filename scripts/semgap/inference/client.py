@@ -12,7 +12,8 @@ import semgap.errors
 from semgap.errors import RemoteError, SemgapError
 from semgap.inference.steps import StepRecord
 from semgap.model.manifest import Manifest
-from semgap.policy import Home, Policy, TensorClass
+from semgap.placements.contract import Held, load_placement
+from semgap.policy import Policy, TensorClass
 from semgap.protocol import (
     Configure,
     Done,
@@ -43,14 +44,6 @@ class Exchange:
     step: StepRecord
 
 
-@dataclass(frozen=True)
-class KvCacheState:
-    """The KV cache between two steps: in hand, or a reference ID to it, or not begun."""
-
-    tensors: Sequence[Tensor] = ()
-    reference_id: str | None = None
-
-
 class InferenceClient:
     """Runs a model under a policy, over a channel.
 
@@ -64,10 +57,10 @@ class InferenceClient:
         self._channel = channel
         self._policy = policy
         self._manifest = manifest
-        sent_at_setup = {Home.WORKER: weights, Home.CLIENT: ()}
-        sent_with_each_step = {Home.WORKER: (), Home.CLIENT: weights}
-        self._setup_weights: Sequence[Tensor] = sent_at_setup[policy.weights]
-        self._step_weights: Sequence[Tensor] = sent_with_each_step[policy.weights]
+        placement = load_placement(policy.weights)
+        self._setup_weights = placement.at_setup(weights)
+        self._step_weights = placement.up(Held(weights))
+        self._kv_placement = load_placement(policy.kv_cache)
 
     def configure(self) -> Done:
         """Let the worker build the model's architecture; no weight crosses."""
@@ -85,10 +78,10 @@ class InferenceClient:
     def forward(
         self,
         tokens: Tensor,
-        kv_cache: KvCacheState,
+        kv_cache: Held,
         logits_to_keep: int,
         request_type: type[Forward] = Forward,
-    ) -> tuple[Tensor, KvCacheState, Exchange]:
+    ) -> tuple[Tensor, Held, Exchange]:
         """Run one pass over ``tokens`` (int64, shape (1, n)), continuing from ``kv_cache``.
 
         Returns:
@@ -101,21 +94,21 @@ class InferenceClient:
         """
         header = request_type(
             logits_to_keep=logits_to_keep,
-            kv_cache_home=self._policy.kv_cache,
+            kv_placement=self._policy.kv_cache,
             reference_id=kv_cache.reference_id,
         )
         tensors = {
             TensorClass.WEIGHTS: self._step_weights,
             TensorClass.TOKENS: [tokens],
-            TensorClass.KV_CACHE: kv_cache.tensors,
+            TensorClass.KV_CACHE: self._kv_placement.up(kv_cache),
         }
         exchange = self._exchange(header, {name: group for name, group in tensors.items() if group})
-        extended = KvCacheState(
-            exchange.tensors.get(TensorClass.KV_CACHE, ()), exchange.done.reference_id
+        extended = self._kv_placement.down(
+            kv_cache, exchange.tensors.get(TensorClass.KV_CACHE, ()), exchange.done.reference_id
         )
         return exchange.tensors[TensorClass.LOGITS][0], extended, exchange
 
-    def release(self, kv_cache: KvCacheState) -> None:
+    def release(self, kv_cache: Held) -> None:
         """Free what the worker keeps of a KV cache that is not continued."""
         if kv_cache.reference_id is not None:
             self._exchange(Release(kv_cache.reference_id))

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from semgap.inference.client import Exchange, InferenceClient, KvCacheState
+from semgap.inference.client import Exchange, InferenceClient
 from semgap.inference.steps import StepRecord
+from semgap.placements.contract import Held
 from semgap.protocol import Forward
 
 
@@ -48,7 +49,7 @@ class Generation:
         self._logits_to_keep = logits_to_keep
         self._request_type = request_type
         self._tokens = torch.tensor([list(token_ids)], dtype=torch.int64)
-        self._kv_cache = KvCacheState()
+        self._kv_cache = Held()
         # One row per pass: a pass's logits lie in memory that serves for the next one's.
         self._last_logits = torch.empty(max_passes, vocabulary_size, dtype=torch.float32)
         self._token_ids: list[int] = []

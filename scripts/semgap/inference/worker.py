@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from semgap.errors import ModelError, RemoteError, SemgapError
-from semgap.inference.kv_store import KvStore
 from semgap.model.device import Device
 from semgap.model.skeleton import ModelSkeleton
-from semgap.policy import Home, TensorClass
+from semgap.placements.contract import load_placement
+from semgap.placements.kv_store import KvStore
+from semgap.policy import TensorClass
 from semgap.protocol import (
     Configure,
     Done,
@@ -123,28 +124,33 @@ class Worker(Handler):
         return _Outcome()
 
     def _forward(self, request: Forward, tensors: Tensors) -> _Outcome:
-        run = self._prepared_pass(request, tensors)
+        run, arrived = self._prepared_pass(request, tensors)
         (logits, kv_cache), compute_s = self._device.timed(run)
-        returned, reference_id = self._returned(request, logits, kv_cache)
+        returned, reference_id = self._returned(request, arrived, logits, kv_cache)
         return _Outcome(returned, compute_s=compute_s, reference_id=reference_id)
 
     def _forward_profiled(self, request: Forward, tensors: Tensors) -> _Outcome:
-        run = self._prepared_pass(request, tensors)
+        run, arrived = self._prepared_pass(request, tensors)
         (logits, kv_cache), kernel_s = self._device.profiled(run)
-        returned, reference_id = self._returned(request, logits, kv_cache)
+        returned, reference_id = self._returned(request, arrived, logits, kv_cache)
         return _Outcome(returned, kernel_s=kernel_s, reference_id=reference_id)
 
     def _prepared_pass(
         self, request: Forward, tensors: Tensors
-    ) -> Callable[[], tuple[Tensor, tuple[Tensor, ...]]]:
-        """Have everything ready that the pass needs; the returned call computes and no more."""
+    ) -> tuple[Callable[[], tuple[Tensor, tuple[Tensor, ...]]], tuple[Tensor, ...]]:
+        """Have everything ready that the pass needs.
+
+        Returns:
+            A call that computes and does no more, and the KV cache that it works on.
+        """
         tokens = tensors[TensorClass.TOKENS][0]
-        kv_cache = tensors.get(TensorClass.KV_CACHE, ())
-        self._borrowed.extend(kv_cache)
-        if request.reference_id is not None:
-            kv_cache = self._kv_store.take(request.reference_id)
+        came = tensors.get(TensorClass.KV_CACHE, ())
+        self._borrowed.extend(came)
+        kv_cache = load_placement(request.kv_placement).arrive(
+            self._kv_store, request.reference_id, came
+        )
         if TensorClass.WEIGHTS not in tensors:
-            return lambda: self._model.forward(tokens, kv_cache, request.logits_to_keep)
+            return lambda: self._model.forward(tokens, kv_cache, request.logits_to_keep), kv_cache
 
         weights = tensors[TensorClass.WEIGHTS]
         self._borrowed.extend(weights)
@@ -156,16 +162,20 @@ class Worker(Handler):
             finally:
                 self._model.release()
 
-        return run_with_borrowed_weights
+        return run_with_borrowed_weights, kv_cache
 
     def _returned(
-        self, request: Forward, logits: Tensor, kv_cache: Sequence[Tensor]
+        self,
+        request: Forward,
+        arrived: Sequence[Tensor],
+        logits: Tensor,
+        kv_cache: Sequence[Tensor],
     ) -> tuple[Tensors, str | None]:
-        answer: dict[TensorClass, Sequence[Tensor]] = {TensorClass.LOGITS: [logits]}
-        if request.kv_cache_home is Home.WORKER:
-            return answer, self._kv_store.keep(kv_cache)
-        answer[TensorClass.KV_CACHE] = kv_cache
-        return answer, None
+        returned, reference_id = load_placement(request.kv_placement).leave(
+            self._kv_store, arrived, kv_cache
+        )
+        answer = {TensorClass.LOGITS: [logits], TensorClass.KV_CACHE: returned}
+        return {name: group for name, group in answer.items() if group}, reference_id
 
     def _release(self, request: Release, _tensors: Tensors) -> _Outcome:
         self._kv_store.take(request.reference_id)

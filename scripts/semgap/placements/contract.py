@@ -1,0 +1,70 @@
+"""Where tensors of one semantic class live between two steps: what client and worker ask."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from torch import Tensor
+
+from semgap.placements.kv_store import KvStore
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a client has of one class between two steps.
+
+    Attributes:
+        tensors: in the client's memory.
+        reference_id: names what the worker keeps.
+        known_positions: how many positions of ``tensors`` the worker keeps.
+    """
+
+    tensors: Sequence[Tensor] = ()
+    reference_id: str | None = None
+    known_positions: int = 0
+
+
+class Placement(Protocol):
+    """The functions that a module in this folder defines to be a placement."""
+
+    def at_setup(self, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+        """On the client: what crosses once, at start-up."""
+        ...
+
+    def up(self, held: Held) -> Sequence[Tensor]:
+        """On the client: what crosses with a step."""
+        ...
+
+    def down(self, held: Held, returned: Sequence[Tensor], reference_id: str | None) -> Held:
+        """On the client: what it has after a step, from what it had and what came back."""
+        ...
+
+    def arrive(
+        self, store: KvStore, reference_id: str | None, came: Sequence[Tensor]
+    ) -> tuple[Tensor, ...]:
+        """On the worker: what a pass works on. What came is made unusable after the pass.
+
+        Raises:
+            ReferenceIdError: the worker keeps nothing under that ID.
+        """
+        ...
+
+    def leave(
+        self, store: KvStore, arrived: Sequence[Tensor], after: Sequence[Tensor]
+    ) -> tuple[Sequence[Tensor], str | None]:
+        """On the worker: what goes back, and the reference ID of what stays.
+
+        Args:
+            arrived: what the pass worked on.
+            after: the same when the pass had extended it.
+        """
+        ...
+
+
+def load_placement(name: str) -> Placement:
+    """Import the placement of that name, and no other."""
+    module: Placement = importlib.import_module(f"semgap.placements.{name}")
+    return module

@@ -1,0 +1,39 @@
+"""With every step there and back; the worker keeps nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from semgap.placements.contract import Held
+from semgap.placements.kv_store import KvStore
+
+
+def at_setup(_tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+    """See ``Placement.at_setup``."""
+    return ()
+
+
+def up(held: Held) -> Sequence[Tensor]:
+    """See ``Placement.up``."""
+    return held.tensors
+
+
+def down(_held: Held, returned: Sequence[Tensor], _reference_id: str | None) -> Held:
+    """See ``Placement.down``."""
+    return Held(returned)
+
+
+def arrive(
+    _store: KvStore, _reference_id: str | None, came: Sequence[Tensor]
+) -> tuple[Tensor, ...]:
+    """See ``Placement.arrive``."""
+    return tuple(came)
+
+
+def leave(
+    _store: KvStore, _arrived: Sequence[Tensor], after: Sequence[Tensor]
+) -> tuple[Sequence[Tensor], str | None]:
+    """See ``Placement.leave``."""
+    return after, None

@@ -1,0 +1,37 @@
+"""Kept by the worker: it crosses once at start-up if it exists by then, and never again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from semgap.placements.contract import Held
+from semgap.placements.kv_store import KvStore
+
+
+def at_setup(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
+    """See ``Placement.at_setup``."""
+    return tensors
+
+
+def up(_held: Held) -> Sequence[Tensor]:
+    """See ``Placement.up``."""
+    return ()
+
+
+def down(_held: Held, _returned: Sequence[Tensor], reference_id: str | None) -> Held:
+    """See ``Placement.down``."""
+    return Held(reference_id=reference_id)
+
+
+def arrive(store: KvStore, reference_id: str | None, _came: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """See ``Placement.arrive``."""
+    return () if reference_id is None else store.take(reference_id)
+
+
+def leave(
+    store: KvStore, _arrived: Sequence[Tensor], after: Sequence[Tensor]
+) -> tuple[Sequence[Tensor], str | None]:
+    """See ``Placement.leave``."""
+    return (), store.keep(after)
