@@ -50,6 +50,15 @@ POLICIES: tuple[Policy, ...] = (
         kv_cache="delta",
         logit_tolerance=0.0,
     ),
+    Policy(
+        mode="token_only",
+        label=Label("Framework-Level, Token Only"),
+        worker=WorkerPlace.SERVER,
+        weights="resident",
+        kv_cache="resident",
+        logits="resident",
+        logit_tolerance=0.0,
+    ),
 )
 
 

@@ -36,14 +36,14 @@ class Label(msgspec.Struct, frozen=True):
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """One execution mode. Tokens and logits always travel inline with their step.
+    """One execution mode.
 
     Attributes:
         mode: the identifier used in file names and in the configuration.
         label: the name in the table, unless the configuration gives another.
         worker: which process executes the model.
-        weights, kv_cache: name of the placement of the model's state dict and of the KV cache: a
-            module of ``semgap.placements``.
+        weights, kv_cache, tokens, logits: name of the placement of each semantic class: a module of
+            ``semgap.placements``. Where logits are resident, the worker chooses the token.
         logit_tolerance: largest accepted absolute difference of a logit from ``local``'s. 0 where
             the arithmetic is the same: same operators, shapes, dtype and device.
     """
@@ -54,3 +54,5 @@ class Policy(msgspec.Struct, frozen=True):
     weights: str
     kv_cache: str
     logit_tolerance: float
+    tokens: str = "inline"
+    logits: str = "inline"

@@ -50,8 +50,18 @@ class ProfiledForward(Forward, frozen=True, tag="profiled_forward"):
     """The same pass under the kernel profiler: never timed, never counted."""
 
 
+class GreedyForward(Forward, frozen=True, tag="greedy_forward"):
+    """The same pass, after which the worker chooses the next token and keeps the logits."""
+
+
 class Release(msgspec.Struct, frozen=True, tag="release"):
-    """Free the KV cache that a reference ID names."""
+    """Free what a reference ID names."""
+
+    reference_id: str
+
+
+class Fetch(msgspec.Struct, frozen=True, tag="fetch"):
+    """Send the logits that a reference ID names, and keep them no longer."""
 
     reference_id: str
 
@@ -84,6 +94,18 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
     gpu_uuid: str = ""
 
 
+class Chosen(Done, frozen=True, tag="chosen"):
+    """A greedy pass was carried out.
+
+    Attributes:
+        token_id: the token with the largest logit at the last position.
+        logits_reference_id: names that position's logits, of shape (vocabulary,).
+    """
+
+    token_id: int = 0
+    logits_reference_id: str = ""
+
+
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
     """The request was refused or failed.
 
@@ -97,5 +119,7 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     remedy: str
 
 
-Request = Configure | StoreWeights | Forward | ProfiledForward | Release | Ping
-Reply = Done | Failed
+Request = (
+    Configure | StoreWeights | Forward | ProfiledForward | GreedyForward | Release | Fetch | Ping
+)
+Reply = Done | Chosen | Failed

@@ -10,16 +10,18 @@ from semgap.modes import POLICIES, policy_of
 
 def test_the_table_is_the_one_of_the_design():
     rows = [
-        (row.mode, str(row.worker), str(row.weights), str(row.kv_cache), row.logit_tolerance)
+        (row.mode, str(row.worker), row.weights, row.kv_cache, row.tokens, row.logits)
         for row in POLICIES
     ]
     assert rows == [
-        ("local", "in_process", "resident", "resident", 0.0),
-        ("naive", "server", "inline", "inline", 0.0),
-        ("remote_cache", "server", "resident", "inline", 0.0),
-        ("semantic", "server", "resident", "resident", 0.0),
-        ("delta", "server", "resident", "delta", 0.0),
+        ("local", "in_process", "resident", "resident", "inline", "inline"),
+        ("naive", "server", "inline", "inline", "inline", "inline"),
+        ("remote_cache", "server", "resident", "inline", "inline", "inline"),
+        ("semantic", "server", "resident", "resident", "inline", "inline"),
+        ("delta", "server", "resident", "delta", "inline", "inline"),
+        ("token_only", "server", "resident", "resident", "inline", "resident"),
     ]
+    assert {row.logit_tolerance for row in POLICIES} == {0.0}
 
 
 def test_an_unknown_mode_names_the_known_ones():

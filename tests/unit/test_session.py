@@ -11,6 +11,7 @@ import transformers
 
 from semgap.errors import ModelError, ReferenceIdError, RemoteError
 from semgap.inference.client import InferenceClient
+from semgap.inference.generation import Generation
 from semgap.inference.worker import Worker, make_unusable
 from semgap.model.device import CpuDevice, open_device, union_length
 from semgap.model.weights import map_weights
@@ -33,13 +34,15 @@ def start(stored, policy, channel=None):
     return client
 
 
-def generate(client, steps=3, logits_to_keep=1):
-    tokens, kv_cache, answer = PROMPT, Held(), []
-    for _ in range(1 + steps):
-        logits, kv_cache, _ = client.forward(tokens, kv_cache, logits_to_keep)
-        answer.append(logits[0, -1])
-        tokens = logits[:, -1:].argmax(-1)
-    return torch.stack(answer)
+def generate(client, steps=3):
+    """The logits of a prefill and of decode steps, as every mode's step loop has them."""
+    generation = Generation(client, PROMPT[0].tolist(), 500, 1, 1 + steps)
+    generation.prefill()
+    for _ in range(steps):
+        generation.decode()
+    answer = torch.from_numpy(generation.result().logits)
+    generation.release()
+    return answer
 
 
 def reference(stored, steps=3):
@@ -83,6 +86,7 @@ def test_all_logits_are_returned_on_request(gptj):
         ("remote_cache", {"tokens", "kv_cache"}, {"logits", "kv_cache"}),
         ("semantic", {"tokens"}, {"logits"}),
         ("delta", {"tokens", "kv_cache"}, {"logits", "kv_cache"}),
+        ("token_only", {"tokens"}, set()),
     ],
 )
 def test_what_a_decode_step_carries(gptj, mode, up, down):
@@ -114,11 +118,23 @@ def test_delta_keeps_nothing_that_the_client_did_not_send(gptj):
     client = start(gptj, policy_of("delta"), InProcessChannel(worker))
     _, kv_cache, _ = client.forward(PROMPT, Held(), 1)
     _, kv_cache, _ = client.forward(PROMPT[:, :1], kv_cache, 1)
-    kept = worker._kv_store.take(kv_cache.reference_id)
+    kept = worker._kept.take(kv_cache.reference_id)
     assert all(
         torch.equal(theirs, ours[..., :8, :])
         for theirs, ours in zip(kept, kv_cache.tensors, strict=True)
     )
+
+
+@pytest.mark.parametrize("mode", ["semantic", "token_only"])
+def test_a_released_generation_leaves_nothing_with_the_worker(gptj, mode):
+    worker = Worker(CpuDevice())
+    client = start(gptj, policy_of(mode), InProcessChannel(worker))
+    generate(client)
+    abandoned = Generation(client, PROMPT[0].tolist(), 500, 1, 1)
+    abandoned.prefill()
+    assert len(worker._kept) > 0
+    abandoned.release()
+    assert len(worker._kept) == 0
 
 
 class Withholding(InProcessChannel):
@@ -218,7 +234,7 @@ def test_a_reference_id_serves_once(gptj):
 def test_a_released_reference_id_is_gone(gptj):
     client = start(gptj, policy_of("semantic"))
     _, kv_cache, _ = client.forward(PROMPT, Held(), 1)
-    client.release(kv_cache)
+    client.release(kv_cache.reference_id)
     with pytest.raises(ReferenceIdError):
         client.forward(PROMPT[:, :1], kv_cache, 1)
 

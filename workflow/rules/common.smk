@@ -168,7 +168,10 @@ def benchmark_code(wildcards):
     """What this mode's job is made of: its session, its placements, and its transport if it has one."""
     policy = policy_of(wildcards.mode)
     placements = sorted(
-        {f"semgap.placements.{name}" for name in (policy.weights, policy.kv_cache)}
+        {
+            f"semgap.placements.{name}"
+            for name in (policy.weights, policy.kv_cache, policy.tokens)
+        }
     )
     modules = {
         WorkerPlace.IN_PROCESS: [],

@@ -131,7 +131,7 @@ def _properties(
             getattr(record.settings, name),
             getattr(expected.settings, name),
         )
-    for name in ("worker", "weights", "kv_cache", "logit_tolerance"):
+    for name in ("worker", "weights", "kv_cache", "tokens", "logits", "logit_tolerance"):
         yield name, getattr(record.policy, name), getattr(expected.policy, name)
     yield "transport", record.transport, expected.transport
     yield "model", record.model_fingerprint, manifest.fingerprint

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from torch import Tensor
 
@@ -18,7 +19,9 @@ from semgap.protocol import (
     Configure,
     Done,
     Failed,
+    Fetch,
     Forward,
+    GreedyForward,
     Ping,
     Release,
     Request,
@@ -33,6 +36,11 @@ from semgap.transport.contract import (
 
 # Setup sends weights in messages of this size, so that neither side holds a second copy of them.
 _SETUP_MESSAGE_BYTES = 64_000_000
+
+# By the placement of the logits: who chooses the token decides whether they have to cross.
+_TIMED_PASSES: Mapping[str, type[Forward]] = MappingProxyType(
+    {"inline": Forward, "resident": GreedyForward}
+)
 
 
 @dataclass(frozen=True)
@@ -61,6 +69,8 @@ class InferenceClient:
         self._setup_weights = placement.at_setup(weights)
         self._step_weights = placement.up(Held(weights))
         self._kv_placement = load_placement(policy.kv_cache)
+        self._token_placement = load_placement(policy.tokens)
+        self._timed_pass = _TIMED_PASSES[policy.logits]
 
     def configure(self) -> Done:
         """Let the worker build the model's architecture; no weight crosses."""
@@ -80,38 +90,47 @@ class InferenceClient:
         tokens: Tensor,
         kv_cache: Held,
         logits_to_keep: int,
-        request_type: type[Forward] = Forward,
-    ) -> tuple[Tensor, Held, Exchange]:
+        request_type: type[Forward] | None = None,
+    ) -> tuple[Tensor | None, Held, Exchange]:
         """Run one pass over ``tokens`` (int64, shape (1, n)), continuing from ``kv_cache``.
 
+        Args:
+            request_type: the kind of pass, if not the one that the policy asks for.
+
         Returns:
-            The logits on the CPU, of shape (1, kept positions, vocabulary); the state to continue
-            from, which replaces ``kv_cache``; and what the exchange took.
+            The logits on the CPU, of shape (1, kept positions, vocabulary), or None where the
+            worker keeps them; the state to continue from, which replaces ``kv_cache``; and what the
+            exchange took.
 
         Raises:
             RemoteError: the worker refused or failed.
             TransportError: the worker could not be reached.
         """
-        header = request_type(
+        header = (request_type or self._timed_pass)(
             logits_to_keep=logits_to_keep,
             kv_placement=self._policy.kv_cache,
             reference_id=kv_cache.reference_id,
         )
         tensors = {
             TensorClass.WEIGHTS: self._step_weights,
-            TensorClass.TOKENS: [tokens],
+            TensorClass.TOKENS: self._token_placement.up(Held([tokens])),
             TensorClass.KV_CACHE: self._kv_placement.up(kv_cache),
         }
         exchange = self._exchange(header, {name: group for name, group in tensors.items() if group})
         extended = self._kv_placement.down(
             kv_cache, exchange.tensors.get(TensorClass.KV_CACHE, ()), exchange.done.reference_id
         )
-        return exchange.tensors[TensorClass.LOGITS][0], extended, exchange
+        logits = exchange.tensors.get(TensorClass.LOGITS)
+        return None if logits is None else logits[0], extended, exchange
 
-    def release(self, kv_cache: Held) -> None:
-        """Free what the worker keeps of a KV cache that is not continued."""
-        if kv_cache.reference_id is not None:
-            self._exchange(Release(kv_cache.reference_id))
+    def fetch(self, reference_id: str) -> Tensor:
+        """Logits that the worker has kept, of shape (vocabulary,); it keeps them no longer."""
+        return self._exchange(Fetch(reference_id)).tensors[TensorClass.LOGITS][0]
+
+    def release(self, reference_id: str | None) -> None:
+        """Free what the worker keeps under a reference ID, if there is one."""
+        if reference_id is not None:
+            self._exchange(Release(reference_id))
 
     def worker_cpu_s(self) -> float:
         """Processor time that the worker process has used until now."""

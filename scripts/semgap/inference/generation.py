@@ -11,7 +11,7 @@ import torch
 from semgap.inference.client import Exchange, InferenceClient
 from semgap.inference.steps import StepRecord
 from semgap.placements.contract import Held
-from semgap.protocol import Forward
+from semgap.protocol import Chosen, Forward
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Generation:
         token_ids: the prompt.
         vocabulary_size: number of logits per position.
         max_passes: the most passes that will be run.
-        request_type: the kind of pass.
+        request_type: the kind of pass, if not the one that the client's policy asks for.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Generation:
         vocabulary_size: int,
         logits_to_keep: int,
         max_passes: int,
-        request_type: type[Forward] = Forward,
+        request_type: type[Forward] | None = None,
     ) -> None:
         self._client = client
         self._logits_to_keep = logits_to_keep
@@ -52,6 +52,7 @@ class Generation:
         self._kv_cache = Held()
         # One row per pass: a pass's logits lie in memory that serves for the next one's.
         self._last_logits = torch.empty(max_passes, vocabulary_size, dtype=torch.float32)
+        self._kept_logits: dict[int, str] = {}
         self._token_ids: list[int] = []
         self.kernel_s: list[float] = []
 
@@ -65,10 +66,18 @@ class Generation:
 
     def release(self) -> None:
         """Free what the worker keeps of this generation."""
-        self._client.release(self._kv_cache)
+        self._client.release(self._kv_cache.reference_id)
+        for reference_id in self._kept_logits.values():
+            self._client.release(reference_id)
 
     def result(self) -> Generated:
-        """The tokens chosen so far, and the logits behind them as float32."""
+        """The tokens chosen so far, and the logits behind them as float32.
+
+        What the worker has kept of the logits crosses now: call it outside of what is measured.
+        """
+        while self._kept_logits:
+            index, reference_id = self._kept_logits.popitem()
+            self._last_logits[index] = self._client.fetch(reference_id)
         logits = self._last_logits[: len(self._token_ids)]
         return Generated(tuple(self._token_ids), logits.numpy())
 
@@ -76,9 +85,14 @@ class Generation:
         logits, self._kv_cache, exchange = self._client.forward(
             self._tokens, self._kv_cache, self._logits_to_keep, self._request_type
         )
-        last = logits[0, -1]
-        token_id = int(last.argmax())
-        self._last_logits[len(self._token_ids)] = last
+        index = len(self._token_ids)
+        if isinstance(exchange.done, Chosen):
+            token_id = exchange.done.token_id
+            self._kept_logits[index] = exchange.done.logits_reference_id
+        else:
+            assert logits is not None, "where the worker does not choose, the logits came"
+            token_id = int(logits[0, -1].argmax())
+            self._last_logits[index] = logits[0, -1]
         self._token_ids.append(token_id)
         self._tokens = torch.tensor([[token_id]], dtype=torch.int64)
         if exchange.done.kernel_s is not None:

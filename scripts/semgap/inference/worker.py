@@ -6,8 +6,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import msgspec
 import torch
 from torch import Tensor
 
@@ -15,13 +16,16 @@ from semgap.errors import ModelError, RemoteError, SemgapError
 from semgap.model.device import Device
 from semgap.model.skeleton import ModelSkeleton
 from semgap.placements.contract import load_placement
-from semgap.placements.kv_store import KvStore
+from semgap.placements.kept_tensors import KeptTensors
 from semgap.policy import TensorClass
 from semgap.protocol import (
+    Chosen,
     Configure,
     Done,
     Failed,
+    Fetch,
     Forward,
+    GreedyForward,
     Ping,
     ProfiledForward,
     Release,
@@ -46,6 +50,8 @@ class _Outcome:
     compute_s: float = 0.0
     kernel_s: float | None = None
     reference_id: str | None = None
+    token_id: int | None = None
+    logits_reference_id: str = ""
 
 
 class Worker(Handler):
@@ -61,7 +67,7 @@ class Worker(Handler):
         self._device = device
         self._skeleton: ModelSkeleton | None = None
         self._names: tuple[str, ...] = ()
-        self._kv_store = KvStore()
+        self._kept = KeptTensors()
         self._borrowed: list[Tensor] = []
         self._lock = threading.Lock()
         self._actions: dict[type[Request], Callable[..., _Outcome]] = {
@@ -69,6 +75,8 @@ class Worker(Handler):
             StoreWeights: self._store_weights,
             Forward: self._forward,
             ProfiledForward: self._forward_profiled,
+            GreedyForward: self._forward_greedy,
+            Fetch: self._fetch,
             Release: self._release,
             Ping: self._ping,
         }
@@ -83,20 +91,24 @@ class Worker(Handler):
             except Exception as error:
                 log.exception("%s failed", type(message.header).__name__)
                 return ReplyMessage(_failed(error))
-        return ReplyMessage(
-            Done(
-                received_ns=message.received_ns,
-                begin_ns=begin_ns,
-                end_ns=time.monotonic_ns(),
-                compute_s=outcome.compute_s,
-                cpu_s=time.process_time(),
-                kernel_s=outcome.kernel_s,
-                reference_id=outcome.reference_id,
-                gpu_name=self._device.gpu_name,
-                gpu_uuid=self._device.gpu_uuid,
-            ),
-            outcome.tensors,
+        done = Done(
+            received_ns=message.received_ns,
+            begin_ns=begin_ns,
+            end_ns=time.monotonic_ns(),
+            compute_s=outcome.compute_s,
+            cpu_s=time.process_time(),
+            kernel_s=outcome.kernel_s,
+            reference_id=outcome.reference_id,
+            gpu_name=self._device.gpu_name,
+            gpu_uuid=self._device.gpu_uuid,
         )
+        if outcome.token_id is not None:
+            done = Chosen(
+                **msgspec.structs.asdict(done),
+                token_id=outcome.token_id,
+                logits_reference_id=outcome.logits_reference_id,
+            )
+        return ReplyMessage(done, outcome.tensors)
 
     def settle(self) -> None:
         """See ``Handler.settle``: what came for one pass must not survive it."""
@@ -135,6 +147,20 @@ class Worker(Handler):
         returned, reference_id = self._returned(request, arrived, logits, kv_cache)
         return _Outcome(returned, kernel_s=kernel_s, reference_id=reference_id)
 
+    def _forward_greedy(self, request: GreedyForward, tensors: Tensors) -> _Outcome:
+        outcome = self._forward(request, tensors)
+        crossing = dict(outcome.tensors)
+        last = crossing.pop(TensorClass.LOGITS)[0][0, -1]
+        return replace(
+            outcome,
+            tensors=crossing,
+            token_id=int(last.argmax()),
+            logits_reference_id=self._kept.keep([last]),
+        )
+
+    def _fetch(self, request: Fetch, _tensors: Tensors) -> _Outcome:
+        return _Outcome({TensorClass.LOGITS: self._kept.take(request.reference_id)})
+
     def _prepared_pass(
         self, request: Forward, tensors: Tensors
     ) -> tuple[Callable[[], tuple[Tensor, tuple[Tensor, ...]]], tuple[Tensor, ...]]:
@@ -147,7 +173,7 @@ class Worker(Handler):
         came = tensors.get(TensorClass.KV_CACHE, ())
         self._borrowed.extend(came)
         kv_cache = load_placement(request.kv_placement).arrive(
-            self._kv_store, request.reference_id, came
+            self._kept, request.reference_id, came
         )
         if TensorClass.WEIGHTS not in tensors:
             return lambda: self._model.forward(tokens, kv_cache, request.logits_to_keep), kv_cache
@@ -172,13 +198,13 @@ class Worker(Handler):
         kv_cache: Sequence[Tensor],
     ) -> tuple[Tensors, str | None]:
         returned, reference_id = load_placement(request.kv_placement).leave(
-            self._kv_store, arrived, kv_cache
+            self._kept, arrived, kv_cache
         )
         answer = {TensorClass.LOGITS: [logits], TensorClass.KV_CACHE: returned}
         return {name: group for name, group in answer.items() if group}, reference_id
 
     def _release(self, request: Release, _tensors: Tensors) -> _Outcome:
-        self._kv_store.take(request.reference_id)
+        self._kept.take(request.reference_id)
         return _Outcome()
 
     def _ping(self, _request: Ping, _tensors: Tensors) -> _Outcome:

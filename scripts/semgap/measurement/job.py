@@ -161,8 +161,9 @@ def _run_phases(
             steps.append(generation.decode())
             if steps[-1].latency_s > _SLOW_STEP_S:
                 measured.say(f"decode step {index + 1} of {settings.decode_steps}")
+    result = generation.result()
     generation.release()
-    return generation.result()
+    return result
 
 
 def _with_kernel_time(

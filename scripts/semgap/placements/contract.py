@@ -9,7 +9,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from semgap.placements.kv_store import KvStore
+from semgap.placements.kept_tensors import KeptTensors
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Placement(Protocol):
         ...
 
     def arrive(
-        self, store: KvStore, reference_id: str | None, came: Sequence[Tensor]
+        self, store: KeptTensors, reference_id: str | None, came: Sequence[Tensor]
     ) -> tuple[Tensor, ...]:
         """On the worker: what a pass works on. What came is made unusable after the pass.
 
@@ -53,7 +53,7 @@ class Placement(Protocol):
         ...
 
     def leave(
-        self, store: KvStore, arrived: Sequence[Tensor], after: Sequence[Tensor]
+        self, store: KeptTensors, arrived: Sequence[Tensor], after: Sequence[Tensor]
     ) -> tuple[Sequence[Tensor], str | None]:
         """On the worker: what goes back, and the reference ID of what stays.
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from semgap.placements.contract import Held
-from semgap.placements.kv_store import KvStore
+from semgap.placements.kept_tensors import KeptTensors
 
 # A KV cache's tensors have the shape (batch, heads, positions, width of a head).
 _POSITIONS = -2
@@ -29,13 +29,15 @@ def down(held: Held, returned: Sequence[Tensor], reference_id: str | None) -> He
     return Held(_joined(held.tensors, returned), reference_id, _positions(held.tensors))
 
 
-def arrive(store: KvStore, reference_id: str | None, came: Sequence[Tensor]) -> tuple[Tensor, ...]:
+def arrive(
+    store: KeptTensors, reference_id: str | None, came: Sequence[Tensor]
+) -> tuple[Tensor, ...]:
     """See ``Placement.arrive``."""
     return _joined(() if reference_id is None else store.take(reference_id), came)
 
 
 def leave(
-    store: KvStore, arrived: Sequence[Tensor], after: Sequence[Tensor]
+    store: KeptTensors, arrived: Sequence[Tensor], after: Sequence[Tensor]
 ) -> tuple[Sequence[Tensor], str | None]:
     """See ``Placement.leave``."""
     return _beyond(after, _positions(arrived)), store.keep(arrived)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from semgap.placements.contract import Held
-from semgap.placements.kv_store import KvStore
+from semgap.placements.kept_tensors import KeptTensors
 
 
 def at_setup(_tensors: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -26,14 +26,14 @@ def down(_held: Held, returned: Sequence[Tensor], _reference_id: str | None) -> 
 
 
 def arrive(
-    _store: KvStore, _reference_id: str | None, came: Sequence[Tensor]
+    _store: KeptTensors, _reference_id: str | None, came: Sequence[Tensor]
 ) -> tuple[Tensor, ...]:
     """See ``Placement.arrive``."""
     return tuple(came)
 
 
 def leave(
-    _store: KvStore, _arrived: Sequence[Tensor], after: Sequence[Tensor]
+    _store: KeptTensors, _arrived: Sequence[Tensor], after: Sequence[Tensor]
 ) -> tuple[Sequence[Tensor], str | None]:
     """See ``Placement.leave``."""
     return after, None

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from semgap.placements.contract import Held
-from semgap.placements.kv_store import KvStore
+from semgap.placements.kept_tensors import KeptTensors
 
 
 def at_setup(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -25,13 +25,15 @@ def down(_held: Held, _returned: Sequence[Tensor], reference_id: str | None) -> 
     return Held(reference_id=reference_id)
 
 
-def arrive(store: KvStore, reference_id: str | None, _came: Sequence[Tensor]) -> tuple[Tensor, ...]:
+def arrive(
+    store: KeptTensors, reference_id: str | None, _came: Sequence[Tensor]
+) -> tuple[Tensor, ...]:
     """See ``Placement.arrive``."""
     return () if reference_id is None else store.take(reference_id)
 
 
 def leave(
-    store: KvStore, _arrived: Sequence[Tensor], after: Sequence[Tensor]
+    store: KeptTensors, _arrived: Sequence[Tensor], after: Sequence[Tensor]
 ) -> tuple[Sequence[Tensor], str | None]:
     """See ``Placement.leave``."""
     return (), store.keep(after)
