@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from experiment import LINK_REPORTS, copy_project
+from small_models import PROJECT
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +46,30 @@ def over_tcp(experiments):
 def each(request, experiments):
     """The experiment over each transport in turn."""
     return experiments[request.param]
+
+
+@pytest.fixture(scope="session")
+def extended(finished, tmp_path_factory):
+    """The experiment with rows and a placement added as docs/extend.md says, and further rows."""
+    experiment = finished.copy_to(tmp_path_factory.mktemp("extended"))
+    library = experiment.folder / "scripts" / "semgap"
+    (mode,) = documented("A mode")
+    placement, row = documented("A placement")
+    (library / "placements" / "half_precision.py").write_text(placement)
+    table = library / "modes.py"
+    end = "\n)\n\n\ndef policy_of"
+    assert end in table.read_text()
+    table.write_text(table.read_text().replace(end, f"\n{mode}{row}{end.lstrip()}"))
+    added = ["delta", "token_only", "naive_with_deltas", "half"]
+    experiment.configure(modes=[*experiment.config["modes"], *added], workload={"repeats": 1})
+    benchmarks = {job for job in experiment.planned() if job.startswith("benchmark")}
+    assert benchmarks == {f"benchmark:{mode}.1" for mode in added}
+    experiment.build()
+    return experiment
+
+
+def documented(section):
+    """The code in a section of docs/extend.md, block by block."""
+    text = (PROJECT / "docs" / "extend.md").read_text()
+    section_text = text[text.index(f"## {section}") :].partition("\n## ")[0]
+    return re.findall(r"```python\n(.*?)```", section_text, re.DOTALL)

@@ -201,3 +201,27 @@ def test_the_endpoint_holds_settings_and_no_secret(finished):
     assert {"host", "port", "transport", "device"} <= set(endpoint["settings"])
     secret = (finished.results / "server" / "secret").read_text()
     assert secret not in json.dumps(endpoint)
+
+
+@needs_tcpdump
+def test_further_rows_of_the_policy_table_answer_as_local(extended):
+    """Delta moves each KV position once each way, token_only neither KV cache nor logits."""
+    shape = shape_of_gptj()
+    position, steps = shape["kv_per_token"], DECODE_STEPS
+    needed = {
+        "delta": {
+            "up": steps * shape["token"] + (PROMPT_TOKENS + steps - 1) * position,
+            "down": steps * (shape["logits"] + position),
+        },
+        "token_only": {"up": steps * shape["token"], "down": 0},
+    }
+    tensors = {"delta": 2 + shape["kv_tensors"], "token_only": 1}
+    for mode, bytes_by_direction in needed.items():
+        logits, local = (
+            np.load(extended.results / "runs" / one / "rep1.logits.npy") for one in (mode, "local")
+        )
+        assert np.array_equal(logits, local)
+        seen = captured(extended, mode, 1, "decode")
+        framing = steps * (FRAMING_PER_CALL_BYTES + tensors[mode] * FRAMING_PER_TENSOR_BYTES)
+        for direction, least in bytes_by_direction.items():
+            assert least <= seen[direction] <= 1.02 * least + framing, (mode, direction)
