@@ -1,4 +1,4 @@
-# The two commands of the README are `make table` and `make test`; `make help` lists the others.
+# `make table`, `make check` and `make test` are the ones to know; `make help` lists the others.
 
 PYTHON ?= python3
 # The set of pinned versions: envs/lock-$(SET).txt
