@@ -33,7 +33,7 @@ def measure(arguments: argparse.Namespace) -> None:
 
     policy = policy_of(arguments.mode)
     manifest = read_record(arguments.manifest, Manifest)
-    # What was changed since it was described is looked into; the rest when all is measured.
+    # Hash only files that changed after the manifest was written; verify_weights hashes all later.
     check_weight_files(arguments.weights, manifest, arguments.manifest.stat().st_mtime_ns)
     record, logits = run_benchmark(
         policy,

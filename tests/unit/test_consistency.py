@@ -139,7 +139,10 @@ def test_a_run_of_another_configuration_is_named(runs, name, value):
         replace(one, settings=dataclasses.replace(one.settings, **{name: value}))
         for one in expectation().runs
     )
-    match = f"with {name.replace('_', ' ')} .*; this configuration says {value}"
+    match = (
+        f"rep1.json' was measured with {name.replace('_', ' ')} .*; this configuration says "
+        rf"{value}\. 3 more records do not fit it\. Delete the folder"
+    )
     with pytest.raises(MeasurementError, match=match):
         belong(runs, expected=wanted)
 

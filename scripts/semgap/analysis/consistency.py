@@ -56,15 +56,9 @@ def check_belonging(
             f"configuration says {expectation.prompt_tokens} and {expectation.prompt_seed}.",
             _measure_all(expectation),
         )
+    _check_settings(expectation, manifest, prompt, runs)
     sessions: dict[str, RunFiles] = {}
-    for expected, run in zip(expectation.runs, runs, strict=True):
-        for what, found, wanted in _properties(run.record, expected, manifest, prompt):
-            if found != wanted:
-                raise MeasurementError(
-                    f"'{run.record_file}' was measured with {what} {found}; this configuration "
-                    f"says {wanted}.",
-                    _remedy(run.record_file),
-                )
+    for run in runs:
         for file, digest in (
             (run.logits_file, run.record.logits_sha256),
             (run.capture_file, run.record.capture_sha256),
@@ -96,13 +90,8 @@ def check_consistency(runs: Sequence[RunFiles]) -> None:
             raise MeasurementError(
                 f"'{run.record_file}' contradicts itself: {what}.", _remedy(run.record_file)
             )
-        check_bounds_of(run)
-
-
-def check_bounds_of(run: RunFiles) -> None:
-    """Check a run's counted bytes, where they were captured."""
-    if run.record.capture.captured:
-        check_bounds(run.traffic, run.record, run.capture_file)
+        if run.record.capture.captured:
+            check_bounds(run.traffic, run.record, run.capture_file)
 
 
 def _check_model(expectation: Expectation, manifest: Manifest) -> None:
@@ -119,6 +108,29 @@ def _check_model(expectation: Expectation, manifest: Manifest) -> None:
                 f"'{wanted}'.",
                 _measure_all(expectation),
             )
+
+
+def _check_settings(
+    expectation: Expectation, manifest: Manifest, prompt: Prompt, runs: Sequence[RunFiles]
+) -> None:
+    differing = [
+        (run, what, found, wanted)
+        for expected, run in zip(expectation.runs, runs, strict=True)
+        for what, found, wanted in _properties(run.record, expected, manifest, prompt)
+        if found != wanted
+    ]
+    if not differing:
+        return
+    run, what, found, wanted = differing[0]
+    file = run.record_file
+    others = {str(other.record_file) for other, *_ in differing} - {str(file)}
+    raise MeasurementError(
+        f"'{file}' was measured with {what} {found}; this configuration says {wanted}."
+        + (f" {len(others)} more records do not fit it." if others else ""),
+        f"Delete the folder '{file.parents[1]}' and run again: all is measured again."
+        if others
+        else _remedy(file),
+    )
 
 
 def _properties(

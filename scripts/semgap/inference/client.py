@@ -37,7 +37,8 @@ from semgap.transport.contract import (
 # Setup sends weights in messages of this size, so that neither side holds a second copy of them.
 _SETUP_MESSAGE_BYTES = 64_000_000
 
-# By the placement of the logits: who chooses the token decides whether they have to cross.
+# The kind of pass by the placement of the logits: resident logits do not cross with a step, so the
+# worker has to choose the token.
 _TIMED_PASSES: Mapping[str, type[Forward]] = MappingProxyType(
     {"inline": Forward, "resident": GreedyForward}
 )

@@ -81,7 +81,7 @@ def _withdraw(files: list[Path]) -> None:
 
 
 def _unexpected(error: Exception) -> str:
-    # Libraries that write files themselves say it in words of their own.
+    # Some libraries raise a type of their own for a full disk, with the system's text in it.
     if (isinstance(error, OSError) and error.errno in NO_SPACE) or os.strerror(errno.ENOSPC) in str(
         error
     ):
@@ -96,7 +96,7 @@ def log_to(log_file: Path | None) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    # A log that finds no room must not hide, under its own tracebacks, who else found none.
+    # Otherwise logging prints a traceback for each record that it cannot write to a full disk.
     logging.raiseExceptions = False
     screen = logging.StreamHandler()
     screen.setFormatter(_WithoutTraceback("%(message)s"))

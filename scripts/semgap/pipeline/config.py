@@ -127,10 +127,10 @@ def load_config(values: Mapping[str, Any]) -> Config:
 
 
 def _readable(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values with what YAML reads otherwise than it is written put right.
+    """The values, with an unquoted ``off`` read as text, and all numbers checked to be finite.
 
     Raises:
-        ConfigError: a number is infinite or none.
+        ConfigError: a number is infinite or NaN.
     """
 
     def check_finite(value: object, key: str) -> None:

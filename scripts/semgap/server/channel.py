@@ -27,7 +27,7 @@ class UntrustedError(Exception):
 
 
 def proof(secret: bytes, role: bytes, server_nonce: bytes, client_nonce: bytes) -> bytes:
-    """What only somebody can compute who knows the secret."""
+    """The HMAC by which one side proves that it knows the secret."""
     return hmac.digest(secret, role + server_nonce + client_nonce, "sha256")
 
 

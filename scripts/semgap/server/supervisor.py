@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 _GRACE_S = 2.0
 _READY = "ready"
 _CLOSED = -1
-# Who has not proved itself by then is not served; of more than so many, the oldest has to go.
+# A connection must prove the secret within this time; beyond this many, the oldest is closed.
 _ADMISSION_TIMEOUT_S = 5.0
 _MAX_ADMISSIONS = 16
 
@@ -192,7 +192,7 @@ class Supervisor:
     def _open(self, session: _Session, poll: select.poll) -> None:
         session.port = free_port(self._endpoint.settings.host)
         session.report, worker_report = os.pipe()
-        # A worker told to end before it has begun must not take that for its parent's own affair.
+        # Blocked until the worker has its own handler: the inherited one would swallow the signal.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         pid = os.fork()
         if pid == 0:

@@ -52,7 +52,7 @@ def send_probe(address: str) -> ProbeTraffic:
 
 
 def _drain(server: socket.socket) -> None:
-    # What goes wrong here goes wrong for the sender too, who says so.
+    # The sender meets the same failure and reports it.
     with contextlib.suppress(OSError):
         connection, _peer = server.accept()
         connection.settimeout(_TIMEOUT_S)
