@@ -10,7 +10,7 @@ from semgap.pipeline.cli import run_script, script_parser
 
 
 def aggregate(arguments: argparse.Namespace) -> None:
-    """Write one row for each repeat and phase, and one for each mode and phase."""
+    """Write every number of every repeat, and its mean over the repeats."""
     import numpy as np
 
     from semgap.analysis.consistency import RunFiles, check_belonging, check_consistency
@@ -24,7 +24,6 @@ def aggregate(arguments: argparse.Namespace) -> None:
         summarise,
     )
     from semgap.analysis.traffic import TrafficRow
-    from semgap.analysis.utilisation import UtilisationRow
     from semgap.measurement.run_record import RunRecord
     from semgap.model.manifest import Manifest
     from semgap.model.prompt import Prompt
@@ -45,12 +44,7 @@ def aggregate(arguments: argparse.Namespace) -> None:
     )
     check_consistency(runs)
     check_correctness([RunResult(run.record, np.load(run.logits_file)) for run in runs])
-    rows = repeat_rows(
-        [
-            MeasuredRun(run.record, run.traffic, read_rows(busy, UtilisationRow))
-            for run, busy in zip(runs, arguments.utilisation, strict=True)
-        ]
-    )
+    rows = repeat_rows([MeasuredRun(run.record, run.traffic) for run in runs])
     write_rows(arguments.repeats, RepeatRow, rows)
     write_rows(arguments.summary, SummaryRow, summarise(rows))
     write_atomically(arguments.built_from, arguments.expectation.read_bytes())
@@ -70,7 +64,6 @@ def main() -> None:
         ("logits", "logits of the runs, in the same order"),
         ("captures", "captures of the runs, in the same order"),
         ("traffic", "traffic of the runs, in the same order"),
-        ("utilisation", "utilisation of the runs, in the same order"),
     ):
         parser.add_argument(f"--{name}", required=True, type=Path, nargs="+", help=what)
     parser.add_argument("--repeats", required=True, type=Path, help="writes this CSV file")

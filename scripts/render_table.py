@@ -16,14 +16,14 @@ def render(arguments: argparse.Namespace) -> None:
     from semgap.analysis.table import (
         PHASES,
         Experiment,
-        TableRow,
         latex,
         markdown,
         table_rows,
+        unrounded_csv,
     )
     from semgap.measurement.run_record import RunRecord
     from semgap.model.manifest import Manifest
-    from semgap.plumbing.csv_rows import read_rows, write_rows
+    from semgap.plumbing.csv_rows import read_rows
     from semgap.plumbing.files import read_record, write_atomically
 
     summary = read_rows(arguments.summary, SummaryRow)
@@ -35,7 +35,7 @@ def render(arguments: argparse.Namespace) -> None:
         setup=table_rows(summary, labels, ("setup",)),
     )
     for path in arguments.csv:
-        write_rows(path, TableRow, rows)
+        write_atomically(path, unrounded_csv(rows).encode())
     for path in arguments.tex:
         write_atomically(path, latex(rows, experiment).encode())
     for path in arguments.markdown:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from semgap.inference.steps import StepRecord
 from semgap.measurement.job_settings import BenchmarkSettings
-from semgap.measurement.meters.capture import CaptureStatus
-from semgap.measurement.meters.probe import ProbeTraffic
+from semgap.measurement.probe import ProbeTraffic
 from semgap.measurement.run_record import Machine, PhaseRecord, RunRecord
+from semgap.measurement.tcpdump import CaptureStatus
 from semgap.model.prompt import Prompt, prompt_digest
 from semgap.modes import policy_of
 from semgap.plumbing.connections import SocketPair
@@ -50,6 +50,7 @@ def phase(name, begin_s, latency_s=None, steps=1, **more):
         "latency_s": latency_s,
         "worker_cpu_s": 0.75 * latency_s,
         "steps": steps,
+        "readings": {"client_cpu": {"client_cpu_busy_s": 0.5 * latency_s}},
     }
     return PhaseRecord(**{**values, **more})
 
@@ -62,6 +63,7 @@ def settings(repeat=1, **more):
         "warmup_decode_steps": 2,
         "logits_to_keep": 1,
         "device": "cpu",
+        "engine": "eager",
         "compute_threads": 2,
         "capture_use": "auto",
         "interface": "lo",

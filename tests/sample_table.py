@@ -6,8 +6,7 @@ from sample_runs import phase, run
 from semgap.analysis.summary import MeasuredRun, repeat_rows, summarise
 from semgap.analysis.table import PHASES, Experiment, table_rows
 from semgap.analysis.traffic import TrafficRow
-from semgap.analysis.utilisation import utilisation_of_run
-from semgap.measurement.meters.capture import CaptureStatus
+from semgap.measurement.tcpdump import CaptureStatus
 from semgap.model.manifest import Manifest
 from semgap.modes import policy_of
 
@@ -45,7 +44,7 @@ def measured(mode, repeat, latency_s, network_bytes=1000, **more):
         for item in phases
         for direction in ("up", "down")
     ]
-    return MeasuredRun(record, traffic, utilisation_of_run(record))
+    return MeasuredRun(record, traffic)
 
 
 def rendered(labels=LABELS, repeats=(1, 2, 3), uncaptured_repeats=(), **more):

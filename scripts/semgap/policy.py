@@ -44,6 +44,7 @@ class Policy(msgspec.Struct, frozen=True):
         worker: which process executes the model.
         weights, kv_cache, tokens, logits: name of the placement of each semantic class: a module of
             ``semgap.placements``. Where logits are resident, the worker chooses the token.
+        executor: name of the unit of remote execution: a module of ``semgap.execution``.
         logit_tolerance: largest accepted absolute difference of a logit from ``local``'s. 0 where
             the arithmetic is the same: same operators, shapes, dtype and device.
     """
@@ -56,3 +57,4 @@ class Policy(msgspec.Struct, frozen=True):
     logit_tolerance: float
     tokens: str = "inline"
     logits: str = "inline"
+    executor: str = "forward_pass"

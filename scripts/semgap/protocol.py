@@ -12,11 +12,13 @@ class Configure(msgspec.Struct, frozen=True, tag="configure"):
         model_config: the transformers configuration as JSON.
         dtype: name of the torch dtype of weights, KV cache and logits.
         weight_names: the state dict's keys, in the order in which weights are always sent.
+        engine: name of the engine that runs the model.
     """
 
     model_config: str
     dtype: str
     weight_names: tuple[str, ...]
+    engine: str
 
 
 class StoreWeights(msgspec.Struct, frozen=True, tag="store_weights"):
@@ -46,10 +48,6 @@ class Forward(msgspec.Struct, frozen=True, tag="forward"):
     reference_id: str | None = None
 
 
-class ProfiledForward(Forward, frozen=True, tag="profiled_forward"):
-    """The same pass under the kernel profiler: never timed, never counted."""
-
-
 class GreedyForward(Forward, frozen=True, tag="greedy_forward"):
     """The same pass, after which the worker chooses the next token and keeps the logits."""
 
@@ -70,6 +68,22 @@ class Ping(msgspec.Struct, frozen=True, tag="ping"):
     """Ask for nothing but a reply."""
 
 
+class StartMeters(msgspec.Struct, frozen=True, tag="start_meters"):
+    """Enter meters on the worker's host.
+
+    Attributes:
+        around_phase: names of those to enter now.
+        around_passes: names of those to enter around each forward pass.
+    """
+
+    around_phase: tuple[str, ...]
+    around_passes: tuple[str, ...]
+
+
+class ReadMeters(msgspec.Struct, frozen=True, tag="read_meters"):
+    """Leave the meters and send what they read."""
+
+
 class Done(msgspec.Struct, frozen=True, tag="done"):
     """The request was carried out.
 
@@ -78,7 +92,7 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
         begin_ns, end_ns: the same clock when the handler started and ended.
         compute_s: duration of the forward pass on the worker's device; 0 if there was none.
         cpu_s: processor time the worker process has used since it started, all threads.
-        kernel_s: time in which at least one GPU kernel ran, where that was asked for.
+        readings: what the meters read, by the meter's name, where that was asked for.
         reference_id: names the KV cache now kept by the worker.
         gpu_name, gpu_uuid: the GPU that the worker computes on; empty where a CPU does.
     """
@@ -88,7 +102,7 @@ class Done(msgspec.Struct, frozen=True, tag="done"):
     end_ns: int
     compute_s: float
     cpu_s: float
-    kernel_s: float | None = None
+    readings: dict[str, dict[str, float]] | None = None
     reference_id: str | None = None
     gpu_name: str = ""
     gpu_uuid: str = ""
@@ -120,6 +134,14 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
 
 
 Request = (
-    Configure | StoreWeights | Forward | ProfiledForward | GreedyForward | Release | Fetch | Ping
+    Configure
+    | StoreWeights
+    | Forward
+    | GreedyForward
+    | Release
+    | Fetch
+    | Ping
+    | StartMeters
+    | ReadMeters
 )
 Reply = Done | Chosen | Failed

@@ -15,8 +15,8 @@ from judges import needs
 from sample_runs import phase, run, step
 from semgap.analysis.traffic import traffic_of_run
 from semgap.errors import CaptureError
-from semgap.measurement.meters.capture import CaptureStatus, CaptureUnavailableError, capture
-from semgap.measurement.meters.probe import send_probe
+from semgap.measurement.probe import send_probe
+from semgap.measurement.tcpdump import CaptureStatus, CaptureUnavailableError, capture
 from semgap.pcap.segments import read_tcp_segments
 from semgap.plumbing.connections import SocketPair, reverse_of
 from semgap.plumbing.process_sockets import sockets_of
@@ -25,7 +25,7 @@ from small_models import PROJECT
 pytestmark = needs("tcpdump")
 SEND = """
 from semgap.errors import CaptureError
-from semgap.measurement.meters.probe import send_probe
+from semgap.measurement.probe import send_probe
 try:
     send_probe("127.0.0.1")
 except CaptureError as error:

@@ -64,7 +64,7 @@ def infer(transport, port, mode, folder, manifest: Manifest, peaks):
     before_bytes = reset_peak()
     channel = module.connect("127.0.0.1", port, TIMEOUTS)
     client = InferenceClient(channel, policy_of(mode), manifest, map_weights(folder, manifest))
-    client.configure()
+    client.configure("eager")
     client.setup()
     tokens, kv_cache = torch.arange(32)[None], Held()
     for _ in range(3):

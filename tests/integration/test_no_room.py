@@ -11,8 +11,8 @@ import pytest
 
 from judges import needs
 from semgap.errors import NoSpaceError
-from semgap.measurement.meters.capture import capture
-from semgap.measurement.meters.probe import send_probe
+from semgap.measurement.probe import send_probe
+from semgap.measurement.tcpdump import capture
 from semgap.plumbing.files import write_atomically
 from small_models import PROJECT
 

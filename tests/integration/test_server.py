@@ -355,7 +355,7 @@ def begin_kv_cache(session, connection):
     client = InferenceClient(
         session.channel, policy_of("semantic"), manifest, map_weights(folder, manifest)
     )
-    client.configure()
+    client.configure("eager")
     client.setup()
     tokens = torch.tensor([[1, 2, 3]])
     _, state, _ = client.forward(tokens, Held(), 1)

@@ -12,7 +12,7 @@ import torch
 from forks import FORKS
 from judges import needs
 from semgap.errors import WorkerLostError
-from semgap.measurement.meters.capture import capture
+from semgap.measurement.tcpdump import capture
 from semgap.pcap.segments import read_tcp_segments
 from semgap.pcap.traffic_window import TrafficWindow
 from semgap.plumbing.process_sockets import sockets_of

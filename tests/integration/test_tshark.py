@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from judges import needs
-from semgap.measurement.meters.capture import capture
+from semgap.measurement.tcpdump import capture
 from semgap.pcap.retransmissions import RetransmissionCounter
 from semgap.pcap.segments import read_tcp_segments
 

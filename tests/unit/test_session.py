@@ -10,10 +10,13 @@ import torch
 import transformers
 
 from semgap.errors import ModelError, ReferenceIdError, RemoteError
+from semgap.execution.contract import GenerationLimits
+from semgap.execution.forward_pass import open_executor
+from semgap.execution.generation import generate
 from semgap.inference.client import InferenceClient
-from semgap.inference.generation import Generation
 from semgap.inference.worker import Worker, make_unusable
-from semgap.model.device import CpuDevice, open_device, union_length
+from semgap.meters.gpu_kernels import union_length
+from semgap.model.device import CpuDevice, open_device
 from semgap.model.weights import map_weights
 from semgap.modes import POLICIES, policy_of
 from semgap.placements.contract import Held
@@ -29,20 +32,23 @@ def start(stored, policy, channel=None):
     folder, manifest = stored
     channel = channel or InProcessChannel(Worker(CpuDevice()))
     client = InferenceClient(channel, policy, manifest, map_weights(folder, manifest))
-    client.configure()
+    client.configure("eager")
     client.setup()
     return client
 
 
-def generate(client, steps=3):
+def executor_of(client, steps=3):
+    return open_executor(client, GenerationLimits(500, logits_to_keep=1, max_steps=1 + steps))
+
+
+def generated(client, steps=3):
     """The logits of a prefill and of decode steps, as every mode's step loop has them."""
-    generation = Generation(client, PROMPT[0].tolist(), 500, 1, 1 + steps)
-    generation.prefill()
-    for _ in range(steps):
-        generation.decode()
-    answer = torch.from_numpy(generation.result().logits)
-    generation.release()
-    return answer
+    executor = executor_of(client, steps)
+    records = list(itertools.islice(generate(executor, PROMPT[0].tolist()), 1 + steps))
+    answer = executor.answer()
+    assert len(answer.token_ids) == len(records) == 1 + steps
+    executor.reset()
+    return torch.from_numpy(answer.logits)
 
 
 def reference(stored, steps=3):
@@ -61,14 +67,14 @@ def reference(stored, steps=3):
 
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.mode)
 def test_every_policy_computes_what_transformers_computes(stored_model, policy):
-    answer = generate(start(stored_model, policy))
+    answer = generated(start(stored_model, policy))
     expected = reference(stored_model)
     assert torch.equal(answer.argmax(-1), expected.argmax(-1))
     torch.testing.assert_close(answer, expected, rtol=0, atol=1e-5)
 
 
 def test_all_policies_agree_to_the_bit(stored_model):
-    answers = [generate(start(stored_model, policy)) for policy in POLICIES]
+    answers = [generated(start(stored_model, policy)) for policy in POLICIES]
     assert all(torch.equal(answer, answers[0]) for answer in answers)
 
 
@@ -118,7 +124,7 @@ def test_delta_keeps_nothing_that_the_client_did_not_send(gptj):
     client = start(gptj, policy_of("delta"), InProcessChannel(worker))
     _, kv_cache, _ = client.forward(PROMPT, Held(), 1)
     _, kv_cache, _ = client.forward(PROMPT[:, :1], kv_cache, 1)
-    kept = worker._kept.take(kv_cache.reference_id)
+    kept = worker._kept_caches.take(kv_cache.reference_id).tensors
     assert all(
         torch.equal(theirs, ours[..., :8, :])
         for theirs, ours in zip(kept, kv_cache.tensors, strict=True)
@@ -129,12 +135,12 @@ def test_delta_keeps_nothing_that_the_client_did_not_send(gptj):
 def test_a_released_generation_leaves_nothing_with_the_worker(gptj, mode):
     worker = Worker(CpuDevice())
     client = start(gptj, policy_of(mode), InProcessChannel(worker))
-    generate(client)
-    abandoned = Generation(client, PROMPT[0].tolist(), 500, 1, 1)
-    abandoned.prefill()
-    assert len(worker._kept) > 0
-    abandoned.release()
-    assert len(worker._kept) == 0
+    generated(client)
+    abandoned = executor_of(client)
+    next(generate(abandoned, PROMPT[0].tolist()))
+    assert len(worker._kept_caches) + len(worker._kept_logits) > 0
+    abandoned.reset()
+    assert len(worker._kept_caches) + len(worker._kept_logits) == 0
 
 
 class Withholding(InProcessChannel):
@@ -194,7 +200,7 @@ def test_a_row_made_unusable_spoils_every_answer(gptj):
         client = InferenceClient(
             InProcessChannel(Worker(CpuDevice())), policy_of("naive"), manifest, spoiled
         )
-        client.configure()
+        client.configure("eager")
         logits, _, _ = client.forward(PROMPT, Held(), 1)
         assert torch.isnan(logits).any()
 
@@ -205,7 +211,7 @@ def test_a_pass_without_any_weights_is_an_error(gptj):
     client = InferenceClient(
         InProcessChannel(Worker(CpuDevice())), policy, manifest, map_weights(folder, manifest)
     )
-    client.configure()
+    client.configure("eager")
     with pytest.raises(ModelError, match="weights are not there"):
         client.forward(PROMPT, Held(), 1)
 
@@ -263,7 +269,7 @@ def test_weights_of_another_shape_are_refused(gptj):
     client = InferenceClient(
         InProcessChannel(Worker(CpuDevice())), policy_of("naive"), manifest, weights
     )
-    client.configure()
+    client.configure("eager")
     with pytest.raises(ModelError, match=r"is \(3,\)"):
         client.forward(PROMPT, Held(), 1)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import html
+import io
 import re
 import statistics
 
@@ -14,16 +15,26 @@ from hypothesis import strategies as st
 from sample_table import LABELS, measured, rendered
 from semgap.analysis.summary import SummaryRow, repeat_rows, summarise
 from semgap.analysis.table import (
-    TableRow,
     latex,
     markdown,
     significant,
+    unrounded_csv,
     with_deviation,
 )
 from semgap.errors import SemgapError
-from semgap.measurement.meters.capture import CaptureStatus
+from semgap.measurement.tcpdump import CaptureStatus
 from semgap.plumbing.csv_rows import read_rows, write_rows
 from semgap.policy import Label
+
+
+def summarised(runs, quantity, phase="decode"):
+    """The summary row of a quantity."""
+    (row,) = (
+        row
+        for row in summarise(repeat_rows(runs))
+        if (row.phase, row.quantity) == (phase, quantity)
+    )
+    return row
 
 
 def test_eight_rows_in_the_order_of_the_plan():
@@ -68,19 +79,16 @@ def test_a_table_without_captures_says_so():
 @given(st.lists(st.floats(1e-4, 1e4), min_size=2, max_size=10))
 def test_mean_and_sample_deviation(latencies_s):
     runs = [measured("local", index + 1, value) for index, value in enumerate(latencies_s)]
-    row = next(row for row in summarise(repeat_rows(runs)) if row.phase == "decode")
+    row = summarised(runs, "latency_s")
     assert row.n == len(latencies_s)
-    assert row.latency_mean_s == pytest.approx(statistics.fmean(latencies_s))
+    assert row.mean == pytest.approx(statistics.fmean(latencies_s))
     # Of values that are all equal, either may give what rounding leaves.
     rounding_s = 1e-12 * max(latencies_s)
-    assert row.latency_std_s == pytest.approx(
-        statistics.stdev(latencies_s), rel=1e-6, abs=rounding_s
-    )
+    assert row.std == pytest.approx(statistics.stdev(latencies_s), rel=1e-6, abs=rounding_s)
 
 
 def test_one_repeat_has_no_deviation():
-    (row, *_) = summarise(repeat_rows([measured("local", 1, 0.5)]))
-    assert row.latency_std_s is None
+    assert summarised([measured("local", 1, 0.5)], "latency_s").std is None
     assert with_deviation(0.5, None) == ("0.5000", "–")
 
 
@@ -135,19 +143,26 @@ def test_csv_rows_come_back(tmp_path):
 def test_a_damaged_csv_names_the_file(tmp_path):
     rows = summarise(repeat_rows([measured("local", 1, 1 / 3)]))
     write_rows(tmp_path / "rows.csv", SummaryRow, rows)
-    damaged = (tmp_path / "rows.csv").read_text().replace("setup,local,1", "setup,local,one")
+    damaged = (
+        (tmp_path / "rows.csv")
+        .read_text()
+        .replace("setup,local,latency_s,1", "setup,local,latency_s,one")
+    )
     (tmp_path / "rows.csv").write_text(damaged)
     with pytest.raises(SemgapError, match=r"rows.csv"):
         read_rows(tmp_path / "rows.csv", SummaryRow)
 
 
-def test_the_csv_is_unrounded(tmp_path):
+def test_the_csv_is_unrounded_and_has_every_quantity():
     rows, _ = rendered()
-    write_rows(tmp_path / "table.csv", TableRow, rows)
-    with (tmp_path / "table.csv").open() as file:
-        cells = list(csv.DictReader(file))
-    assert len(cells) == 8
-    assert float(cells[0]["latency_mean_s"]) == rows[0].latency_mean_s
+    cells = list(csv.DictReader(io.StringIO(unrounded_csv(rows))))
+    assert [(line["phase"], line["label"]) for line in cells] == [
+        (row.phase, row.label) for row in rows
+    ]
+    latency = rows[0].quantities["latency_s"]
+    assert float(cells[0]["mean_latency_s"]) == latency.mean
+    assert float(cells[0]["std_latency_s"]) == latency.std
+    assert float(cells[0]["mean_client_cpu_percent"]) == pytest.approx(50)
 
 
 def test_the_latex_table_uses_booktabs_and_keeps_the_macro():
@@ -160,9 +175,9 @@ def test_the_latex_table_uses_booktabs_and_keeps_the_macro():
 def test_bytes_that_were_counted_in_different_ways_are_not_averaged():
     uncaptured = CaptureStatus(False, "tcpdump is not installed.", "lo")
     runs = [measured("local", 1, 0.1), measured("local", 2, 0.1, capture=uncaptured)]
-    row = next(row for row in summarise(repeat_rows(runs)) if row.phase == "decode")
-    assert row.network_mean_bytes is None
-    assert row.network_source == "tcpdump in repeat 1; transport in repeat 2"
+    row = summarised(runs, "network_bytes")
+    assert (row.mean, row.std) == (None, None)
+    assert row.source == "tcpdump in repeat 1; transport in repeat 2"
     (line,) = (
         line
         for line in markdown(*rendered(uncaptured_repeats=(2,))).splitlines()

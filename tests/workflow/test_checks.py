@@ -22,7 +22,6 @@ def test_a_dry_run_works_from_a_clean_clone(tmp_path):
         "rpc_server",
         "benchmark",
         "parse_capture",
-        "utilisation",
         "verify_weights",
         "aggregate",
         "render_table",

@@ -7,6 +7,7 @@ import os
 import time
 
 import pytest
+import yaml
 
 from experiment import REPEATS, Experiment
 from plans import dry_run
@@ -25,7 +26,6 @@ def measured(*modes, **which):
     return (
         runs("benchmark", *modes, **which)
         | runs("parse_capture", *modes, **which)
-        | runs("utilisation", *modes, **which)
         | VERIFIED
         | ANALYSIS
     )
@@ -81,7 +81,6 @@ MODULES = {
     "rpc_server.py": REMOTE_RUNS,
     "store_weights.py": EVERYTHING,
     "verify_weights.py": VERIFIED | ANALYSIS,
-    "utilisation.py": runs("utilisation", *MODES) | ANALYSIS,
     "semgap/measurement/job.py": ALL_RUNS,
     "semgap/pipeline/cli.py": EVERYTHING | TRAFFIC,
     "semgap/inference/client.py": ALL_RUNS,
@@ -89,13 +88,14 @@ MODULES = {
     "semgap/plumbing/connections.py": {"rpc_server"} | ALL_RUNS,
     "semgap/analysis/consistency.py": ANALYSIS,
     "semgap/analysis/correctness.py": ANALYSIS,
-    "semgap/plumbing/csv_rows.py": TRAFFIC | runs("utilisation", *MODES),
+    "semgap/plumbing/csv_rows.py": TRAFFIC,
     "semgap/errors.py": EVERYTHING,
     "semgap/plumbing/escaping.py": TABLE,
     "semgap/analysis/expectation.py": ANALYSIS,
     "semgap/pipeline/fingerprint.py": set(),
     "semgap/plumbing/goals.py": set(),
-    "semgap/placements/kept_tensors.py": {"rpc_server"} | ALL_RUNS,
+    "semgap/placements/kept.py": {"rpc_server"} | ALL_RUNS,
+    "semgap/placements/kv_cache.py": {"rpc_server"} | ALL_RUNS,
     "semgap/plumbing/markdown.py": TABLE,
     "semgap/modes.py": set(),
     "semgap/analysis/overhead.py": set(),
@@ -114,7 +114,6 @@ MODULES = {
     "semgap/server/endpoint.py": REMOTE_RUNS,
     "semgap/measurement/job_settings.py": ALL_RUNS,
     "semgap/measurement/run_record.py": ALL_RUNS,
-    "semgap/inference/generation.py": ALL_RUNS,
     "semgap/inference/steps.py": ALL_RUNS,
     "semgap/measurement/phases.py": ALL_RUNS,
     "semgap/pipeline/flags.py": EVERYTHING,
@@ -122,17 +121,27 @@ MODULES = {
     "semgap/analysis/table.py": TABLE,
     "semgap/plumbing/tcp_sockets.py": REMOTE_RUNS,
     "semgap/analysis/traffic.py": TRAFFIC,
-    "semgap/analysis/utilisation.py": runs("utilisation", *MODES) | ANALYSIS,
     "semgap/inference/worker.py": {"rpc_server"} | ALL_RUNS,
-    "semgap/measurement/meters/capture.py": ALL_RUNS,
+    "semgap/measurement/tcpdump.py": ALL_RUNS,
     "semgap/pcap/capture_file.py": TRAFFIC,
-    "semgap/measurement/meters/gpu.py": ALL_RUNS,
-    "semgap/measurement/meters/machine.py": ALL_RUNS,
+    "semgap/meters/client_cpu.py": ALL_RUNS,
+    "semgap/meters/contract.py": {"rpc_server"} | ALL_RUNS,
+    "semgap/meters/gpu_kernels.py": ALL_RUNS,
+    "semgap/meters/gpu_samples.py": ALL_RUNS,
+    "semgap/meters/running.py": {"rpc_server"} | ALL_RUNS,
+    "semgap/engine/contract.py": {"rpc_server"} | ALL_RUNS,
+    "semgap/engine/eager.py": ALL_RUNS,
+    "semgap/execution/contract.py": ALL_RUNS,
+    "semgap/execution/forward_pass.py": ALL_RUNS,
+    "semgap/execution/generation.py": ALL_RUNS,
+    "semgap/measurement/run_phases.py": ALL_RUNS,
+    "semgap/plumbing/registry.py": {"rpc_server"} | ALL_RUNS,
+    "semgap/measurement/machine.py": ALL_RUNS,
     "semgap/pcap/packets.py": TRAFFIC,
     "semgap/pcap/segments.py": TRAFFIC,
     "semgap/pcap/pcap_records.py": TRAFFIC,
     "semgap/pcap/pcapng_records.py": TRAFFIC,
-    "semgap/measurement/meters/probe.py": ALL_RUNS,
+    "semgap/measurement/probe.py": ALL_RUNS,
     "semgap/pcap/record_chain.py": TRAFFIC,
     "semgap/pcap/retransmissions.py": TRAFFIC,
     "semgap/plumbing/process_sockets.py": {"rpc_server"} | ALL_RUNS,
@@ -179,6 +188,7 @@ KEYS = {
     "modes": (["local", "semantic"], VERIFIED | ANALYSIS),
     "labels": ({"naive": "Blind"}, ANALYSIS),
     "worker.device": ("cuda", {"rpc_server"} | ALL_RUNS),
+    "worker.engine": ("other", ALL_RUNS),
     "worker.compute_threads": (2, {"rpc_server"} | ALL_RUNS),
     "server.host": ("127.0.0.2", REMOTE_RUNS),
     "server.port": (29999, REMOTE_RUNS),
@@ -208,6 +218,17 @@ def edited(path, text):
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
+@contextlib.contextmanager
+def another_engine(experiment):
+    """The engine ``other``, for as long as the block lasts."""
+    engines = experiment.folder / "scripts" / "semgap" / "engine"
+    (engines / "other.py").write_text((engines / "eager.py").read_text())
+    try:
+        yield
+    finally:
+        (engines / "other.py").unlink()
+
+
 def set_key(experiment, key, value):
     section, _, rest = key.partition(".")
     if not rest:
@@ -220,6 +241,15 @@ def set_key(experiment, key, value):
         inner = inner[parent]
     inner[last] = value
     experiment.configure(**{section: values})
+
+
+def leaves(schema, prefix=""):
+    """The configuration's keys, without those that hold others."""
+    for name, described in schema["properties"].items():
+        if "properties" in described:
+            yield from leaves(described, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}"
 
 
 def differences(experiment: Experiment, expected):
@@ -275,6 +305,11 @@ def test_every_module_and_key_is_covered(finished):
     packages = {path for path in scripts.rglob("*.py") if path.read_text() == ""}
     files = {str(path.relative_to(scripts)) for path in set(scripts.rglob("*.py")) - packages}
     assert files == set(MODULES)
+    schema = yaml.safe_load((finished.folder / "workflow/schemas/config.schema.yaml").read_text())
+    assert {key.partition(".n_layer")[0] for key in KEYS} == set(leaves(schema)) - {
+        "experiment",  # another name is another folder of results
+        "model.weights",  # each kind of source has tests of its own
+    }
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -286,7 +321,7 @@ ERROR_TEXTS = {
     "The server hung up.": "server/control.py",
     "is missing or does not have the": "model/weights.py",
     "The session is closed.": "transport/torch_rpc.py",
-    "tcpdump is not installed.": "measurement/meters/capture.py",
+    "tcpdump is not installed.": "measurement/tcpdump.py",
     "The session has no model yet.": "inference/worker.py",
 }
 
@@ -312,7 +347,7 @@ def test_rewording_and_touching_change_nothing(finished):
 @pytest.mark.parametrize("key", KEYS)
 def test_a_change_of_the_configuration(finished, key):
     value, expected = KEYS[key]
-    with edited(finished.config_file, finished.config_file.read_text()):
+    with another_engine(finished), edited(finished.config_file, finished.config_file.read_text()):
         set_key(finished, key, value)
         assert differences(finished, expected) == (set(), set())
 

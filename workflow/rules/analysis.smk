@@ -36,7 +36,6 @@ rule aggregate:
         logits=per_run(f"{EXPERIMENT}/runs/{{mode}}/rep{{repeat}}.logits.npy"),
         captures=per_run(f"{EXPERIMENT}/captures/{{mode}}/rep{{repeat}}.pcap"),
         traffic=per_run(f"{EXPERIMENT}/traffic/{{mode}}/rep{{repeat}}.csv"),
-        utilisation=per_run(f"{EXPERIMENT}/utilisation/{{mode}}/rep{{repeat}}.csv"),
     output:
         repeats=f"{EXPERIMENT}/repeats.csv",
         summary=f"{EXPERIMENT}/summary.csv",
@@ -54,6 +53,6 @@ rule aggregate:
         "python scripts/aggregate.py --expectation {input.expectation:q}"
         " --manifest {input.manifest:q} --prompt {input.prompt:q} --runs {input.runs:q}"
         " --logits {input.logits:q} --captures {input.captures:q} --traffic {input.traffic:q}"
-        " --utilisation {input.utilisation:q} --repeats {output.repeats:q}"
+        " --repeats {output.repeats:q}"
         " --summary {output.summary:q} --built-from {output.built_from:q}"
         " --withdraw {params.withdraw:q} --log {log:q}"

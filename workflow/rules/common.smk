@@ -20,6 +20,7 @@ from semgap.pipeline.config import load_config
 from semgap.errors import ConfigError
 from semgap.analysis.expectation import Expectation, ExpectedRun, expectation_file
 from semgap.pipeline.fingerprint import code_fingerprint
+from semgap.plumbing.registry import names_in
 from semgap.modes import POLICIES, policy_of
 from semgap.policy import WorkerPlace
 from semgap.plumbing.processes import FolderLock, adopt_jobs
@@ -165,24 +166,24 @@ def endpoint_of(wildcards):
 
 
 def benchmark_code(wildcards):
-    """What this mode's job is made of: its session, its placements, and its transport if it has one."""
+    """What this mode's job is made of, beside what it imports: all that is loaded by name."""
     policy = policy_of(wildcards.mode)
-    placements = sorted(
-        {
+    loaded = [
+        f"semgap.session.{policy.worker}",
+        f"semgap.execution.{policy.executor}",
+        f"semgap.engine.{CONFIG.worker.engine}",
+        *(
             f"semgap.placements.{name}"
             for name in (policy.weights, policy.kv_cache, policy.tokens)
-        }
-    )
-    modules = {
-        WorkerPlace.IN_PROCESS: [],
-        WorkerPlace.SERVER: [
+        ),
+        *(f"semgap.meters.{name}" for name in names_in("meters")),
+    ]
+    if policy.worker is WorkerPlace.SERVER:
+        loaded += [
             f"semgap.transport.{CONFIG.server.transport}",
             "semgap.server.worker_process",
-        ],
-    }[policy.worker]
-    return code_of(
-        "benchmark.py", f"semgap.session.{policy.worker}", *modules, *placements
-    )
+        ]
+    return code_of("benchmark.py", *loaded)
 
 
 def benchmark_settings(repeat):
@@ -193,6 +194,7 @@ def benchmark_settings(repeat):
         warmup_decode_steps=CONFIG.workload.warmup_decode_steps,
         logits_to_keep=CONFIG.workload.logits_to_keep,
         device=CONFIG.worker.device,
+        engine=CONFIG.worker.engine,
         compute_threads=CONFIG.worker.compute_threads,
         capture_use=CONFIG.capture.use,
         interface=CONFIG.capture.interface,

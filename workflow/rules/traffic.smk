@@ -1,4 +1,4 @@
-"""What each run's raw data says: bytes on the wire, and how busy the worker was."""
+"""What each run's capture says: bytes on the wire per phase and direction."""
 
 
 rule parse_capture:
@@ -19,21 +19,3 @@ rule parse_capture:
     shell:
         "python scripts/parse_capture.py --run {input.run:q} --capture {input.capture:q}"
         " --traffic {output.traffic:q} --withdraw {params.withdraw:q} --log {log:q}"
-
-
-rule utilisation:
-    input:
-        run=f"{EXPERIMENT}/runs/{{mode}}/rep{{repeat}}.json",
-    output:
-        utilisation=f"{EXPERIMENT}/utilisation/{{mode}}/rep{{repeat}}.csv",
-    log:
-        f"{EXPERIMENT}/logs/utilisation/{{mode}}.rep{{repeat}}.log",
-    conda:
-        ENVIRONMENT
-    params:
-        code=code_of("utilisation.py"),
-    message:
-        "Deriving the utilisation of {wildcards.mode}, repeat {wildcards.repeat}"
-    shell:
-        "python scripts/utilisation.py --run {input.run:q} --utilisation {output.utilisation:q}"
-        " --log {log:q}"

@@ -17,6 +17,7 @@ from semgap.measurement.run_record import PhaseRecord, RunRecord
 from semgap.model.manifest import Manifest
 from semgap.model.prompt import Prompt, prompt_digest
 from semgap.plumbing.files import digest_of
+from semgap.policy import Policy
 
 # What may lie between the steps of a phase: the choice of a token, and a busy machine.
 _BESIDE_STEPS_SHARE = 0.02
@@ -143,8 +144,9 @@ def _properties(
             getattr(record.settings, name),
             getattr(expected.settings, name),
         )
-    for name in ("worker", "weights", "kv_cache", "tokens", "logits", "logit_tolerance"):
-        yield name, getattr(record.policy, name), getattr(expected.policy, name)
+    for name in Policy.__struct_fields__:
+        if name != "label":
+            yield name, getattr(record.policy, name), getattr(expected.policy, name)
     yield "transport", record.transport, expected.transport
     yield "model", record.model_fingerprint, manifest.fingerprint
     yield "prompt", record.prompt_sha256, prompt_digest(prompt)

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import msgspec
 import pandas as pd
 
 from semgap.analysis.summary import SummaryRow
@@ -29,11 +28,27 @@ _ABSENT = "–"
 _BYTES_PER_GB = 1e9
 
 
-class TableRow(SummaryRow, frozen=True):
-    """A summary row with the mode's name in the table, as text and as LaTeX code."""
+@dataclass(frozen=True)
+class TableRow:
+    """A phase of a mode, with the mode's name as text and as LaTeX code."""
 
+    phase: str
+    mode: str
     label: str
     latex_label: str
+    quantities: Mapping[str, SummaryRow]
+
+    def mean(self, quantity: str) -> float | None:
+        """The mean over the repeats, if it was measured and in one way."""
+        found = self.quantities.get(quantity)
+        return None if found is None else found.mean
+
+    @property
+    def latency(self) -> tuple[str, str]:
+        """Mean and standard deviation in seconds, as the table shows them."""
+        row = self.quantities["latency_s"]
+        assert row.mean is not None, "one clock measures every repeat"
+        return with_deviation(row.mean, row.std)
 
 
 @dataclass(frozen=True)
@@ -54,16 +69,35 @@ def table_rows(
     summary: Sequence[SummaryRow], labels: Mapping[str, Label], phases: Sequence[str]
 ) -> list[TableRow]:
     """The rows of the given phases: phase by phase, the modes in the order of ``labels``."""
-    by_key = {(row.phase, row.mode): row for row in summary}
+    quantities: dict[tuple[str, str], dict[str, SummaryRow]] = {}
+    for row in summary:
+        quantities.setdefault((row.phase, row.mode), {})[row.quantity] = row
     return [
         TableRow(
-            **msgspec.structs.asdict(by_key[phase, mode]),
+            phase=phase,
+            mode=mode,
             label=label.text,
             latex_label=escaped_latex(label.text) if label.latex is None else label.latex,
+            quantities=quantities[phase, mode],
         )
         for phase in phases
         for mode, label in labels.items()
     ]
+
+
+def unrounded_csv(rows: Sequence[TableRow]) -> str:
+    """One line per row of the table: the mean and deviation of every quantity, as CSV."""
+    lines = [
+        {"phase": row.phase, "mode": row.mode, "label": row.label}
+        | {
+            f"{statistic}_{name}": getattr(found, statistic)
+            for name, found in row.quantities.items()
+            for statistic in ("mean", "std")
+        }
+        for row in rows
+    ]
+    text: str = pd.DataFrame(lines).to_csv(index=False, lineterminator="\n")
+    return text
 
 
 def markdown(rows: Sequence[TableRow], experiment: Experiment) -> str:
@@ -109,21 +143,21 @@ def _decimals(value: float, digits: int) -> int:
 
 
 def _cells(row: TableRow, label: str) -> list[str]:
-    _mean, deviation = with_deviation(row.latency_mean_s, row.latency_std_s)
-    utilisation = row.gpu_kernel_mean_percent
+    _mean, deviation = row.latency
+    utilisation = row.mean("gpu_kernel_percent")
     return [
         row.phase.capitalize(),
         label,
         _latency(row),
-        _gigabytes(row.network_mean_bytes),
+        _gigabytes(row.mean("network_bytes")),
         _ABSENT if utilisation is None else f"{utilisation:.1f}",
         deviation,
     ]
 
 
 def _latency(row: TableRow) -> str:
-    mean, deviation = with_deviation(row.latency_mean_s, row.latency_std_s)
-    return mean if row.latency_std_s is None else f"{mean} ± {deviation}"
+    mean, deviation = row.latency
+    return mean if deviation == _ABSENT else f"{mean} ± {deviation}"
 
 
 def _gigabytes(mean_bytes: float | None) -> str:
@@ -150,7 +184,7 @@ def _notes(rows: Sequence[TableRow], experiment: Experiment) -> list[str]:
         f"({manifest.parameters / 1e6:,.1f} M parameters, {manifest.weights_bytes / 1e6:,.2f} MB "
         f"of {manifest.dtype}), weights {manifest.origin}{pretrained}; "
         f"{record.prompt_tokens}-token prompt, {steps} decode steps.",
-        _repeats_note(min(row.n for row in rows)),
+        _repeats_note(min(row.quantities["latency_s"].n for row in rows)),
         f"Computed on {device}; {machine.cores} cores, {machine.memory_bytes / 1e9:.1f} GB; Linux "
         f"{machine.kernel}, Python {record.versions.python}, torch {record.versions.torch}, "
         f"transformers {record.versions.transformers}.",
@@ -185,9 +219,9 @@ def _network_note(rows: Sequence[TableRow], records: Sequence[RunRecord]) -> str
         )
     mixed = sorted(
         {
-            f"{escaped_markdown(row.label)}: {row.network_source}"
+            f"{escaped_markdown(row.label)}: {row.quantities['network_bytes'].source}"
             for row in rows
-            if row.network_mean_bytes is None
+            if row.mean("network_bytes") is None
         }
     )
     return (
@@ -205,10 +239,10 @@ def _network_note(rows: Sequence[TableRow], records: Sequence[RunRecord]) -> str
 
 def _setup_notes(setup: Sequence[TableRow]) -> list[str]:
     shipped = [
-        f"{escaped_markdown(row.label)} {_gigabytes(row.network_mean_bytes)} GB in "
+        f"{escaped_markdown(row.label)} {_gigabytes(row.mean('network_bytes'))} GB in "
         f"{_latency(row)} s"
         for row in setup
-        if row.tensor_up_mean_bytes > 0 and row.network_mean_bytes != 0
+        if row.mean("tensor_up_bytes") and row.mean("network_bytes") != 0
     ]
     if not shipped:
         return []
@@ -222,7 +256,7 @@ def _device_notes(record: RunRecord) -> list[str]:
         ]
     return [
         "GPU Util: – because a CPU computed; the worker's processor use is in table.csv "
-        "(worker_cpu_mean_percent, 100 = one core)."
+        "(mean_worker_cpu_percent, 100 = one core)."
     ]
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from semgap.errors import CaptureError
 from semgap.inference.steps import StepRecord
-from semgap.measurement.meters.probe import ProbeTraffic
+from semgap.measurement.probe import ProbeTraffic
 from semgap.measurement.run_record import PhaseRecord, RunRecord
 from semgap.pcap.segments import read_tcp_segments
 from semgap.pcap.traffic_window import Counted, TrafficWindow

@@ -22,9 +22,10 @@ from semgap.protocol import (
     Fetch,
     Forward,
     GreedyForward,
-    Ping,
+    ReadMeters,
     Release,
     Request,
+    StartMeters,
     StoreWeights,
 )
 from semgap.transport.contract import (
@@ -39,7 +40,7 @@ _SETUP_MESSAGE_BYTES = 64_000_000
 
 # The kind of pass by the placement of the logits: resident logits do not cross with a step, so the
 # worker has to choose the token.
-_TIMED_PASSES: Mapping[str, type[Forward]] = MappingProxyType(
+_PASS_TYPES: Mapping[str, type[Forward]] = MappingProxyType(
     {"inline": Forward, "resident": GreedyForward}
 )
 
@@ -71,12 +72,12 @@ class InferenceClient:
         self._step_weights = placement.up(Held(weights))
         self._kv_placement = load_placement(policy.kv_cache)
         self._token_placement = load_placement(policy.tokens)
-        self._timed_pass = _TIMED_PASSES[policy.logits]
+        self._pass_type = _PASS_TYPES[policy.logits]
 
-    def configure(self) -> Done:
-        """Let the worker build the model's architecture; no weight crosses."""
+    def configure(self, engine: str) -> Done:
+        """Let the worker build the model's architecture and the engine; no weight crosses."""
         names = tuple(tensor.name for tensor in self._manifest.tensors)
-        header = Configure(self._manifest.model_config, self._manifest.dtype, names)
+        header = Configure(self._manifest.model_config, self._manifest.dtype, names, engine)
         return self._exchange(header).done
 
     def setup(self) -> list[StepRecord]:
@@ -87,16 +88,9 @@ class InferenceClient:
         ]
 
     def forward(
-        self,
-        tokens: Tensor,
-        kv_cache: Held,
-        logits_to_keep: int,
-        request_type: type[Forward] | None = None,
+        self, tokens: Tensor, kv_cache: Held, logits_to_keep: int
     ) -> tuple[Tensor | None, Held, Exchange]:
         """Run one pass over ``tokens`` (int64, shape (1, n)), continuing from ``kv_cache``.
-
-        Args:
-            request_type: the kind of pass, if not the one that the policy asks for.
 
         Returns:
             The logits on the CPU, of shape (1, kept positions, vocabulary), or None where the
@@ -107,7 +101,7 @@ class InferenceClient:
             RemoteError: the worker refused or failed.
             TransportError: the worker could not be reached.
         """
-        header = (request_type or self._timed_pass)(
+        header = self._pass_type(
             logits_to_keep=logits_to_keep,
             kv_placement=self._policy.kv_cache,
             reference_id=kv_cache.reference_id,
@@ -128,14 +122,17 @@ class InferenceClient:
         """Logits that the worker has kept, of shape (vocabulary,); it keeps them no longer."""
         return self._exchange(Fetch(reference_id)).tensors[TensorClass.LOGITS][0]
 
-    def release(self, reference_id: str | None) -> None:
-        """Free what the worker keeps under a reference ID, if there is one."""
-        if reference_id is not None:
-            self._exchange(Release(reference_id))
+    def release(self, reference_id: str) -> None:
+        """Free what the worker keeps under a reference ID."""
+        self._exchange(Release(reference_id))
 
-    def worker_cpu_s(self) -> float:
-        """Processor time that the worker process has used until now."""
-        return self._exchange(Ping()).done.cpu_s
+    def start_meters(self, around_phase: Sequence[str], around_passes: Sequence[str]) -> Done:
+        """Enter meters beside the worker: now, and around each forward pass."""
+        return self._exchange(StartMeters(tuple(around_phase), tuple(around_passes))).done
+
+    def read_meters(self) -> Done:
+        """Leave the worker's meters; the reply has what they read."""
+        return self._exchange(ReadMeters()).done
 
     def _exchange(self, header: Request, tensors: Tensors | None = None) -> Exchange:
         sent: Tensors = tensors or {}

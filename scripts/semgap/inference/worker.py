@@ -5,18 +5,21 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 import msgspec
 import torch
 from torch import Tensor
 
+from semgap.engine.contract import Engine, load_engine
 from semgap.errors import ModelError, RemoteError, SemgapError
+from semgap.meters.running import PhaseMeters
 from semgap.model.device import Device
 from semgap.model.skeleton import ModelSkeleton
 from semgap.placements.contract import load_placement
-from semgap.placements.kept_tensors import KeptTensors
+from semgap.placements.kept import Kept
+from semgap.placements.kv_cache import KvCache
 from semgap.policy import TensorClass
 from semgap.protocol import (
     Chosen,
@@ -27,9 +30,10 @@ from semgap.protocol import (
     Forward,
     GreedyForward,
     Ping,
-    ProfiledForward,
+    ReadMeters,
     Release,
     Request,
+    StartMeters,
     StoreWeights,
 )
 from semgap.transport.contract import (
@@ -48,7 +52,7 @@ class _Outcome:
 
     tensors: Tensors = field(default_factory=dict)
     compute_s: float = 0.0
-    kernel_s: float | None = None
+    readings: dict[str, dict[str, float]] | None = None
     reference_id: str | None = None
     token_id: int | None = None
     logits_reference_id: str = ""
@@ -65,20 +69,23 @@ class Worker(Handler):
     def __init__(self, device: Device) -> None:
         self.device = device.torch_device
         self._device = device
-        self._skeleton: ModelSkeleton | None = None
+        self._built: Engine | None = None
         self._names: tuple[str, ...] = ()
-        self._kept = KeptTensors()
+        self._kept_caches = Kept[KvCache]()
+        self._kept_logits = Kept[Tensor]()
         self._borrowed: list[Tensor] = []
+        self._meters = PhaseMeters((), (), device.gpu_uuid)
         self._lock = threading.Lock()
         self._actions: dict[type[Request], Callable[..., _Outcome]] = {
             Configure: self._configure,
             StoreWeights: self._store_weights,
             Forward: self._forward,
-            ProfiledForward: self._forward_profiled,
             GreedyForward: self._forward_greedy,
             Fetch: self._fetch,
             Release: self._release,
             Ping: self._ping,
+            StartMeters: self._start_meters,
+            ReadMeters: self._read_meters,
         }
 
     def handle(self, message: RequestMessage) -> ReplyMessage:
@@ -97,7 +104,7 @@ class Worker(Handler):
             end_ns=time.monotonic_ns(),
             compute_s=outcome.compute_s,
             cpu_s=time.process_time(),
-            kernel_s=outcome.kernel_s,
+            readings=outcome.readings,
             reference_id=outcome.reference_id,
             gpu_name=self._device.gpu_name,
             gpu_uuid=self._device.gpu_uuid,
@@ -119,8 +126,8 @@ class Worker(Handler):
 
     def _configure(self, request: Configure, _tensors: Tensors) -> _Outcome:
         dtype = getattr(torch, request.dtype)
-        self._skeleton = ModelSkeleton(request.model_config, dtype, self._device.torch_device)
-        unmatched = self._skeleton.weights.keys() ^ set(request.weight_names)
+        skeleton = ModelSkeleton(request.model_config, dtype, self._device.torch_device)
+        unmatched = skeleton.weights.keys() ^ set(request.weight_names)
         if unmatched:
             raise ModelError(
                 f"The announced weights do not fit the architecture: '{min(unmatched)}' is on one "
@@ -128,24 +135,20 @@ class Worker(Handler):
                 "Use weights that belong to the model's config.json.",
             )
         self._names = request.weight_names
+        self._built = load_engine(request.engine).build_engine(skeleton)
         return _Outcome()
 
     def _store_weights(self, request: StoreWeights, tensors: Tensors) -> _Outcome:
         weights = tensors[TensorClass.WEIGHTS]
-        self._model.bind(self._names[request.first : request.first + len(weights)], weights)
+        self._engine.bind(self._names[request.first : request.first + len(weights)], weights)
         return _Outcome()
 
     def _forward(self, request: Forward, tensors: Tensors) -> _Outcome:
         run, arrived = self._prepared_pass(request, tensors)
-        (logits, kv_cache), compute_s = self._device.timed(run)
+        with self._meters.around_pass():
+            (logits, kv_cache), compute_s = self._device.timed(run)
         returned, reference_id = self._returned(request, arrived, logits, kv_cache)
         return _Outcome(returned, compute_s=compute_s, reference_id=reference_id)
-
-    def _forward_profiled(self, request: Forward, tensors: Tensors) -> _Outcome:
-        run, arrived = self._prepared_pass(request, tensors)
-        (logits, kv_cache), kernel_s = self._device.profiled(run)
-        returned, reference_id = self._returned(request, arrived, logits, kv_cache)
-        return _Outcome(returned, kernel_s=kernel_s, reference_id=reference_id)
 
     def _forward_greedy(self, request: GreedyForward, tensors: Tensors) -> _Outcome:
         outcome = self._forward(request, tensors)
@@ -155,15 +158,15 @@ class Worker(Handler):
             outcome,
             tensors=crossing,
             token_id=int(last.argmax()),
-            logits_reference_id=self._kept.keep([last]),
+            logits_reference_id=self._kept_logits.keep(last),
         )
 
     def _fetch(self, request: Fetch, _tensors: Tensors) -> _Outcome:
-        return _Outcome({TensorClass.LOGITS: self._kept.take(request.reference_id)})
+        return _Outcome({TensorClass.LOGITS: [self._kept_logits.take(request.reference_id)]})
 
     def _prepared_pass(
         self, request: Forward, tensors: Tensors
-    ) -> tuple[Callable[[], tuple[Tensor, tuple[Tensor, ...]]], tuple[Tensor, ...]]:
+    ) -> tuple[Callable[[], tuple[Tensor, KvCache]], KvCache]:
         """Have everything ready that the pass needs.
 
         Returns:
@@ -173,50 +176,60 @@ class Worker(Handler):
         came = tensors.get(TensorClass.KV_CACHE, ())
         self._borrowed.extend(came)
         kv_cache = load_placement(request.kv_placement).arrive(
-            self._kept, request.reference_id, came
+            self._kept_caches, request.reference_id, came
         )
         if TensorClass.WEIGHTS not in tensors:
-            return lambda: self._model.forward(tokens, kv_cache, request.logits_to_keep), kv_cache
+            return lambda: self._engine.forward(tokens, kv_cache, request.logits_to_keep), kv_cache
 
         weights = tensors[TensorClass.WEIGHTS]
         self._borrowed.extend(weights)
-        self._model.bind(self._names, weights)
+        self._engine.bind(self._names, weights)
 
-        def run_with_borrowed_weights() -> tuple[Tensor, tuple[Tensor, ...]]:
+        def run_with_borrowed_weights() -> tuple[Tensor, KvCache]:
             try:
-                return self._model.forward(tokens, kv_cache, request.logits_to_keep)
+                return self._engine.forward(tokens, kv_cache, request.logits_to_keep)
             finally:
-                self._model.release()
+                self._engine.release()
 
         return run_with_borrowed_weights, kv_cache
 
     def _returned(
         self,
         request: Forward,
-        arrived: Sequence[Tensor],
+        arrived: KvCache,
         logits: Tensor,
-        kv_cache: Sequence[Tensor],
+        kv_cache: KvCache,
     ) -> tuple[Tensors, str | None]:
         returned, reference_id = load_placement(request.kv_placement).leave(
-            self._kept, arrived, kv_cache
+            self._kept_caches, arrived, kv_cache
         )
         answer = {TensorClass.LOGITS: [logits], TensorClass.KV_CACHE: returned}
         return {name: group for name, group in answer.items() if group}, reference_id
 
     def _release(self, request: Release, _tensors: Tensors) -> _Outcome:
-        self._kept.take(request.reference_id)
+        of_logits = request.reference_id in self._kept_logits
+        (self._kept_logits if of_logits else self._kept_caches).take(request.reference_id)
         return _Outcome()
 
     def _ping(self, _request: Ping, _tensors: Tensors) -> _Outcome:
         return _Outcome()
 
+    def _start_meters(self, request: StartMeters, _tensors: Tensors) -> _Outcome:
+        self._meters = PhaseMeters(
+            request.around_phase, request.around_passes, self._device.gpu_uuid
+        )
+        return _Outcome()
+
+    def _read_meters(self, _request: ReadMeters, _tensors: Tensors) -> _Outcome:
+        return _Outcome(readings=self._meters.stop())
+
     @property
-    def _model(self) -> ModelSkeleton:
-        if self._skeleton is None:
+    def _engine(self) -> Engine:
+        if self._built is None:
             raise RemoteError(
                 "The session has no model yet.", "Send the model's configuration first."
             )
-        return self._skeleton
+        return self._built
 
 
 def make_unusable(tensor: Tensor) -> None:

@@ -28,7 +28,7 @@ from semgap.linkbench.contenders.payload import Payload
 from semgap.linkbench.link_settings import LinkSettings
 from semgap.linkbench.samples import LinkFacts, TimeSample, WireSample
 from semgap.linkbench.wire import captured_exchanges
-from semgap.measurement.meters.machine import describe_machine
+from semgap.measurement.machine import describe_machine
 from semgap.model.device import open_device
 from semgap.plumbing.processes import die_with_parent
 from semgap.plumbing.tcp_sockets import congestion_control_of, free_port, prefer_unpaced

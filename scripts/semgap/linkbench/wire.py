@@ -13,7 +13,7 @@ from typing import NamedTuple
 from semgap.linkbench.contenders.contender import ACKNOWLEDGEMENT_BYTES, Link
 from semgap.linkbench.contenders.payload import Payload
 from semgap.linkbench.samples import WireSample
-from semgap.measurement.meters.capture import CaptureUnavailableError, capture
+from semgap.measurement.tcpdump import CaptureUnavailableError, capture
 from semgap.pcap.segments import read_tcp_segments
 from semgap.pcap.traffic_window import TrafficWindow
 from semgap.plumbing.connections import reverse_of

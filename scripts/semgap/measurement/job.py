@@ -6,42 +6,42 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
-import msgspec
 import numpy as np
 from torch import Tensor
 
+from semgap.execution.contract import GenerationLimits, load_executor
 from semgap.inference.client import InferenceClient
-from semgap.inference.generation import Generated, Generation
 from semgap.measurement.job_settings import BenchmarkSettings
-from semgap.measurement.meters.capture import (
+from semgap.measurement.machine import describe_machine
+from semgap.measurement.phases import Phases
+from semgap.measurement.probe import send_probe
+from semgap.measurement.run_phases import (
+    run_generation,
+    set_up,
+    slowing_meters,
+    timed_meters,
+    with_readings,
+)
+from semgap.measurement.run_record import RunRecord
+from semgap.measurement.tcpdump import (
     Capture,
     CaptureStatus,
     CaptureUnavailableError,
     capture,
 )
-from semgap.measurement.meters.gpu import gpu_samples
-from semgap.measurement.meters.machine import describe_machine
-from semgap.measurement.meters.probe import send_probe
-from semgap.measurement.phases import Phases
-from semgap.measurement.run_record import PhaseRecord, RunRecord
 from semgap.model.manifest import Manifest
 from semgap.model.prompt import Prompt, prompt_digest
 from semgap.plumbing.connections import SocketPair
 from semgap.plumbing.processes import threads_or_all_cores
 from semgap.plumbing.versions import versions
 from semgap.policy import Policy
-from semgap.protocol import ProfiledForward
 from semgap.session.opening import WorkerSettings, load_session_module
 
 log = logging.getLogger(__name__)
-
-# Steps that a person waits for are reported one by one; for shorter ones that would cost time.
-_SLOW_STEP_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -78,30 +78,37 @@ def run_benchmark(
         load_session_module(policy.worker).open_session(worker_settings) as session,
     ):
         client = InferenceClient(session.channel, policy, manifest, weights)
-        begin = partial(
-            Generation,
-            client,
-            prompt.token_ids,
-            manifest.vocabulary_size,
-            settings.logits_to_keep,
-            1 + max(settings.decode_steps, settings.warmup_decode_steps),
-        )
         say = _Progress(policy.mode, settings.repeat).say
         say("the worker builds the model")
-        configured = client.configure()
-        with gpu_samples(configured.gpu_uuid) as sampler:
-            probes = [send_probe(settings.interface_address)]
-            measured = Phases(client, session, sampler, say)
-            result = _run_phases(measured, client, settings, begin)
-            probes.append(send_probe(settings.interface_address))
-        phases = measured.phases
-        if configured.gpu_uuid:
-            profiled = begin(request_type=ProfiledForward)
-            phases = _with_kernel_time(phases, profiled, settings.decode_steps)
+        configured = client.configure(settings.engine)
+        executor = load_executor(policy.executor).open_executor(
+            client,
+            GenerationLimits(
+                vocabulary_size=manifest.vocabulary_size,
+                logits_to_keep=settings.logits_to_keep,
+                max_steps=1 + max(settings.decode_steps, settings.warmup_decode_steps),
+            ),
+        )
+        probes = [send_probe(settings.interface_address)]
+        timed = Phases(client, session, timed_meters(has_gpu=bool(configured.gpu_uuid)), say)
+        set_up(timed, executor, prompt.token_ids, settings.warmup_decode_steps)
+        run_generation(timed, executor, prompt.token_ids, settings.decode_steps)
+        answer = executor.answer()
+        executor.reset()
+        probes.append(send_probe(settings.interface_address))
+        again = Phases(
+            client,
+            session,
+            slowing_meters(has_gpu=bool(configured.gpu_uuid)),
+            lambda what: say(f"again, under meters that slow it: {what}"),
+        )
+        if again.meters.worker_passes:
+            run_generation(again, executor, prompt.token_ids, settings.decode_steps)
+            executor.reset()
         if running is not None:
             running.stop()
     status = running.status if running is not None else None
-    sockets = measured.sockets
+    sockets = timed.sockets
     sockets.check_no_strangers(f"{policy.mode}, repeat {settings.repeat}")
     return (
         RunRecord(
@@ -117,15 +124,15 @@ def run_benchmark(
             prompt_sha256=prompt_digest(prompt),
             machine=describe_machine(configured.gpu_name),
             versions=versions(),
-            phases=phases,
-            token_ids=result.token_ids,
+            phases=with_readings(timed.phases, again.phases),
+            token_ids=answer.token_ids,
             client_sockets=tuple(sorted(sockets.client, key=_socket_order)),
             worker_sockets=tuple(sorted(sockets.worker, key=_socket_order)),
             listening_ports=tuple(sorted(sockets.listening_ports)),
             probes=tuple(probes),
             capture=status or CaptureStatus(False, unavailable, settings.interface),
         ),
-        result.logits,
+        answer.logits,
     )
 
 
@@ -137,47 +144,6 @@ class _Progress:
 
     def say(self, what: str) -> None:
         log.info("%s: %s", self._prefix, what)
-
-
-def _run_phases(
-    measured: Phases,
-    client: InferenceClient,
-    settings: BenchmarkSettings,
-    begin: Callable[[], Generation],
-) -> Generated:
-    with measured.phase("setup") as steps:
-        steps.extend(client.setup())
-    generation = begin()
-    with measured.phase("warmup") as steps:
-        steps.append(generation.prefill())
-        steps.extend(generation.decode() for _ in range(settings.warmup_decode_steps))
-    generation.release()
-
-    generation = begin()
-    with measured.phase("prefill") as steps:
-        steps.append(generation.prefill())
-    with measured.phase("decode") as steps:
-        for index in range(settings.decode_steps):
-            steps.append(generation.decode())
-            if steps[-1].latency_s > _SLOW_STEP_S:
-                measured.say(f"decode step {index + 1} of {settings.decode_steps}")
-    result = generation.result()
-    generation.release()
-    return result
-
-
-def _with_kernel_time(
-    phases: tuple[PhaseRecord, ...], generation: Generation, decode_steps: int
-) -> tuple[PhaseRecord, ...]:
-    """Run prefill and decode once more under the kernel profiler."""
-    generation.prefill()
-    for _ in range(decode_steps):
-        generation.decode()
-    generation.release()
-    kernel_s = {"prefill": generation.kernel_s[0], "decode": sum(generation.kernel_s[1:])}
-    return tuple(
-        msgspec.structs.replace(phase, kernel_s=kernel_s.get(phase.name)) for phase in phases
-    )
 
 
 @contextlib.contextmanager

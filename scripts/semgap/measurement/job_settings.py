@@ -16,6 +16,7 @@ class BenchmarkSettings:
         warmup_decode_steps: decode steps before anything is timed
         logits_to_keep: last positions whose logits are returned; 0 returns all
         device: what the worker computes on (cpu, cuda, cuda:N)
+        engine: how the worker runs the model: a module of semgap.engine
         compute_threads: threads the worker computes with; 0 means all cores
         capture_use: auto captures where this machine can, required fails where it cannot, off never
         interface: the captured network interface
@@ -28,6 +29,7 @@ class BenchmarkSettings:
     warmup_decode_steps: int
     logits_to_keep: int
     device: str
+    engine: str
     compute_threads: int
     capture_use: str
     interface: str

@@ -1,4 +1,4 @@
-"""Timing phases, and noting what the kernel says of both processes around them."""
+"""Timing phases, reading meters, and noting what the kernel says of both processes around them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from semgap.errors import MeasurementError
 from semgap.inference.client import InferenceClient
 from semgap.inference.steps import StepRecord
-from semgap.measurement.meters.gpu import GpuSampler
 from semgap.measurement.run_record import PhaseRecord
+from semgap.meters.running import RunningMeters
 from semgap.plumbing.connections import SocketPair, shown, strangers
 from semgap.plumbing.process_sockets import sockets_of
 from semgap.session.opening import Session
@@ -45,19 +45,28 @@ class SeenSockets:
             )
 
 
+@dataclass(frozen=True)
+class ChosenMeters:
+    """Names of the meters that are read around each phase, by where and around what."""
+
+    client: tuple[str, ...] = ()
+    worker: tuple[str, ...] = ()
+    worker_passes: tuple[str, ...] = ()
+
+
 class Phases:
-    """Times phases and notes what the kernel says about sockets around them."""
+    """Times phases, reads meters, and notes what the kernel says about sockets around them."""
 
     def __init__(
         self,
         client: InferenceClient,
         session: Session,
-        sampler: GpuSampler,
+        meters: ChosenMeters,
         say: Callable[[str], None],
     ) -> None:
         self._client = client
         self._session = session
-        self._sampler = sampler
+        self.meters = meters
         self.say = say
         self.phases: tuple[PhaseRecord, ...] = ()
         self.sockets = SeenSockets()
@@ -66,7 +75,8 @@ class Phases:
     def phase(self, name: str) -> Iterator[list[StepRecord]]:
         """Time the block as a phase; the block appends its steps to the list it is given."""
         steps: list[StepRecord] = []
-        cpu_begin_s = self._client.worker_cpu_s()
+        started = self._client.start_meters(self.meters.worker, self.meters.worker_passes)
+        client_meters = RunningMeters(self.meters.client, gpu_uuid="")
         self._note_sockets()
         time.sleep(_QUIET_S)
         begin_unix_ns, begin_ns = time.time_ns(), time.monotonic_ns()
@@ -76,6 +86,8 @@ class Phases:
         time.sleep(_QUIET_S)
         end_unix_ns, end_ns = time.time_ns(), time.monotonic_ns()
         self._note_sockets()
+        client_readings = client_meters.stop()
+        read = self._client.read_meters()
         moved_bytes = sum(
             sum(step.up_bytes.values()) + sum(step.down_bytes.values()) for step in steps
         )
@@ -88,9 +100,9 @@ class Phases:
                 begin_ns=begin_ns,
                 end_ns=end_ns,
                 latency_s=latency_s,
-                worker_cpu_s=self._client.worker_cpu_s() - cpu_begin_s,
+                worker_cpu_s=read.cpu_s - started.cpu_s,
                 steps=tuple(steps),
-                gpu_samples_percent=self._sampler.between(begin_unix_ns, end_unix_ns),
+                readings={**client_readings, **(read.readings or {})},
             ),
         )
 

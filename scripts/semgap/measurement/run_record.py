@@ -6,8 +6,8 @@ import msgspec
 
 from semgap.inference.steps import StepRecord
 from semgap.measurement.job_settings import BenchmarkSettings
-from semgap.measurement.meters.capture import CaptureStatus
-from semgap.measurement.meters.probe import ProbeTraffic
+from semgap.measurement.probe import ProbeTraffic
+from semgap.measurement.tcpdump import CaptureStatus
 from semgap.plumbing.connections import SocketPair
 from semgap.plumbing.versions import Versions
 from semgap.policy import Policy
@@ -23,8 +23,8 @@ class PhaseRecord(msgspec.Struct, frozen=True):
         begin_ns, end_ns: the monotonic clock at the same instants.
         latency_s: ``time.perf_counter`` around all steps of the phase.
         worker_cpu_s: processor time of the worker process during the phase.
-        kernel_s: time in which GPU kernels ran when the phase was run again under the profiler.
-        gpu_samples_percent: NVML's utilisation of the device, sampled during the phase.
+        readings: what each meter read, by the meter's name; meters that slow what they watch were
+            read when the phase was run again.
     """
 
     name: str
@@ -35,8 +35,7 @@ class PhaseRecord(msgspec.Struct, frozen=True):
     latency_s: float
     worker_cpu_s: float
     steps: tuple[StepRecord, ...]
-    kernel_s: float | None = None
-    gpu_samples_percent: tuple[float, ...] = ()
+    readings: dict[str, dict[str, float]]
 
 
 class Machine(msgspec.Struct, frozen=True):

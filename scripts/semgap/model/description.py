@@ -11,7 +11,7 @@ import torch
 from semgap.errors import ModelError
 from semgap.model.manifest import Manifest, WeightTensor
 from semgap.model.model_settings import ModelSettings
-from semgap.model.skeleton import ModelSkeleton
+from semgap.model.skeleton import ModelSkeleton, kv_cache_tensors
 from semgap.model.weight_files import describe_file
 from semgap.model.weights import CONFIG_FILE, map_safetensors
 
@@ -75,7 +75,7 @@ def _shapes_of_a_pass(
     skeleton: ModelSkeleton,
 ) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
     """The KV cache and the logits of a pass over one token, without content."""
-    skeleton.bind(list(skeleton.weights), list(skeleton.weights.values()))
     token = torch.zeros((1, 1), dtype=torch.int64, device="meta")
-    logits, kv_cache = skeleton.forward(token, (), 1)
-    return kv_cache, logits
+    with torch.inference_mode():
+        output = skeleton.module(input_ids=token, use_cache=True, logits_to_keep=1)
+    return kv_cache_tensors(output.past_key_values), output.logits

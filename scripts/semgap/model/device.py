@@ -1,13 +1,12 @@
-"""What running on a CPU and on a GPU need differently: a clock, a barrier, a kernel profile."""
+"""What running on a CPU and on a GPU need differently: a clock and a barrier."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 import torch
-from torch.autograd import DeviceType  # type: ignore[attr-defined]
 
 from semgap.errors import ConfigError
 
@@ -25,10 +24,6 @@ class Device(Protocol):
         """Run ``work`` to its end on the device; return its result and duration in seconds."""
         ...
 
-    def profiled(self, work: Callable[[], Result]) -> tuple[Result, float | None]:
-        """Run ``work``; return its result and the seconds in which any GPU kernel ran."""
-        ...
-
 
 class CpuDevice:
     """Operators return when they are done, so the process's own clock serves."""
@@ -42,10 +37,6 @@ class CpuDevice:
         begin_s = time.perf_counter()
         result = work()
         return result, time.perf_counter() - begin_s
-
-    def profiled(self, work: Callable[[], Result]) -> tuple[Result, float | None]:
-        """See ``Device.profiled``: a CPU runs no GPU kernels."""
-        return work(), None
 
 
 class CudaDevice:
@@ -66,29 +57,6 @@ class CudaDevice:
         end.record(torch.cuda.current_stream(self.torch_device))
         torch.cuda.synchronize(self.torch_device)
         return result, begin.elapsed_time(end) / 1e3
-
-    def profiled(self, work: Callable[[], Result]) -> tuple[Result, float | None]:
-        """See ``Device.profiled``. Kernel intervals come from CUPTI through torch.profiler."""
-        activities = [torch.profiler.ProfilerActivity.CUDA]
-        with torch.profiler.profile(activities=activities, acc_events=True) as profile:
-            result = work()
-            torch.cuda.synchronize(self.torch_device)
-        intervals_us = (
-            (event.time_range.start, event.time_range.end)
-            for event in profile.events()
-            if event.device_type == DeviceType.CUDA
-        )
-        return result, union_length(intervals_us) / 1e6
-
-
-def union_length(intervals: Iterable[tuple[float, float]]) -> float:
-    """Total length covered by (begin, end) intervals that may overlap, in their own unit."""
-    total = 0.0
-    covered_until = float("-inf")
-    for begin, end in sorted(intervals):
-        total += max(0.0, end - max(begin, covered_until))
-        covered_until = max(covered_until, end)
-    return total
 
 
 def open_device(name: str) -> Device:

@@ -81,44 +81,6 @@ class ModelSkeleton:
         self._unbound = set(self.weights)
         self._move_other_buffers()
 
-    def forward(
-        self, tokens: Tensor, kv_cache: Sequence[Tensor], logits_to_keep: int
-    ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """Run one pass over ``tokens``, continuing from ``kv_cache``.
-
-        Args:
-            tokens: int64, shape (1, new positions).
-            kv_cache: keys and values of each layer in turn, each of shape
-                (1, KV heads, cached positions, head size); empty before the first pass.
-            logits_to_keep: number of last positions to compute logits for; 0 means all.
-
-        Returns:
-            Logits of shape (1, kept positions, vocabulary) and the extended KV cache, both in the
-            skeleton's dtype on its device.
-
-        Raises:
-            ModelError: a weight is not bound.
-        """
-        if self._unbound:
-            raise ModelError(
-                f"{len(self._unbound)} weights are not there, among them '{min(self._unbound)}'.",
-                "Send the complete state dict before or with the pass.",
-            )
-        layers = list(zip(kv_cache[0::2], kv_cache[1::2], strict=True))
-        with torch.inference_mode():
-            output = self.module(
-                input_ids=tokens,
-                past_key_values=transformers.DynamicCache(layers or None),
-                use_cache=True,
-                logits_to_keep=logits_to_keep,
-            )
-        extended = tuple(
-            tensor
-            for layer in output.past_key_values.layers
-            for tensor in (layer.keys, layer.values)
-        )
-        return output.logits, extended
-
     def bind(self, names: Sequence[str], tensors: Sequence[Tensor]) -> None:
         """Compute with these tensors from now on.
 
@@ -148,6 +110,14 @@ class ModelSkeleton:
             for slot in slots:
                 slot.tensors[slot.attribute] = _as_member(slot, self.weights[name])
         self._unbound = set(self.weights)
+
+    def check_complete(self) -> None:
+        """Raise ModelError if a weight is not bound."""
+        if self._unbound:
+            raise ModelError(
+                f"{len(self._unbound)} weights are not there, among them '{min(self._unbound)}'.",
+                "Send the complete state dict before or with the pass.",
+            )
 
     def _move_other_buffers(self) -> None:
         persistent = {
@@ -184,6 +154,14 @@ def _weight_slots(module: nn.Module) -> dict[str, list[_Slot]]:
                 )
                 slots.setdefault(name, []).append(_Slot(tensors, attribute))
     return slots
+
+
+def kv_cache_tensors(cache: Any) -> tuple[Tensor, ...]:
+    """What a transformers cache holds: keys and values of each layer in turn.
+
+    Each has the shape (1, KV heads, positions, head size).
+    """
+    return tuple(tensor for layer in cache.layers for tensor in (layer.keys, layer.values))
 
 
 def parse_model_config(model_config: str) -> transformers.PreTrainedConfig:

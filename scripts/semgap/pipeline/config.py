@@ -14,6 +14,7 @@ import yaml
 
 from semgap.errors import ConfigError
 from semgap.modes import policy_of
+from semgap.plumbing.registry import names_in
 from semgap.policy import Label
 
 SCHEMA_FILE = Path(__file__).parents[3] / "workflow" / "schemas" / "config.schema.yaml"
@@ -55,6 +56,7 @@ class WorkerConfig(msgspec.Struct, frozen=True):
 
     device: str
     compute_threads: int
+    engine: str
 
 
 class Server(msgspec.Struct, frozen=True):
@@ -123,6 +125,7 @@ def load_config(values: Mapping[str, Any]) -> Config:
         ) from None
     _check_model(config.model)
     _check_modes(config)
+    _check_engine(config.worker.engine)
     return config
 
 
@@ -186,6 +189,14 @@ def _check_model(model: Model) -> None:
 def _check_modes(config: Config) -> None:
     for mode in (*config.modes, *config.labels):
         policy_of(mode)
+
+
+def _check_engine(engine: str) -> None:
+    known = names_in("engine")
+    if engine not in known:
+        raise ConfigError(
+            f"There is no engine '{engine}'.", f"Set 'worker.engine' to {' or '.join(known)}."
+        )
 
 
 def _explained(error: jsonschema.ValidationError) -> ConfigError:

@@ -9,7 +9,8 @@ from typing import Protocol
 
 from torch import Tensor
 
-from semgap.placements.kept_tensors import KeptTensors
+from semgap.placements.kept import Kept
+from semgap.placements.kv_cache import KvCache
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,9 @@ class Placement(Protocol):
         ...
 
     def arrive(
-        self, store: KeptTensors, reference_id: str | None, came: Sequence[Tensor]
-    ) -> tuple[Tensor, ...]:
-        """On the worker: what a pass works on. What came is made unusable after the pass.
+        self, store: Kept[KvCache], reference_id: str | None, came: Sequence[Tensor]
+    ) -> KvCache:
+        """On the worker: the KV cache that a pass continues. What came is unusable after the pass.
 
         Raises:
             ReferenceIdError: the worker keeps nothing under that ID.
@@ -53,13 +54,13 @@ class Placement(Protocol):
         ...
 
     def leave(
-        self, store: KeptTensors, arrived: Sequence[Tensor], after: Sequence[Tensor]
+        self, store: Kept[KvCache], arrived: KvCache, after: KvCache
     ) -> tuple[Sequence[Tensor], str | None]:
         """On the worker: what goes back, and the reference ID of what stays.
 
         Args:
-            arrived: what the pass worked on.
-            after: the same when the pass had extended it.
+            arrived: the KV cache that the pass continued.
+            after: the KV cache that it led to.
         """
         ...
 

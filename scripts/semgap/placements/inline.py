@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from semgap.placements.contract import Held
-from semgap.placements.kept_tensors import KeptTensors
+from semgap.placements.kept import Kept
+from semgap.placements.kv_cache import KvCache, cache_of
 
 
 def at_setup(_tensors: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -25,15 +26,13 @@ def down(_held: Held, returned: Sequence[Tensor], _reference_id: str | None) -> 
     return Held(returned)
 
 
-def arrive(
-    _store: KeptTensors, _reference_id: str | None, came: Sequence[Tensor]
-) -> tuple[Tensor, ...]:
+def arrive(_store: Kept[KvCache], _reference_id: str | None, came: Sequence[Tensor]) -> KvCache:
     """See ``Placement.arrive``."""
-    return tuple(came)
+    return cache_of(came)
 
 
 def leave(
-    _store: KeptTensors, _arrived: Sequence[Tensor], after: Sequence[Tensor]
+    _store: Kept[KvCache], _arrived: KvCache, after: KvCache
 ) -> tuple[Sequence[Tensor], str | None]:
     """See ``Placement.leave``."""
-    return after, None
+    return after.valid(), None

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from semgap.placements.contract import Held
-from semgap.placements.kept_tensors import KeptTensors
+from semgap.placements.kept import Kept
+from semgap.placements.kv_cache import KvCache
 
 
 def at_setup(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -25,15 +26,13 @@ def down(_held: Held, _returned: Sequence[Tensor], reference_id: str | None) -> 
     return Held(reference_id=reference_id)
 
 
-def arrive(
-    store: KeptTensors, reference_id: str | None, _came: Sequence[Tensor]
-) -> tuple[Tensor, ...]:
+def arrive(store: Kept[KvCache], reference_id: str | None, _came: Sequence[Tensor]) -> KvCache:
     """See ``Placement.arrive``."""
-    return () if reference_id is None else store.take(reference_id)
+    return KvCache() if reference_id is None else store.take(reference_id)
 
 
 def leave(
-    store: KeptTensors, _arrived: Sequence[Tensor], after: Sequence[Tensor]
+    store: Kept[KvCache], _arrived: KvCache, after: KvCache
 ) -> tuple[Sequence[Tensor], str | None]:
     """See ``Placement.leave``."""
     return (), store.keep(after)

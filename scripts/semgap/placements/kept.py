@@ -1,17 +1,17 @@
-"""Tensors kept by a worker between two steps, each group under a reference ID."""
+"""What a worker keeps between two steps, each under a reference ID."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
-
-from torch import Tensor
+from typing import Generic, TypeVar
 
 from semgap.errors import ReferenceIdError
 
+Value = TypeVar("Value")
 
-class KeptTensors:
-    """What one session's worker keeps: KV caches, and logits that do not cross with their step.
+
+class Kept(Generic[Value]):
+    """One session's KV caches, or logits that do not cross with their step.
 
     A reference ID is 128 random bits, so it cannot be guessed, and taking what it names uses it up,
     so a stale ID can never read what has moved on. A store belongs to one session's worker process:
@@ -19,25 +19,28 @@ class KeptTensors:
     """
 
     def __init__(self) -> None:
-        self._groups: dict[str, tuple[Tensor, ...]] = {}
+        self._values: dict[str, Value] = {}
 
     def __len__(self) -> int:
-        return len(self._groups)
+        return len(self._values)
 
-    def keep(self, group: Sequence[Tensor]) -> str:
-        """Keep tensors and return the reference ID that names them."""
+    def __contains__(self, reference_id: str) -> bool:
+        return reference_id in self._values
+
+    def keep(self, value: Value) -> str:
+        """Keep a value and return the reference ID that names it."""
         reference_id = secrets.token_hex(16)
-        self._groups[reference_id] = tuple(group)
+        self._values[reference_id] = value
         return reference_id
 
-    def take(self, reference_id: str) -> tuple[Tensor, ...]:
-        """Return the named tensors and use their reference ID up.
+    def take(self, reference_id: str) -> Value:
+        """Return the named value and use its reference ID up.
 
         Raises:
             ReferenceIdError: the ID is unknown, used up, released, or of another session.
         """
         try:
-            return self._groups.pop(reference_id)
+            return self._values.pop(reference_id)
         except KeyError:
             raise ReferenceIdError(
                 f"The worker keeps nothing under the reference ID '{reference_id[:8]}…': "

@@ -1,0 +1,82 @@
+"""The unit of remote execution: what a policy's executor offers to the step loop."""
+
+from __future__ import annotations
+
+import importlib
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from torch import Tensor
+
+from semgap.inference.client import InferenceClient
+from semgap.inference.steps import StepRecord
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Greedy tokens and the logits that they were taken from.
+
+    Attributes:
+        logits: float32, shape (steps, vocabulary).
+    """
+
+    token_ids: tuple[int, ...]
+    logits: np.ndarray
+
+
+@dataclass(frozen=True)
+class GenerationLimits:
+    """What an executor prepares for.
+
+    Attributes:
+        vocabulary_size: number of logits per position.
+        logits_to_keep: last positions that logits are computed for; 0 means all.
+        max_steps: the most steps that one generation has.
+    """
+
+    vocabulary_size: int
+    logits_to_keep: int
+    max_steps: int
+
+
+class Executor(Protocol):
+    """Executes a generation's steps on a worker, as the client's policy says."""
+
+    def setup(self) -> list[StepRecord]:
+        """Send what the policy keeps on the worker from the start."""
+        ...
+
+    def step(self, tokens: Tensor) -> tuple[int, StepRecord]:
+        """Extend the generation by ``tokens`` (int64, shape (1, n)); returns the next token.
+
+        Raises:
+            RemoteError: the worker refused or failed.
+            TransportError: the worker could not be reached.
+        """
+        ...
+
+    def answer(self) -> Answer:
+        """What the steps led to since the last reset.
+
+        What the worker has kept of the logits crosses now: call it outside of what is measured.
+        """
+        ...
+
+    def reset(self) -> None:
+        """Free what the worker keeps of the generation; the next step begins another one."""
+        ...
+
+
+class ExecutorModule(Protocol):
+    """The function that a module in this folder defines to be an executor."""
+
+    def open_executor(self, client: InferenceClient, limits: GenerationLimits) -> Executor:
+        """Make an executor for a worker that is configured."""
+        ...
+
+
+def load_executor(name: str) -> ExecutorModule:
+    """Import the executor of that name, and no other."""
+    module: ExecutorModule = importlib.import_module(f"semgap.execution.{name}")
+    return module

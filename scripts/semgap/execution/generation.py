@@ -1,0 +1,23 @@
+"""The step loop of every mode: prefill, then one step per token, greedily."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from semgap.execution.contract import Executor
+from semgap.inference.steps import StepRecord
+
+
+def generate(executor: Executor, prompt: Sequence[int]) -> Iterator[StepRecord]:
+    """Execute a step whenever one is asked for: the first is the prefill, each other a decode step.
+
+    Args:
+        prompt: token ids.
+    """
+    tokens = torch.tensor([list(prompt)], dtype=torch.int64)
+    while True:
+        token_id, record = executor.step(tokens)
+        yield record
+        tokens = torch.tensor([[token_id]], dtype=torch.int64)

@@ -1,0 +1,79 @@
+"""Instruments that are read around each phase, on the host that they speak of."""
+
+from __future__ import annotations
+
+import enum
+import importlib
+from collections.abc import Mapping
+from typing import Protocol
+
+from semgap.plumbing.registry import names_in
+
+Readings = Mapping[str, float]
+
+
+class Host(enum.StrEnum):
+    """Whose process a meter is read in."""
+
+    CLIENT = "client"
+    WORKER = "worker"
+
+
+class Span(enum.StrEnum):
+    """What a meter is entered and left around."""
+
+    PHASE = "phase"
+    """Each phase, while it is timed."""
+    PASS = "pass"
+    """Each forward pass of the worker, in phases that are run again and not timed, since the meter
+    slows what it watches. The readings of a phase's passes add up."""
+
+
+class Meter(Protocol):
+    """An instrument: entered before what it measures, left after it, then read."""
+
+    def __enter__(self) -> object: ...
+
+    def __exit__(self, *_exception: object) -> None: ...
+
+    def read(self, begin_ns: int, end_ns: int) -> Readings:
+        """Numbers by name, for a window of the monotonic clock of the meter's host.
+
+        A name ends in the number's unit and becomes a row of repeats.csv and summary.csv. One that
+        ends in ``_busy_s`` says how long something was busy; it is shown as a percentage of the
+        phase's latency too. A number that was not measured is left out.
+        """
+        ...
+
+
+class MeterModule(Protocol):
+    """What a module in this folder defines to be a meter."""
+
+    HOST: Host
+    SPAN: Span
+    NEEDS_GPU: bool
+
+    def open_meter(self, gpu_uuid: str) -> Meter:
+        """Make a meter.
+
+        Args:
+            gpu_uuid: the GPU that the worker computes on, as NVML prints it ("GPU-…"); empty where
+                a CPU does.
+        """
+        ...
+
+
+def load_meter(name: str) -> MeterModule:
+    """Import the meter of that name, and no other."""
+    module: MeterModule = importlib.import_module(f"semgap.meters.{name}")
+    return module
+
+
+def meters_of(host: Host, span: Span, has_gpu: bool) -> tuple[str, ...]:
+    """Names of the meters of a host and span that can measure something."""
+    return tuple(
+        name
+        for name in names_in("meters")
+        for meter in (load_meter(name),)
+        if (host, span) == (meter.HOST, meter.SPAN) and (has_gpu or not meter.NEEDS_GPU)
+    )

@@ -1,0 +1,54 @@
+"""Time in GPU kernels, from CUPTI through torch.profiler."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch.autograd import DeviceType  # type: ignore[attr-defined]
+
+from semgap.meters.contract import Host, Readings, Span
+
+HOST = Host.WORKER
+SPAN = Span.PASS
+NEEDS_GPU = True
+
+
+def open_meter(_gpu_uuid: str) -> GpuKernels:
+    """See ``MeterModule.open_meter``."""
+    return GpuKernels()
+
+
+class GpuKernels:
+    """Length of the union of all kernels' intervals."""
+
+    def __init__(self) -> None:
+        self._profile = torch.profiler.profile(
+            activities=[torch.profiler.ProfilerActivity.CUDA], acc_events=True
+        )
+
+    def __enter__(self) -> None:
+        self._profile.start()
+
+    def __exit__(self, *_exception: object) -> None:
+        torch.cuda.synchronize()
+        self._profile.stop()
+
+    def read(self, _begin_ns: int, _end_ns: int) -> Readings:
+        """See ``Meter.read``."""
+        intervals_us = (
+            (event.time_range.start, event.time_range.end)
+            for event in self._profile.events()
+            if event.device_type == DeviceType.CUDA
+        )
+        return {"gpu_kernel_busy_s": union_length(intervals_us) / 1e6}
+
+
+def union_length(intervals: Iterable[tuple[float, float]]) -> float:
+    """Total length covered by (begin, end) intervals that may overlap, in their own unit."""
+    total = 0.0
+    covered_until = float("-inf")
+    for begin, end in sorted(intervals):
+        total += max(0.0, end - max(begin, covered_until))
+        covered_until = max(covered_until, end)
+    return total

@@ -1,0 +1,15 @@
+"""A registry is a folder: each of its modules is an implementation of the folder's contract."""
+
+from __future__ import annotations
+
+import pkgutil
+from pathlib import Path
+
+_LIBRARY = Path(__file__).parents[1]
+_NO_IMPLEMENTATIONS = {"contract", "running"}
+
+
+def names_in(folder: str) -> tuple[str, ...]:
+    """Names of the implementations in a folder of this library; none is imported."""
+    modules = {module.name for module in pkgutil.iter_modules([str(_LIBRARY / folder)])}
+    return tuple(sorted(modules - _NO_IMPLEMENTATIONS))
