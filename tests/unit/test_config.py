@@ -107,7 +107,7 @@ def test_a_minimal_file_is_completed():
         ("model.dtype", "float64", r"'model.dtype' is 'float64'.*float32 or float16 or bfloat16"),
         ("server.port", 80, r"'server.port' is 80.*at least 1024"),
         ("server.host", "localhost", r"'server.host' is 'localhost'.*formatted as ipv4"),
-        ("server.transport", "carrier-pigeon", r"Allowed is: torch_rpc"),
+        ("server.transport", "carrier-pigeon", r"Allowed is: tcp or torch_rpc"),
         ("worker.device", "gpu", r"'worker.device' is 'gpu'"),
         ("modes", ["naive"], r"'modes' is .*containing"),
         ("modes", ["local", "blind"], r"no mode 'blind'"),

@@ -6,8 +6,8 @@ import hypothesis.strategies as st
 import torch
 from hypothesis import given
 
-from semgap.transport.cuda_memory import in_slots, padded_bytes
-from semgap.transport.tcp_frames import ALIGNMENT
+from semgap.transport.tcp_parts.cuda_memory import in_slots, padded_bytes
+from semgap.transport.tcp_parts.tcp_frames import ALIGNMENT
 
 
 @given(st.lists(st.integers(0, 300), max_size=8), st.integers(ALIGNMENT, 400))

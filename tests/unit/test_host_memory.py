@@ -13,14 +13,14 @@ from hypothesis import given, settings
 
 from semgap.policy import TensorClass
 from semgap.protocol import Done
-from semgap.transport.host_memory import BlockPool, HostMemory
-from semgap.transport.tcp_frames import (
+from semgap.transport.tcp_parts.host_memory import BlockPool, HostMemory
+from semgap.transport.tcp_parts.tcp_frames import (
     PREFIX,
     REPLIES,
     decode,
     read_prefix,
 )
-from semgap.transport.tcp_stream import TcpStream
+from semgap.transport.tcp_parts.tcp_stream import TcpStream
 
 LARGE = 300_000
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import pytest
-import yaml
 
 from sample_runs import phase, run, step
 from semgap.analysis.overhead import overhead_report, overhead_rows
-from semgap.linkbench.contenders.known import CEILING, TRANSPORTS
+from semgap.linkbench.contenders.known import CEILING
 from semgap.linkbench.measure import message_sizes
 from semgap.linkbench.rates import captured_goodput, goodput_rows, round_trip_rows
 from semgap.linkbench.report import link_report
 from semgap.linkbench.samples import LinkFacts, TimeSample, WireSample
-from semgap.pipeline.config import SCHEMA_FILE
 from semgap.plumbing.goals import at_least, at_most, goals_table
 
 MEGABYTES_64 = 64_000_000
@@ -137,9 +135,3 @@ def test_a_goal_holds_at_its_bound():
     assert at_most("a", 1.5, 1.5).holds
     assert not at_most("a", 1.51, 1.5).holds
     assert "**no**" in goals_table([at_most("a", 1.51, 1.5)])
-
-
-def test_the_link_benchmark_knows_every_transport():
-    schema = yaml.safe_load(SCHEMA_FILE.read_text())
-    known = schema["properties"]["server"]["properties"]["transport"]["enum"]
-    assert sorted(TRANSPORTS) == sorted(known)

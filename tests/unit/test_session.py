@@ -22,8 +22,8 @@ from semgap.modes import POLICIES, policy_of
 from semgap.placements.contract import Held
 from semgap.policy import TensorClass
 from semgap.protocol import Forward
+from semgap.session.in_process import InProcessChannel
 from semgap.transport.contract import RequestMessage
-from semgap.transport.same_process import InProcessChannel
 
 PROMPT = torch.tensor([[3, 1, 4, 1, 5, 9, 2, 6]])
 

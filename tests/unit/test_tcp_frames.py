@@ -11,7 +11,7 @@ from hypothesis import given
 from semgap.errors import TransportError
 from semgap.policy import TensorClass
 from semgap.protocol import Done, Ping, Release
-from semgap.transport.tcp_frames import (
+from semgap.transport.tcp_parts.tcp_frames import (
     ALIGNMENT,
     DTYPES,
     PREFIX,

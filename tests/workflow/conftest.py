@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from experiment import LINK_REPORTS, copy_project
-from small_models import PROJECT
+from small_models import PROJECT, store_small_model
 
 
 @pytest.fixture(scope="session")
@@ -68,8 +69,33 @@ def extended(finished, tmp_path_factory):
     return experiment
 
 
-def documented(section):
+@pytest.fixture(scope="session")
+def extended_further(extended, tmp_path_factory):
+    """The same with a transport, an engine, a meter and a model added as docs/extend.md says."""
+    experiment = extended.copy_to(tmp_path_factory.mktemp("extended_further"))
+    for section, file in (
+        ("A transport", "transport/pickled.py"),
+        ("An engine", "engine/padded.py"),
+        ("A meter", "meters/page_faults.py"),
+    ):
+        (code,) = documented(section)
+        (experiment.folder / "scripts" / "semgap" / file).write_text(code)
+    (overlay,) = documented("A model", language="yaml")
+    (experiment.folder / "config" / "my-model.yaml").write_text(overlay)
+    weights, _manifest = store_small_model("llama-grouped-query", tmp_path_factory.mktemp("model"))
+    shutil.copytree(weights, experiment.folder / "models" / "my-model")
+    experiment.configure(
+        modes=["local", "remote_cache", "delta"],
+        worker={"engine": "padded"},
+        server={"transport": "pickled"},
+    )
+    done = experiment.snakemake("--configfile", "config/my-model.yaml")
+    assert done.returncode == 0, done.stdout
+    return experiment
+
+
+def documented(section, language="python"):
     """The code in a section of docs/extend.md, block by block."""
     text = (PROJECT / "docs" / "extend.md").read_text()
     section_text = text[text.index(f"## {section}") :].partition("\n## ")[0]
-    return re.findall(r"```python\n(.*?)```", section_text, re.DOTALL)
+    return re.findall(rf"```{language}\n(.*?)```", section_text, re.DOTALL)

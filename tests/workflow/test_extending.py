@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import csv
+import json
+
 import numpy as np
 
 from experiment import DECODE_STEPS
+from plans import dry_run
 
 
 def test_a_mode_and_a_placement_are_added_as_the_documentation_says(extended):
@@ -15,3 +19,40 @@ def test_a_mode_and_a_placement_are_added_as_the_documentation_says(extended):
     )
     assert half.shape == (1 + DECODE_STEPS, 500)
     assert 0 < np.abs(local - half).max() < 1e-3
+
+
+def test_a_transport_an_engine_and_a_model_are_added_as_the_documentation_says(extended_further):
+    """With a KV cache that has room for more, every mode answers as local: the gate let it pass."""
+    results = extended_further.folder / "results"
+    table = (results / "table.md").read_text()
+    assert "`my-model`: My model" in table
+    assert "Transport: pickled" in table
+    record = json.loads((results / "my-model" / "runs" / "delta" / "rep1.json").read_text())
+    assert record["settings"]["engine"] == "padded"
+    (first, *_others) = next(
+        phase["steps"] for phase in record["phases"] if phase["name"] == "decode"
+    )
+    position_bytes = 2 * 2 * 2 * 16 * 4  # layers, keys and values, heads, head size, float32
+    assert first["down_bytes"]["kv_cache"] == position_bytes
+
+
+def test_a_meter_reaches_every_table_by_its_name(extended_further):
+    folder = extended_further.folder / "results" / "my-model"
+    with (folder / "summary.csv").open() as file:
+        found = {
+            (row["phase"], row["mode"]): row
+            for row in csv.DictReader(file)
+            if row["quantity"] == "worker_page_faults"
+        }
+    assert len(found) == 4 * 3  # phases and modes
+    assert float(found["setup", "delta"]["mean"]) > 0
+    assert found["setup", "delta"]["source"] == "page_faults"
+    assert "mean_worker_page_faults" in (folder / "table.csv").read_text().splitlines()[0]
+
+
+def test_the_link_benchmark_measures_a_new_transport(extended_further):
+    code = (extended_further.folder / "scripts/semgap/transport/pickled.py").read_text()
+    link = "results/tiny/link/times.csv"
+    before = dry_run(extended_further.folder, "--", link).fingerprints
+    (extended_further.folder / "scripts/semgap/transport/pickled_too.py").write_text(code)
+    assert dry_run(extended_further.folder, "--", link).fingerprints != before

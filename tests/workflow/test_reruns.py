@@ -43,7 +43,13 @@ TRAFFIC = runs("parse_capture", *MODES) | ANALYSIS
 # The active transport is torch_rpc.
 OF_TCP = [
     f"semgap/transport/{name}.py"
-    for name in ("cuda_memory", "host_memory", "tcp", "tcp_frames", "tcp_stream")
+    for name in (
+        "tcp",
+        "tcp_parts/cuda_memory",
+        "tcp_parts/host_memory",
+        "tcp_parts/tcp_frames",
+        "tcp_parts/tcp_stream",
+    )
 ]
 OF_THE_LINK = [
     f"semgap/linkbench/{name}.py"
@@ -164,7 +170,6 @@ MODULES = {
     "semgap/session/in_process.py": measured("local"),
     "semgap/session/server.py": measured(*REMOTE),
     "semgap/transport/contract.py": {"rpc_server"} | ALL_RUNS,
-    "semgap/transport/same_process.py": measured("local"),
     "semgap/transport/torch_rpc.py": REMOTE_RUNS,
     **{module: set() for module in OF_TCP},
     **{module: set() for module in OF_THE_LINK},

@@ -13,7 +13,8 @@ rule measure_link:
     threads: workflow.cores
     params:
         code=code_of(
-            "measure_link.py", "semgap.transport.tcp", "semgap.transport.torch_rpc"
+            "measure_link.py",
+            *(f"semgap.transport.{name}" for name in names_in("transport")),
         ),
         settings=lambda wildcards: to_flags(link_settings()),
     message:

@@ -125,7 +125,8 @@ def load_config(values: Mapping[str, Any]) -> Config:
         ) from None
     _check_model(config.model)
     _check_modes(config)
-    _check_engine(config.worker.engine)
+    _check_loaded("worker.engine", config.worker.engine, "engine")
+    _check_loaded("server.transport", config.server.transport, "transport")
     return config
 
 
@@ -191,11 +192,12 @@ def _check_modes(config: Config) -> None:
         policy_of(mode)
 
 
-def _check_engine(engine: str) -> None:
-    known = names_in("engine")
-    if engine not in known:
+def _check_loaded(key: str, name: str, folder: str) -> None:
+    """Check that what is loaded by name is there."""
+    known = names_in(folder)
+    if name not in known:
         raise ConfigError(
-            f"There is no engine '{engine}'.", f"Set 'worker.engine' to {' or '.join(known)}."
+            f"The configuration key '{key}' is '{name}'.", f"Allowed is: {' or '.join(known)}."
         )
 
 

@@ -11,5 +11,6 @@ _NO_IMPLEMENTATIONS = {"contract", "running"}
 
 def names_in(folder: str) -> tuple[str, ...]:
     """Names of the implementations in a folder of this library; none is imported."""
-    modules = {module.name for module in pkgutil.iter_modules([str(_LIBRARY / folder)])}
+    found = pkgutil.iter_modules([str(_LIBRARY / folder)])
+    modules = {module.name for module in found if not module.ispkg}
     return tuple(sorted(modules - _NO_IMPLEMENTATIONS))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 
 import torch
@@ -14,7 +15,12 @@ from semgap.plumbing.process_sockets import sockets_of
 from semgap.plumbing.processes import threads_or_all_cores
 from semgap.policy import WorkerPlace
 from semgap.session.opening import Session, WorkerSettings
-from semgap.transport.same_process import InProcessChannel
+from semgap.transport.contract import (
+    Channel,
+    Handler,
+    ReplyMessage,
+    RequestMessage,
+)
 
 
 @contextlib.contextmanager
@@ -25,3 +31,28 @@ def open_session(settings: WorkerSettings) -> Iterator[Session]:
     yield Session(
         InProcessChannel(worker), str(WorkerPlace.IN_PROCESS), lambda: sockets_of(os.getpid())
     )
+
+
+class InProcessChannel(Channel):
+    """Hands messages to a handler, with copies of the tensors, as every transport delivers."""
+
+    def __init__(self, handler: Handler) -> None:
+        self._handler = handler
+
+    def request(self, message: RequestMessage) -> ReplyMessage:
+        """See ``Channel.request``."""
+        serialised_ns = time.monotonic_ns()
+        copies = {
+            tensor_class: [tensor.to(self._handler.device, copy=True) for tensor in tensors]
+            for tensor_class, tensors in message.tensors.items()
+        }
+        reply = self._handler.handle(RequestMessage(message.header, copies, time.monotonic_ns()))
+        answer = {
+            tensor_class: [tensor.cpu() for tensor in tensors]
+            for tensor_class, tensors in reply.tensors.items()
+        }
+        self._handler.settle()
+        return ReplyMessage(reply.header, answer, serialised_ns)
+
+    def close(self) -> None:
+        """See ``Channel.close``."""

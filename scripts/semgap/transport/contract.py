@@ -124,10 +124,7 @@ class NetworkTransport(Protocol):
 
 
 def load_transport(name: str) -> NetworkTransport:
-    """Import the transport called ``name``, and no other.
-
-    The name comes from the validated configuration, whose schema lists the transports.
-    """
+    """Import the transport called ``name``, and no other."""
     module: NetworkTransport = importlib.import_module(f"semgap.transport.{name}")
     return module
 

@@ -23,8 +23,8 @@ from semgap.transport.contract import (
     Tensors,
     Timeouts,
 )
-from semgap.transport.host_memory import HostMemory
-from semgap.transport.tcp_frames import (
+from semgap.transport.tcp_parts.host_memory import HostMemory
+from semgap.transport.tcp_parts.tcp_frames import (
     PREFIX,
     REPLIES,
     REQUESTS,
@@ -33,7 +33,7 @@ from semgap.transport.tcp_frames import (
     decode,
     read_prefix,
 )
-from semgap.transport.tcp_stream import TcpStream
+from semgap.transport.tcp_parts.tcp_stream import TcpStream
 
 Header = TypeVar("Header", Request, Reply)
 
@@ -172,6 +172,6 @@ def _memory_of(device: torch.device) -> Memory:
     if device.type == "cpu":
         return HostMemory()
     # Pinned memory and copy streams exist where there is a GPU alone.
-    from semgap.transport.cuda_memory import CudaMemory
+    from semgap.transport.tcp_parts.cuda_memory import CudaMemory
 
     return CudaMemory(device)

@@ -7,9 +7,9 @@ from functools import partial
 
 from semgap.linkbench.contenders import gloo, plain_sockets, through_transport
 from semgap.linkbench.contenders.contender import Contender
+from semgap.plumbing.registry import names_in
 
 CEILING = "plain sockets"
-TRANSPORTS = ("tcp", "torch_rpc")
 
 
 def contenders() -> list[Contender]:
@@ -27,7 +27,7 @@ def contenders() -> list[Contender]:
                 partial(through_transport.serve, name),
                 partial(through_transport.connect, name),
             )
-            for name in TRANSPORTS
+            for name in names_in("transport")
         ),
         Contender("gloo", gloo.serve, gloo.connect),
     ]

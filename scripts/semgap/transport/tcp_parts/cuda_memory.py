@@ -13,14 +13,14 @@ from torch import Tensor
 
 from semgap.protocol import Reply, Request
 from semgap.transport.contract import Tensors
-from semgap.transport.tcp_frames import (
+from semgap.transport.tcp_parts.tcp_frames import (
     ALIGNMENT,
     DTYPES,
     Layout,
     Placed,
     encode,
 )
-from semgap.transport.tcp_stream import TcpStream
+from semgap.transport.tcp_parts.tcp_stream import TcpStream
 
 # Large enough that a copy takes longer than starting it, small enough that the first is soon begun.
 _SLOT_BYTES = 8_000_000

@@ -19,14 +19,14 @@ from torch import Tensor
 from semgap.errors import TransportError
 from semgap.protocol import Reply, Request
 from semgap.transport.contract import Tensors
-from semgap.transport.tcp_frames import (
+from semgap.transport.tcp_parts.tcp_frames import (
     ALIGNMENT,
     BFLOAT16,
     Layout,
     Placed,
     encode,
 )
-from semgap.transport.tcp_stream import Buffer, TcpStream
+from semgap.transport.tcp_parts.tcp_stream import Buffer, TcpStream
 
 _SMALL_BYTES = 1 << 16
 _SMALL_LANDINGS = 16
