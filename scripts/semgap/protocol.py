@@ -39,12 +39,13 @@ class Forward(msgspec.Struct, frozen=True, tag="forward"):
 
     Attributes:
         logits_to_keep: number of last positions whose logits are returned; 0 returns all.
-        kv_placement: name of the placement that says what becomes of the KV cache.
+        placement: name of the placement that says what becomes of the KV cache, padded: headers
+            are of one size in every mode, so that modes differ by tensors alone.
         reference_id: names what is kept of the KV cache since the pass before; used up by this one.
     """
 
     logits_to_keep: int
-    kv_placement: str
+    placement: str
     reference_id: str | None = None
 
 

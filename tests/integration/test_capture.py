@@ -17,7 +17,7 @@ from semgap.analysis.traffic import traffic_of_run
 from semgap.errors import CaptureError
 from semgap.measurement.probe import send_probe
 from semgap.measurement.tcpdump import CaptureStatus, CaptureUnavailableError, capture
-from semgap.pcap.segments import read_tcp_segments
+from semgap.pcap.reader import read_segments
 from semgap.plumbing.connections import SocketPair, reverse_of
 from semgap.plumbing.process_sockets import sockets_of
 from small_models import PROJECT
@@ -82,9 +82,9 @@ def test_the_last_packets_are_in_the_file(tmp_path):
         with capture("lo", file) as running:
             sent = send_probe("127.0.0.1")
             running.stop()
-        batches = list(read_tcp_segments(file))
+        batches = list(read_segments(file))
         assert sum(int(batch.payload_bytes.sum()) for batch in batches) >= sent.payload_bytes
-        assert sum(batch.records for batch in batches) == running.status.packets
+        assert sum(batch.time_ns.size for batch in batches) == running.status.packets
         assert running.status.dropped_packets == 0
 
 

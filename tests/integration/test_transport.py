@@ -13,7 +13,7 @@ from forks import FORKS
 from judges import needs
 from semgap.errors import WorkerLostError
 from semgap.measurement.tcpdump import capture
-from semgap.pcap.segments import read_tcp_segments
+from semgap.pcap.reader import read_segments
 from semgap.pcap.traffic_window import TrafficWindow
 from semgap.plumbing.process_sockets import sockets_of
 from semgap.plumbing.tcp_sockets import free_port
@@ -191,8 +191,8 @@ def test_tensors_cross_tcp_and_framing_is_linear(tmp_path, transport, call_bytes
             mine.send("go")
             assert mine.recv() == "done"
             running.stop()
-        for batch in read_tcp_segments(tmp_path / f"{count}.pcap"):
-            window.add(batch)
+        for segments in read_segments(tmp_path / f"{count}.pcap"):
+            window.add(segments)
         up = window.count(sockets).payload_bytes
         up_bytes_per_call.append(up / CALLS)
         mine.send("next")

@@ -1,73 +1,160 @@
-"""The capture reader beside tshark, on what our own tcpdump captured."""
+"""The capture reader beside tshark, on what our own tcpdump captured and on what a test built."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import subprocess
+import sys
 import threading
+from dataclasses import replace
 
 import pytest
 
 from judges import needs
+from packets import SYN, Packet, pcap
 from semgap.measurement.tcpdump import capture
-from semgap.pcap.retransmissions import RetransmissionCounter
-from semgap.pcap.segments import read_tcp_segments
+from semgap.pcap.reader import read_segments
+from semgap.pcap.traffic_window import TrafficWindow
+from semgap.plumbing.connections import SocketPair
+
+END_OF_TIME_NS = 1 << 62
+FIELDS = ("tcp.srcport", "tcp.dstport", "tcp.len", "frame.len", "tcp.seq_raw", "tcp.flags.syn")
+SERVE = """
+import socket, sys
+with socket.create_server((sys.argv[1], 7000)) as listener:
+    print("ready", flush=True)
+    connection, _ = listener.accept()
+    while connection.recv(1 << 20):
+        pass
+"""
 
 
-def exchange(family: socket.AddressFamily, address: str, sizes: list[int]) -> int:
-    """Send through a connection of its own; the port of its listener."""
+def exchange(family, address, sizes):
+    """Send through a connection of its own; returns its ends."""
     with socket.create_server((address, 0), family=family) as listener:
-        port = listener.getsockname()[1]
         received = []
 
-        def receive() -> None:
+        def receive():
             connection, _ = listener.accept()
             with connection:
                 received.append(sum(map(len, iter(lambda: connection.recv(1 << 16), b""))))
 
         receiver = threading.Thread(target=receive)
         receiver.start()
-        with socket.create_connection((address, port)) as connection:
+        with socket.create_connection(listener.getsockname()[:2]) as connection:
+            ends = SocketPair(*connection.getsockname()[:2], *connection.getpeername()[:2])
             for size in sizes:
                 connection.sendall(bytes(size))
         receiver.join()
     assert received == [sum(sizes)]
-    return port
+    return ends
 
 
-@needs("tcpdump", "tshark", "editcap")
-@pytest.mark.parametrize("interface_", ["lo", "any"])
-@pytest.mark.parametrize("file_format", ["pcap", "nsecpcap", "pcapng"])
-def test_tshark_sums_the_same(tmp_path, interface_, file_format):
-    captured, path = tmp_path / "captured", tmp_path / "converted"
-    with capture(interface_, captured) as running:
-        v4_port = exchange(socket.AF_INET, "127.0.0.1", [1, 2_000_000, 500])
-        if socket.has_ipv6:
-            with contextlib.suppress(OSError):
-                exchange(socket.AF_INET6, "::1", [3, 700_000])
-        running.stop()
-    subprocess.run(["editcap", "-F", file_format, captured, path], check=True)
-    fields = ("tcp.srcport", "tcp.dstport", "tcp.len", "frame.len", "tcp.seq_raw")
+def told(path, *fields, only="tcp"):
+    """What tshark says of each packet."""
+    arguments = [part for field in fields for part in ("-e", field)]
     lines = subprocess.run(
-        ["tshark", "-r", path, "-T", "fields", *(part for one in fields for part in ("-e", one))],
+        ["tshark", "-r", path, "-Y", only, "-T", "fields", *arguments],
         check=True,
         capture_output=True,
         text=True,
     ).stdout.splitlines()
-    expected = [tuple(map(int, line.split("\t"))) for line in lines]
-    batches = list(read_tcp_segments(path))
+    flags = {"True": "1", "False": "0"}
+    return [tuple(int(flags.get(cell, cell)) for cell in line.split("\t")) for line in lines]
+
+
+def agrees(path):
+    """The reader and tshark see the same packets; returns how many."""
+    expected = [
+        (src, dst, size, frame, seq + syn)
+        for src, dst, size, frame, seq, syn in told(path, *FIELDS)
+    ]
     columns = ("src_port", "dst_port", "payload_bytes", "frame_bytes", "seq")
     found = [
         row
-        for one in batches
+        for one in read_segments(path)
         for row in zip(*(getattr(one, name).tolist() for name in columns), strict=True)
     ]
     assert found == expected
-    sent = sum(size for _, dst_port, size, *_ in found if dst_port == v4_port)
-    counter = RetransmissionCounter()
-    for one in batches:
-        counter.add(one)
-    again = counter.retransmitted_bytes()
-    sent_again = sum(size for flow, size in again.items() if flow.dst_port == v4_port)
-    assert sent - sent_again == 2_000_501
+    return len(found)
+
+
+def counted(path, ends):
+    window = TrafficWindow(0, END_OF_TIME_NS, [ends])
+    for segments in read_segments(path):
+        window.add(segments)
+    return window.count([ends])
+
+
+@needs("tcpdump", "tshark")
+@pytest.mark.parametrize("interface", ["lo", "any"])
+def test_tshark_sees_the_same_on_this_machines_interfaces(tmp_path, interface):
+    path = tmp_path / "captured"
+    with capture(interface, path) as running:
+        in_v4 = exchange(socket.AF_INET, "127.0.0.1", [1, 2_000_000, 500])
+        in_v6 = None
+        with contextlib.suppress(OSError):
+            in_v6 = exchange(socket.AF_INET6, "::1", [3, 700_000])
+        running.stop()
+    assert agrees(path) > 60
+    assert counted(path, in_v4).payload_bytes == 2_000_501
+    assert in_v6 is None or counted(path, in_v6).payload_bytes == 700_003
+
+
+@needs("tcpdump", "tshark", "unshare", "nsenter", "ip")
+@pytest.mark.skipif(os.geteuid() != 0, reason="a network of its own needs root")
+def test_tshark_sees_the_same_between_two_networks(tmp_path):
+    path = tmp_path / "captured"
+    ours, theirs = f"v{os.getpid() % 10**6}a", f"v{os.getpid() % 10**6}b"
+    near, far = "10.231.77.1", "10.231.77.2"
+    with contextlib.ExitStack() as stack:
+        command = ["unshare", "-n", "sleep", "60"]
+        sleeper = stack.enter_context(subprocess.Popen(command))
+        stack.callback(sleeper.kill)
+        subprocess.run(
+            ["ip", "link", "add", ours, "type", "veth", "peer", "name", theirs], check=True
+        )
+        stack.callback(subprocess.run, ["ip", "link", "del", ours])
+        there = ["nsenter", "-t", str(sleeper.pid), "-n"]
+        for one in (
+            ["ip", "link", "set", theirs, "netns", str(sleeper.pid)],
+            ["ip", "addr", "add", f"{near}/24", "dev", ours],
+            ["ip", "link", "set", ours, "up"],
+            [*there, "ip", "addr", "add", f"{far}/24", "dev", theirs],
+            [*there, "ip", "link", "set", theirs, "up"],
+        ):
+            subprocess.run(one, check=True)
+        server = stack.enter_context(
+            subprocess.Popen([*there, sys.executable, "-c", SERVE, far], stdout=subprocess.PIPE)
+        )
+        stack.callback(server.kill)
+        assert server.stdout.readline() == b"ready\n"
+        running = stack.enter_context(capture(ours, path))
+        with socket.create_connection((far, 7000)) as connection:
+            ends = SocketPair(*connection.getsockname(), *connection.getpeername())
+            connection.sendall(bytes(3_000_000))
+        server.wait(20)
+        running.stop()
+    assert agrees(path) > 50
+    assert counted(path, ends).payload_bytes == 3_000_000
+
+
+@needs("tshark")
+def test_tshark_sees_the_same_retransmissions_in_tagged_frames(tmp_path):
+    path = tmp_path / "built"
+    ends = SocketPair("10.0.0.1", 1000, "10.0.0.2", 2000)
+    first = Packet(src=ends.local_ip, dst=ends.remote_ip, vlans=(0x8100,), payload_bytes=100)
+    opening = replace(first, seq=999, flags=SYN, payload_bytes=0)
+    order = [0, 1, 2, 1, 3, 4, 2, 3, 5]
+    built = [opening] + [replace(first, seq=1000 + 100 * place) for place in order]
+    stamped = [
+        replace(one, time_us=one.time_us + 300_000 * index) for index, one in enumerate(built)
+    ]
+    path.write_bytes(pcap(stamped))
+    assert agrees(path) == len(stamped)
+    seen = counted(path, ends)
+    again = told(path, "tcp.len", only="tcp.analysis.retransmission")
+    assert seen.retransmitted_bytes == sum(size for (size,) in again) == 300
+    assert seen.payload_bytes == 600

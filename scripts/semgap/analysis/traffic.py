@@ -11,7 +11,7 @@ from semgap.errors import CaptureError
 from semgap.inference.steps import StepRecord
 from semgap.measurement.probe import ProbeTraffic
 from semgap.measurement.run_record import PhaseRecord, RunRecord
-from semgap.pcap.segments import read_tcp_segments
+from semgap.pcap.reader import read_segments
 from semgap.pcap.traffic_window import Counted, TrafficWindow
 from semgap.plumbing.connections import reverse_of, session_connections
 from semgap.policy import WorkerPlace
@@ -66,10 +66,10 @@ def traffic_of_run(record: RunRecord, capture_file: Path) -> list[TrafficRow]:
     ]
     probes = TrafficWindow(0, _END_OF_TIME_NS, {sent.socket for sent in record.probes})
     packets = 0
-    for batch in read_tcp_segments(capture_file):
-        packets += batch.records
+    for segments in read_segments(capture_file):
+        packets += segments.time_ns.size
         for window in (probes, *(window for _, window in phases)):
-            window.add(batch)
+            window.add(segments)
     if packets != record.capture.packets:
         raise CaptureError(
             f"'{capture_file}' holds {packets} packets, but tcpdump wrote {record.capture.packets}:"
@@ -80,6 +80,7 @@ def traffic_of_run(record: RunRecord, capture_file: Path) -> list[TrafficRow]:
         _check_probe(sent, probes, capture_file)
     for phase, window in phases:
         _check_no_strangers(phase, window, record, capture_file)
+        _check_no_fragments(phase, window, record, capture_file)
     rows = [
         _row(phase.name, direction, window.count(pairs))
         for phase, window in phases
@@ -145,6 +146,18 @@ def _check_no_strangers(
             f"used the session's ports: {payload_bytes} bytes from {pair.local_ip}:"
             f"{pair.local_port} to {pair.remote_ip}:{pair.remote_port}.",
             f"Keep other programs away from them. {_remedy(capture_file)}",
+        )
+
+
+def _check_no_fragments(
+    phase: PhaseRecord, window: TrafficWindow, record: RunRecord, capture_file: Path
+) -> None:
+    if window.fragments:
+        raise CaptureError(
+            f"'{capture_file}' shows {window.fragments} IP fragments between the session's "
+            f"addresses in the phase {phase.name} of {record.name}: what they carry cannot be "
+            "counted.",
+            f"Give both ends and the path one MTU. {_remedy(capture_file)}",
         )
 
 

@@ -103,7 +103,7 @@ class InferenceClient:
         """
         header = self._pass_type(
             logits_to_keep=logits_to_keep,
-            kv_placement=self._policy.kv_cache,
+            placement=f"{self._policy.kv_cache:10}",
             reference_id=kv_cache.reference_id,
         )
         tensors = {

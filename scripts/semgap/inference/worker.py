@@ -175,7 +175,7 @@ class Worker(Handler):
         tokens = tensors[TensorClass.TOKENS][0]
         came = tensors.get(TensorClass.KV_CACHE, ())
         self._borrowed.extend(came)
-        kv_cache = load_placement(request.kv_placement).arrive(
+        kv_cache = load_placement(request.placement.strip()).arrive(
             self._kept_caches, request.reference_id, came
         )
         if TensorClass.WEIGHTS not in tensors:
@@ -200,7 +200,7 @@ class Worker(Handler):
         logits: Tensor,
         kv_cache: KvCache,
     ) -> tuple[Tensors, str | None]:
-        returned, reference_id = load_placement(request.kv_placement).leave(
+        returned, reference_id = load_placement(request.placement.strip()).leave(
             self._kept_caches, arrived, kv_cache
         )
         answer = {TensorClass.LOGITS: [logits], TensorClass.KV_CACHE: returned}

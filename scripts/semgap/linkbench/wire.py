@@ -14,7 +14,7 @@ from semgap.linkbench.contenders.contender import ACKNOWLEDGEMENT_BYTES, Link
 from semgap.linkbench.contenders.payload import Payload
 from semgap.linkbench.samples import WireSample
 from semgap.measurement.tcpdump import CaptureUnavailableError, capture
-from semgap.pcap.segments import read_tcp_segments
+from semgap.pcap.reader import read_segments
 from semgap.pcap.traffic_window import TrafficWindow
 from semgap.plumbing.connections import reverse_of
 from semgap.plumbing.process_sockets import sockets_of
@@ -71,9 +71,9 @@ def captured_exchanges(
                 running.stop()
         except CaptureUnavailableError as error:
             return [], error.cause
-        for batch in read_tcp_segments(file):
+        for segments in read_segments(file):
             for exchange in exchanges:
-                exchange.window.add(batch)
+                exchange.window.add(segments)
     return [
         WireSample(
             exchange.contender,

@@ -1,17 +1,16 @@
-"""What a capture shows of some connections between two instants."""
+"""What a capture shows of some connections within each of several stretches of time."""
 
 from __future__ import annotations
 
+import ipaddress
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from semgap.pcap.retransmissions import Flow, RetransmissionCounter
-from semgap.pcap.segments import SegmentBatch, packed_ip, unpacked_ip
+from semgap.pcap.flow_bytes import FlowBytes, Integers
+from semgap.pcap.reader import Segments
 from semgap.plumbing.connections import SocketPair
 
 
@@ -28,13 +27,6 @@ class Counted(NamedTuple):
     retransmitted_bytes: int
     frame_bytes: int
     packets: int
-
-
-@dataclass
-class _Sums:
-    payload_bytes: int = 0
-    frame_bytes: int = 0
-    packets: int = 0
 
 
 class TrafficWindow:
@@ -54,81 +46,79 @@ class TrafficWindow:
     ) -> None:
         self._begin_unix_ns = begin_unix_ns
         self._end_unix_ns = end_unix_ns
-        self._sums = {pair: _Sums() for pair in pairs}
+        self._flows = {pair: FlowBytes() for pair in pairs}
         self._ports = np.array(sorted(ports), dtype=np.int64)
-        self._foreign_bytes: Counter[SocketPair] = Counter()
-        self._retransmissions = RetransmissionCounter()
+        self.foreign_bytes: Counter[SocketPair] = Counter()
+        self.fragments = 0
 
-    def add(self, batch: SegmentBatch) -> None:
-        """Take in the next batch of the capture."""
-        during = (batch.time_ns >= self._begin_unix_ns) & (batch.time_ns < self._end_unix_ns)
-        others = during & _at_ports(batch, self._ports) & (batch.payload_bytes > 0)
-        for pair, sums in self._sums.items():
-            chosen = during & _matches(batch, pair)
-            others &= ~chosen
-            sums.payload_bytes += int(batch.payload_bytes[chosen].sum())
-            sums.frame_bytes += int(batch.frame_bytes[chosen].sum())
-            sums.packets += int(chosen.sum())
-            self._retransmissions.add(_only(batch, chosen))
-        for index in np.flatnonzero(others):
-            self._foreign_bytes[_pair_at(batch, int(index))] += int(batch.payload_bytes[index])
-
-    @property
-    def foreign_bytes(self) -> Mapping[SocketPair, int]:
-        """Payload that other connections carried at the ports, by connection."""
-        return self._foreign_bytes
+    def add(self, segments: Segments) -> None:
+        """Take in the next segments of the capture."""
+        within = (segments.time_ns >= self._begin_unix_ns) & (segments.time_ns < self._end_unix_ns)
+        if not within.any():
+            return
+        at_ports = np.isin(segments.src_port, self._ports)
+        at_ports |= np.isin(segments.dst_port, self._ports)
+        others = within & at_ports & (segments.payload_bytes > 0)
+        for pair, flow in self._flows.items():
+            chosen = _sent_through(segments, pair, within)
+            if chosen.size:
+                others[chosen] = False
+                flow.add(
+                    segments.seq[chosen],
+                    segments.payload_bytes[chosen],
+                    segments.frame_bytes[chosen],
+                )
+        for index in np.flatnonzero(others).tolist():
+            self.foreign_bytes[_pair_at(segments, index)] += int(segments.payload_bytes[index])
+        fragments = np.flatnonzero(within & segments.is_fragment)
+        ends = {(packed_ip(pair.local_ip), packed_ip(pair.remote_ip)) for pair in self._flows}
+        self.fragments += sum(
+            (segments.src_ip[index].tobytes(), segments.dst_ip[index].tobytes()) in ends
+            for index in fragments
+        )
 
     def count(self, pairs: Iterable[SocketPair]) -> Counted:
         """The traffic of some of the connections, from their local to their remote ends."""
-        retransmitted = self._retransmissions.retransmitted_bytes()
-        again_bytes = payload_bytes = frame_bytes = packets = 0
-        for pair in pairs:
-            sums = self._sums[pair]
-            again_bytes += retransmitted.get(_flow_of(pair), 0)
-            payload_bytes += sums.payload_bytes
-            frame_bytes += sums.frame_bytes
-            packets += sums.packets
-        return Counted(payload_bytes - again_bytes, again_bytes, frame_bytes, packets)
+        flows = [self._flows[pair] for pair in pairs]
+        sent_bytes = sum(flow.sent_bytes for flow in flows)
+        payload_bytes = sum(flow.payload_bytes for flow in flows)
+        return Counted(
+            payload_bytes=payload_bytes,
+            retransmitted_bytes=sent_bytes - payload_bytes,
+            frame_bytes=sum(flow.frame_bytes for flow in flows),
+            packets=sum(flow.packets for flow in flows),
+        )
 
 
-def _matches(batch: SegmentBatch, pair: SocketPair) -> NDArray[np.bool_]:
+def packed_ip(text: str) -> bytes:
+    """An address in the form of ``Segments.src_ip``.
+
+    Raises:
+        ValueError: ``text`` is no IP address.
+    """
+    address = ipaddress.ip_address(text)
+    return address.packed if address.version == 6 else bytes(10) + b"\xff\xff" + address.packed
+
+
+def _unpacked_ip(packed: np.void) -> str:
+    address = ipaddress.IPv6Address(packed.tobytes())
+    return str(address.ipv4_mapped or address)
+
+
+def _sent_through(segments: Segments, pair: SocketPair, within: np.ndarray) -> Integers:
     """Which segments were sent from the pair's local to its remote end."""
-    matches: NDArray[np.bool_] = (
-        (batch.src_port == pair.local_port)
-        & (batch.dst_port == pair.remote_port)
-        & (batch.src_ip == packed_ip(pair.local_ip))
-        & (batch.dst_ip == packed_ip(pair.remote_ip))
-    )
-    return matches
+    of_ports = (segments.src_port == pair.local_port) & (segments.dst_port == pair.remote_port)
+    chosen = np.flatnonzero(within & of_ports)
+    from_local = segments.src_ip[chosen] == np.void(packed_ip(pair.local_ip))
+    to_remote = segments.dst_ip[chosen] == np.void(packed_ip(pair.remote_ip))
+    matching: Integers = chosen[from_local & to_remote]
+    return matching
 
 
-def _at_ports(batch: SegmentBatch, ports: NDArray[np.int64]) -> NDArray[np.bool_]:
-    at_ports: NDArray[np.bool_] = np.isin(batch.src_port, ports) | np.isin(batch.dst_port, ports)
-    return at_ports
-
-
-def _pair_at(batch: SegmentBatch, index: int) -> SocketPair:
+def _pair_at(segments: Segments, index: int) -> SocketPair:
     return SocketPair(
-        unpacked_ip(batch.src_ip[index]),
-        int(batch.src_port[index]),
-        unpacked_ip(batch.dst_ip[index]),
-        int(batch.dst_port[index]),
-    )
-
-
-def _only(batch: SegmentBatch, chosen: NDArray[np.bool_]) -> SegmentBatch:
-    columns: dict[str, Any] = {
-        name: values[chosen]
-        for name, values in vars(batch).items()
-        if isinstance(values, np.ndarray)
-    }
-    return replace(batch, **columns)
-
-
-def _flow_of(pair: SocketPair) -> Flow:
-    return Flow(
-        packed_ip(pair.local_ip).tobytes(),
-        pair.local_port,
-        packed_ip(pair.remote_ip).tobytes(),
-        pair.remote_port,
+        _unpacked_ip(segments.src_ip[index]),
+        int(segments.src_port[index]),
+        _unpacked_ip(segments.dst_ip[index]),
+        int(segments.dst_port[index]),
     )
