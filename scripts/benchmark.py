@@ -7,8 +7,7 @@ import argparse
 from pathlib import Path
 
 from semgap.measurement.job_settings import BenchmarkSettings
-from semgap.pipeline.cli import run_script, script_parser
-from semgap.pipeline.flags import add_flags, from_flags
+from semgap.pipeline.cli import add_settings, run_script, script_parser
 
 
 def measure(arguments: argparse.Namespace) -> None:
@@ -37,7 +36,7 @@ def measure(arguments: argparse.Namespace) -> None:
     check_weight_files(arguments.weights, manifest, arguments.manifest.stat().st_mtime_ns)
     record, logits = run_benchmark(
         policy,
-        from_flags(arguments, BenchmarkSettings),
+        arguments.settings,
         BenchmarkFiles(capture=arguments.capture, endpoint=arguments.endpoint),
         manifest,
         read_record(arguments.prompt, Prompt),
@@ -64,7 +63,7 @@ def main() -> None:
     parser.add_argument("--run", required=True, type=Path, help="writes the run record")
     parser.add_argument("--logits", required=True, type=Path, help="writes the logits (.npy)")
     parser.add_argument("--capture", required=True, type=Path, help="writes the capture (.pcap)")
-    add_flags(parser, BenchmarkSettings)
+    add_settings(parser, BenchmarkSettings)
     run_script(parser, measure)
 
 

@@ -7,8 +7,7 @@ import argparse
 from pathlib import Path
 
 from semgap.model.model_settings import ModelSettings
-from semgap.pipeline.cli import run_script, script_parser
-from semgap.pipeline.flags import add_flags, from_flags
+from semgap.pipeline.cli import add_settings, run_script, script_parser
 
 
 def describe(arguments: argparse.Namespace) -> None:
@@ -18,7 +17,7 @@ def describe(arguments: argparse.Namespace) -> None:
 
     write_record(
         arguments.manifest,
-        describe_model(arguments.weights, from_flags(arguments, ModelSettings)),
+        describe_model(arguments.weights, arguments.settings),
     )
 
 
@@ -27,7 +26,7 @@ def main() -> None:
     parser = script_parser(__doc__)
     parser.add_argument("--weights", required=True, type=Path, help="folder with the weights")
     parser.add_argument("--manifest", required=True, type=Path, help="writes this file")
-    add_flags(parser, ModelSettings)
+    add_settings(parser, ModelSettings)
     run_script(parser, describe)
 
 

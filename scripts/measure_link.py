@@ -7,8 +7,7 @@ import argparse
 from pathlib import Path
 
 from semgap.linkbench.link_settings import LinkSettings
-from semgap.pipeline.cli import run_script, script_parser
-from semgap.pipeline.flags import add_flags, from_flags
+from semgap.pipeline.cli import add_settings, run_script, script_parser
 
 
 def measure(arguments: argparse.Namespace) -> None:
@@ -18,9 +17,7 @@ def measure(arguments: argparse.Namespace) -> None:
     from semgap.plumbing.csv_rows import write_rows
     from semgap.plumbing.files import write_record
 
-    times, wire, facts = measure_link(
-        from_flags(arguments, LinkSettings), scratch=arguments.times.parent
-    )
+    times, wire, facts = measure_link(arguments.settings, scratch=arguments.times.parent)
     write_rows(arguments.times, TimeSample, times)
     write_rows(arguments.wire, WireSample, wire)
     write_record(arguments.facts, facts)
@@ -32,7 +29,7 @@ def main() -> None:
     parser.add_argument("--times", required=True, type=Path, help="writes time samples (CSV)")
     parser.add_argument("--wire", required=True, type=Path, help="writes captured bytes (CSV)")
     parser.add_argument("--facts", required=True, type=Path, help="writes where it was (JSON)")
-    add_flags(parser, LinkSettings)
+    add_settings(parser, LinkSettings)
     run_script(parser, measure)
 
 

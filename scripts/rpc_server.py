@@ -7,8 +7,7 @@ import argparse
 from pathlib import Path
 
 from semgap.model.manifest import Manifest
-from semgap.pipeline.cli import run_script, script_parser
-from semgap.pipeline.flags import add_flags, from_flags
+from semgap.pipeline.cli import add_settings, run_script, script_parser
 from semgap.plumbing.files import read_record, write_record
 from semgap.server.endpoint import ServerEndpoint, ServerSettings
 
@@ -22,7 +21,7 @@ def start(arguments: argparse.Namespace) -> None:
 
     manifest = read_record(arguments.manifest, Manifest)
     endpoint = ServerEndpoint(
-        settings=from_flags(arguments, ServerSettings),
+        settings=arguments.settings,
         model_type=json.loads(manifest.model_config)["model_type"],
         model_fingerprint=manifest.fingerprint,
         code=arguments.code,
@@ -63,7 +62,7 @@ def main() -> None:
     starting = commands.choices["start"]
     starting.add_argument("--manifest", required=True, type=Path, help="describes the model")
     starting.add_argument("--code", required=True, help="fingerprint of the server's code")
-    add_flags(starting, ServerSettings)
+    add_settings(starting, ServerSettings)
     run_script(parser, lambda arguments: arguments.action(arguments))
 
 

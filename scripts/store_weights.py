@@ -7,8 +7,7 @@ import argparse
 from pathlib import Path
 
 from semgap.model.model_settings import ModelSettings
-from semgap.pipeline.cli import run_script, script_parser
-from semgap.pipeline.flags import add_flags, from_flags
+from semgap.pipeline.cli import add_settings, run_script, script_parser
 
 
 def store(arguments: argparse.Namespace) -> None:
@@ -16,7 +15,7 @@ def store(arguments: argparse.Namespace) -> None:
     from semgap.model.sources import pretrained_weights, seeded_weights
     from semgap.model.store import store_weights
 
-    settings = from_flags(arguments, ModelSettings)
+    settings = arguments.settings
     if arguments.source is not None:
         source = pretrained_weights(arguments.source, settings.dtype)
     else:
@@ -31,7 +30,7 @@ def main() -> None:
     origin.add_argument("--source", type=Path, help="folder with config.json and weight files")
     origin.add_argument("--architecture", help="transformers configuration as JSON, to be seeded")
     parser.add_argument("--weights", required=True, type=Path, help="writes this folder")
-    add_flags(parser, ModelSettings)
+    add_settings(parser, ModelSettings)
     run_script(parser, store)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import signal
 import socket
@@ -90,7 +89,7 @@ def own(tmp_path):
 
 
 def with_settings(endpoint, **changed):
-    settings = dataclasses.replace(endpoint.settings, **changed)
+    settings = msgspec.structs.replace(endpoint.settings, **changed)
     return msgspec.structs.replace(endpoint, settings=settings)
 
 

@@ -136,8 +136,7 @@ def test_a_model_or_prompt_of_another_configuration_is_named(runs, changed, matc
 )
 def test_a_run_of_another_configuration_is_named(runs, name, value):
     wanted = tuple(
-        replace(one, settings=dataclasses.replace(one.settings, **{name: value}))
-        for one in expectation().runs
+        replace(one, settings=replace(one.settings, **{name: value})) for one in expectation().runs
     )
     match = (
         f"rep1.json' was measured with {name.replace('_', ' ')} .*; this configuration says "

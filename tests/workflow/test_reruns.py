@@ -122,7 +122,6 @@ MODULES = {
     "semgap/measurement/run_record.py": ALL_RUNS,
     "semgap/inference/steps.py": ALL_RUNS,
     "semgap/measurement/phases.py": ALL_RUNS,
-    "semgap/pipeline/flags.py": EVERYTHING,
     "semgap/analysis/summary.py": ANALYSIS,
     "semgap/analysis/table.py": TABLE,
     "semgap/plumbing/tcp_sockets.py": REMOTE_RUNS,

@@ -23,7 +23,7 @@ rule benchmark:
     params:
         code=benchmark_code,
         policy=lambda wildcards: policy_value(wildcards.mode),
-        settings=lambda wildcards: to_flags(benchmark_settings(wildcards.repeat)),
+        settings=lambda wildcards: settings_json(benchmark_settings(wildcards.repeat)),
         withdraw=PUBLISHED,
         endpoint=lambda wildcards, input: (
             shlex.join(["--endpoint", input.endpoint])
@@ -36,4 +36,4 @@ rule benchmark:
         "python scripts/benchmark.py --mode {wildcards.mode} --manifest {input.manifest:q}"
         " --weights {input.weights:q} --prompt {input.prompt:q} {params.endpoint}"
         " --run {output.run:q} --logits {output.logits:q} --capture {output.capture:q}"
-        " {params.settings} --withdraw {params.withdraw:q} --log {log:q}"
+        " --settings {params.settings:q} --withdraw {params.withdraw:q} --log {log:q}"

@@ -28,7 +28,7 @@ from semgap.measurement.job_settings import BenchmarkSettings
 from semgap.linkbench.link_settings import LinkSettings
 from semgap.model.model_settings import ModelSettings
 from semgap.server.endpoint import ServerSettings
-from semgap.pipeline.flags import to_flags
+from semgap.pipeline.cli import settings_json
 
 try:
     CONFIG = load_config(config)
@@ -113,7 +113,7 @@ def identified(*parts):
 
 DOWNLOAD = identified("hub", CONFIG.model.hub.repo, CONFIG.model.hub.revision)
 WEIGHTS = identified(
-    to_flags(model_settings()),
+    settings_json(model_settings()),
     CONFIG.model.architecture if CONFIG.model.weights == "seeded" else None,
 )
 WEIGHT_SOURCES = {

@@ -16,12 +16,12 @@ rule measure_link:
             "measure_link.py",
             *(f"semgap.transport.{name}" for name in names_in("transport")),
         ),
-        settings=lambda wildcards: to_flags(link_settings()),
+        settings=lambda wildcards: settings_json(link_settings()),
     message:
         "Measuring the link: transports, plain sockets and libraries in turn"
     shell:
         "python scripts/measure_link.py --times {output.times:q} --wire {output.wire:q}"
-        " --facts {output.facts:q} {params.settings} --log {log:q}"
+        " --facts {output.facts:q} --settings {params.settings:q} --log {log:q}"
 
 
 rule report_link:

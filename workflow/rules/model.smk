@@ -36,7 +36,7 @@ rule store_weights:
         ENVIRONMENT
     params:
         code=code_of("store_weights.py"),
-        settings=lambda wildcards: to_flags(model_settings()),
+        settings=lambda wildcards: settings_json(model_settings()),
         source=lambda wildcards: (
             shlex.join(
                 [
@@ -50,8 +50,8 @@ rule store_weights:
     message:
         "Storing the weights of {CONFIG.model.name}"
     shell:
-        "python scripts/store_weights.py --weights {output:q} {params.source} {params.settings}"
-        " --log {log:q}"
+        "python scripts/store_weights.py --weights {output:q} {params.source}"
+        " --settings {params.settings:q} --log {log:q}"
 
 
 rule describe_model:
@@ -65,12 +65,12 @@ rule describe_model:
         ENVIRONMENT
     params:
         code=code_of("describe_model.py"),
-        settings=lambda wildcards: to_flags(model_settings()),
+        settings=lambda wildcards: settings_json(model_settings()),
     message:
         "Describing the model: sizes, hashes, bytes of KV cache a token"
     shell:
         "python scripts/describe_model.py --weights {input.weights:q}"
-        " --manifest {output.manifest:q} {params.settings} --log {log:q}"
+        " --manifest {output.manifest:q} --settings {params.settings:q} --log {log:q}"
 
 
 rule make_prompt:

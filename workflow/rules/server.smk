@@ -17,9 +17,9 @@ rule rpc_server:
         ENVIRONMENT
     params:
         code=code_of("rpc_server.py", f"semgap.transport.{CONFIG.server.transport}"),
-        settings=lambda wildcards: to_flags(server_settings()),
+        settings=lambda wildcards: settings_json(server_settings()),
     message:
         "Starting the server ({CONFIG.server.transport} at {CONFIG.server.host}:{CONFIG.server.port})"
     shell:
         "python scripts/rpc_server.py --log {log:q} start --endpoint {output.endpoint:q}"
-        " --manifest {input.manifest:q} --code {params.code} {params.settings}"
+        " --manifest {input.manifest:q} --code {params.code} --settings {params.settings:q}"

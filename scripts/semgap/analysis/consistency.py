@@ -138,7 +138,7 @@ def _properties(
     record: RunRecord, expected: ExpectedRun, manifest: Manifest, prompt: Prompt
 ) -> Iterator[tuple[str, object, object]]:
     yield "mode", record.mode, expected.mode
-    for name in vars(expected.settings):
+    for name in expected.settings.__struct_fields__:
         yield (
             name.replace("_", " "),
             getattr(record.settings, name),

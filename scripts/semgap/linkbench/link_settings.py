@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True)
-class LinkSettings:
+class LinkSettings(msgspec.Struct, frozen=True):
     """How the link between client and worker is measured.
 
     Attributes:

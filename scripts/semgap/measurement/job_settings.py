@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True)
-class BenchmarkSettings:
+class BenchmarkSettings(msgspec.Struct, frozen=True):
     """What one benchmark job does.
 
     Attributes:

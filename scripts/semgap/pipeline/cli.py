@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from semgap.errors import SemgapError
 from semgap.plumbing.files import NO_SPACE
 from semgap.plumbing.processes import end_with_owner, yield_idle_cores
@@ -35,6 +37,26 @@ def script_parser(description: str | None) -> argparse.ArgumentParser:
         help="delete these files if the work fails: what they say must not stand then",
     )
     return parser
+
+
+def add_settings(parser: argparse.ArgumentParser, settings_type: type[msgspec.Struct]) -> None:
+    """Give a parser the flag that takes a settings record as ``settings_json`` writes it."""
+    names = ", ".join(field.name for field in msgspec.structs.fields(settings_type))
+
+    def decoded(text: str) -> object:
+        try:
+            return msgspec.json.decode(text, type=settings_type)
+        except msgspec.MsgspecError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    parser.add_argument(
+        "--settings", required=True, type=decoded, help=f"a JSON object with {names}"
+    )
+
+
+def settings_json(settings: msgspec.Struct) -> str:
+    """A settings record as a job gets it on its command line."""
+    return msgspec.json.encode(settings).decode()
 
 
 def run_script(
