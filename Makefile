@@ -3,7 +3,7 @@
 PYTHON ?= python3
 # The set of pinned versions: envs/lock-$(SET).txt
 SET ?= current
-CONFIG ?= config/config.yaml
+CONFIG ?= config/default.yaml
 CORES ?= 1
 
 VENV := .venv
@@ -60,8 +60,9 @@ static:
 unit:
 	@$(BIN)/python -m pytest tests/unit
 
-docs: environment  ## write config/README.md from the schema
-	@$(BIN)/python scripts/document_config.py --output config/README.md
+docs: environment  ## write config/README.md and the schema from the declaration of the keys
+	@$(BIN)/python scripts/document_config.py --output config/README.md \
+		--schema workflow/schemas/config.schema.json
 
 stop: environment  ## stop servers that were left behind
 	@for endpoint in results/*/server/endpoint.json; do \

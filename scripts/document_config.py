@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Write config/README.md from the configuration's schema."""
+"""Write config/README.md and the JSON Schema from the declaration of the configuration's keys."""
 
 from __future__ import annotations
 
@@ -9,23 +9,22 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from semgap.pipeline.cli import run_script, script_parser
-from semgap.pipeline.config import SCHEMA_FILE
+from semgap.pipeline.config import config_schema
 from semgap.plumbing.markdown import markdown_table
 
 _INTRODUCTION = """\
 # Configuration
 
-One file describes one experiment. `config.yaml` is the embedded default and runs anywhere;
+One file describes one experiment. `default.yaml` is the embedded default and runs anywhere;
 `gptj-6b.yaml` is the paper's experiment. Use another file with
 
     make table CONFIG=config/gptj-6b.yaml
 
 The file is validated before any job starts: an unknown key, a wrong type or an impossible value is
-an error that names the key and what is allowed. This page is written from
-`workflow/schemas/config.schema.yaml` by `make docs`.
+an error that names the key and what is allowed. A key that is left out has its default. This page
+and `workflow/schemas/config.schema.json`, which editors can use, are written from the declaration
+of the keys by `make docs`.
 
 """
 
@@ -40,15 +39,16 @@ def keys(schema: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
                 f"`{prefix}{name}`",
                 _allowed(described),
                 f"`{json.dumps(described['default'])}`" if "default" in described else "required",
-                described["description"].strip(),
+                described["description"],
             )
 
 
 def _allowed(described: Mapping[str, Any]) -> str:
+    if "anyOf" in described:
+        return " or ".join(map(_allowed, described["anyOf"]))
     if "enum" in described:
         return ", ".join(f"`{value}`" for value in described["enum"])
-    kinds = described["type"]
-    words = [" or ".join(kinds) if isinstance(kinds, list) else kinds]
+    words = [described["type"]]
     for key, sign in (("minimum", "≥"), ("exclusiveMinimum", ">"), ("maximum", "≤")):
         if key in described:
             words.append(f"{sign} {described[key]}")
@@ -56,17 +56,18 @@ def _allowed(described: Mapping[str, Any]) -> str:
 
 
 def document(arguments: argparse.Namespace) -> None:
-    """Write the page."""
+    """Write the page and the schema."""
     header = ("Key", "Allowed", "Default", "Meaning")
-    rows = list(keys(yaml.safe_load(SCHEMA_FILE.read_text())))
-    table = markdown_table(header, rows, text_columns=len(header))
+    table = markdown_table(header, list(keys(config_schema())), text_columns=len(header))
     arguments.output.write_text(f"{_INTRODUCTION}{table}\n")
+    arguments.schema.write_text(json.dumps(config_schema(), indent=2) + "\n")
 
 
 def main() -> None:
     """Command line."""
     parser = script_parser(__doc__)
-    parser.add_argument("--output", required=True, type=Path, help="writes this file")
+    parser.add_argument("--output", required=True, type=Path, help="writes the page")
+    parser.add_argument("--schema", required=True, type=Path, help="writes the JSON Schema")
     run_script(parser, document)
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from semgap.linkbench.link_settings import LinkSettings
+from semgap.linkbench.link_settings import LinkJob
 from semgap.pipeline.cli import add_settings, run_script, script_parser
 
 
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--times", required=True, type=Path, help="writes time samples (CSV)")
     parser.add_argument("--wire", required=True, type=Path, help="writes captured bytes (CSV)")
     parser.add_argument("--facts", required=True, type=Path, help="writes where it was (JSON)")
-    add_settings(parser, LinkSettings)
+    add_settings(parser, LinkJob)
     run_script(parser, measure)
 
 

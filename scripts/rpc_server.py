@@ -9,7 +9,7 @@ from pathlib import Path
 from semgap.model.manifest import Manifest
 from semgap.pipeline.cli import add_settings, run_script, script_parser
 from semgap.plumbing.files import read_record, write_record
-from semgap.server.endpoint import ServerEndpoint, ServerSettings
+from semgap.server.endpoint import ServerEndpoint, ServerJob
 
 
 def start(arguments: argparse.Namespace) -> None:
@@ -21,7 +21,9 @@ def start(arguments: argparse.Namespace) -> None:
 
     manifest = read_record(arguments.manifest, Manifest)
     endpoint = ServerEndpoint(
-        settings=arguments.settings,
+        settings=arguments.settings.server,
+        worker=arguments.settings.worker,
+        secret_file=str(arguments.endpoint.with_name("secret")),
         model_type=json.loads(manifest.model_config)["model_type"],
         model_fingerprint=manifest.fingerprint,
         code=arguments.code,
@@ -62,7 +64,7 @@ def main() -> None:
     starting = commands.choices["start"]
     starting.add_argument("--manifest", required=True, type=Path, help="describes the model")
     starting.add_argument("--code", required=True, help="fingerprint of the server's code")
-    add_settings(starting, ServerSettings)
+    add_settings(starting, ServerJob)
     run_script(parser, lambda arguments: arguments.action(arguments))
 
 

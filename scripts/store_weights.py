@@ -12,6 +12,8 @@ from semgap.pipeline.cli import add_settings, run_script, script_parser
 
 def store(arguments: argparse.Namespace) -> None:
     """Write config.json and safetensors shards."""
+    import json
+
     from semgap.model.sources import pretrained_weights, seeded_weights
     from semgap.model.store import store_weights
 
@@ -19,16 +21,14 @@ def store(arguments: argparse.Namespace) -> None:
     if arguments.source is not None:
         source = pretrained_weights(arguments.source, settings.dtype)
     else:
-        source = seeded_weights(arguments.architecture, settings.dtype, settings.seed)
+        source = seeded_weights(json.dumps(settings.architecture), settings.dtype, settings.seed)
     store_weights(source, arguments.weights)
 
 
 def main() -> None:
     """Command line."""
     parser = script_parser(__doc__)
-    origin = parser.add_mutually_exclusive_group(required=True)
-    origin.add_argument("--source", type=Path, help="folder with config.json and weight files")
-    origin.add_argument("--architecture", help="transformers configuration as JSON, to be seeded")
+    parser.add_argument("--source", type=Path, help="folder with weights, unless they are seeded")
     parser.add_argument("--weights", required=True, type=Path, help="writes this folder")
     add_settings(parser, ModelSettings)
     run_script(parser, store)

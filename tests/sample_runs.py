@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from semgap.inference.steps import StepRecord
-from semgap.measurement.job_settings import BenchmarkSettings
+from semgap.inference.worker_settings import WorkerSettings
+from semgap.measurement.job_settings import (
+    BenchmarkSettings,
+    CaptureSettings,
+    WorkloadSettings,
+)
 from semgap.measurement.probe import ProbeTraffic
 from semgap.measurement.run_record import Machine, PhaseRecord, RunRecord
 from semgap.measurement.tcpdump import CaptureStatus
@@ -55,21 +60,14 @@ def phase(name, begin_s, latency_s=None, steps=1, **more):
     return PhaseRecord(**{**values, **more})
 
 
-def settings(repeat=1, **more):
-    values = {
-        "experiment": "test",
-        "repeat": repeat,
-        "decode_steps": 2,
-        "warmup_decode_steps": 2,
-        "logits_to_keep": 1,
-        "device": "cpu",
-        "engine": "eager",
-        "compute_threads": 2,
-        "capture_use": "auto",
-        "interface": "lo",
-        "interface_address": "127.0.0.1",
-    }
-    return BenchmarkSettings(**{**values, **more})
+def settings(repeat=1):
+    return BenchmarkSettings(
+        experiment="test",
+        repeat=repeat,
+        workload=WorkloadSettings(decode_steps=2),
+        worker=WorkerSettings(compute_threads=2),
+        capture=CaptureSettings(),
+    )
 
 
 def run(mode="semantic", repeat=1, **more):

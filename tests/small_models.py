@@ -56,7 +56,7 @@ def store_model(architecture: dict[str, object], folder: Path):
     from semgap.model.sources import seeded_weights
     from semgap.model.store import store_weights
 
-    settings = ModelSettings("small", "seeded", "made from seed 0", 0, "float32")
+    settings = ModelSettings("small", "seeded", architecture=architecture)
     source = seeded_weights(json.dumps(architecture), settings.dtype, settings.seed)
     store_weights(source, folder / "weights")
     return folder / "weights", describe_model(folder / "weights", settings)

@@ -18,6 +18,7 @@ import torch
 from forks import FORKS
 from semgap.errors import SemgapError, ServerError, WorkerLostError
 from semgap.inference.client import InferenceClient
+from semgap.inference.worker_settings import WorkerSettings
 from semgap.model.weights import map_weights
 from semgap.modes import policy_of
 from semgap.placements.contract import Held
@@ -30,7 +31,6 @@ from semgap.server import control
 from semgap.server.channel import NONCE_BYTES
 from semgap.server.endpoint import ServerEndpoint, ServerSettings
 from semgap.server.lifecycle import ensure_server, log_file_of, stop_server
-from semgap.session.opening import WorkerSettings
 from semgap.session.server import open_session
 from semgap.transport.contract import RequestMessage
 
@@ -49,19 +49,12 @@ def eventually(condition):
 def described_in(folder):
     """An endpoint whose server is not started, and its file."""
     settings = ServerSettings(
-        host="127.0.0.1",
-        port=free_port("127.0.0.1"),
-        transport="torch_rpc",
-        device="cpu",
-        compute_threads=1,
-        idle_timeout_s=60,
-        start_timeout_s=60,
-        step_timeout_s=30,
-        external=False,
-        secret_file=str(folder / "secret"),
+        port=free_port("127.0.0.1"), idle_timeout_s=60, start_timeout_s=60, step_timeout_s=30
     )
     endpoint = ServerEndpoint(
         settings=settings,
+        worker=WorkerSettings(compute_threads=1),
+        secret_file=str(folder / "secret"),
         model_type="gptj",
         model_fingerprint="f",
         code="1",
@@ -95,7 +88,7 @@ def with_settings(endpoint, **changed):
 
 def _hold_session(file, act, connection):
     try:
-        with open_session(WorkerSettings(file, "cpu", 1)) as session:
+        with open_session(WorkerSettings(), file) as session:
             connection.send("open")
             connection.send(act(session, connection))
     except SemgapError as error:
@@ -224,7 +217,7 @@ def test_silent_and_slow_connections_block_nobody(server):
 
 def test_a_listener_that_says_nothing_is_not_waited_for(own):
     endpoint, file = own
-    Path(endpoint.settings.secret_file).write_bytes(b"of an earlier run")
+    Path(endpoint.secret_file).write_bytes(b"of an earlier run")
     begin_s = time.monotonic()
     with socket.create_server((endpoint.settings.host, endpoint.settings.port)):
         with pytest.raises(ServerError, match=r"cannot listen at.*server.port"):
@@ -244,10 +237,10 @@ def test_a_stopped_server_is_ended(own):
 def test_a_server_whose_secret_is_gone_is_ended_and_replaced(own):
     endpoint, file = own
     first = ensure_server(endpoint, file)
-    Path(endpoint.settings.secret_file).unlink()
+    Path(endpoint.secret_file).unlink()
     second = ensure_server(endpoint, file)
     assert second.pid != first.pid
-    Path(endpoint.settings.secret_file).unlink()
+    Path(endpoint.secret_file).unlink()
     stop_server(endpoint, file)
     for pid in (first.pid, second.pid):
         assert eventually(lambda pid=pid: not psutil.pid_exists(pid))

@@ -37,7 +37,7 @@ def expectation(**changed):
     values = {
         "experiment": "test",
         "weights_id": MANIFEST.weights_id,
-        "model": ModelSettings(MANIFEST.name, "seeded", MANIFEST.origin, 0, MANIFEST.dtype),
+        "model": ModelSettings(MANIFEST.name, "seeded"),
         "prompt_tokens": 8,
         "prompt_seed": 0,
         "labels": {mode: LABELS[mode] for mode in MODES},
@@ -131,15 +131,21 @@ def test_a_model_or_prompt_of_another_configuration_is_named(runs, changed, matc
 
 
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [("decode_steps", 4), ("warmup_decode_steps", 1), ("capture_use", "off"), ("device", "cuda")],
+    ("section", "name", "value"),
+    [
+        ("workload", "decode_steps", 4),
+        ("workload", "warmup_decode_steps", 1),
+        ("capture", "use", "off"),
+        ("worker", "device", "cuda"),
+    ],
 )
-def test_a_run_of_another_configuration_is_named(runs, name, value):
-    wanted = tuple(
-        replace(one, settings=replace(one.settings, **{name: value})) for one in expectation().runs
-    )
+def test_a_run_of_another_configuration_is_named(runs, section, name, value):
+    def other(settings):
+        return replace(settings, **{section: replace(getattr(settings, section), **{name: value})})
+
+    wanted = tuple(replace(one, settings=other(one.settings)) for one in expectation().runs)
     match = (
-        f"rep1.json' was measured with {name.replace('_', ' ')} .*; this configuration says "
+        f"rep1.json' was measured with {section}.{name} .*; this configuration says "
         rf"{value}\. 3 more records do not fit it\. Delete the folder"
     )
     with pytest.raises(MeasurementError, match=match):

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from experiment import LINK_REPORTS, copy_project
+from experiment import LINK_REPORTS, MODES, copy_project
 from small_models import PROJECT, store_small_model
 
 
@@ -62,7 +62,7 @@ def extended(finished, tmp_path_factory):
     assert end in table.read_text()
     table.write_text(table.read_text().replace(end, f"\n{mode}{row}{end.lstrip()}"))
     added = ["delta", "token_only", "naive_with_deltas", "half"]
-    experiment.configure(modes=[*experiment.config["modes"], *added], workload={"repeats": 1})
+    experiment.configure(modes=[*MODES, *added], workload={"repeats": 1})
     benchmarks = {job for job in experiment.planned() if job.startswith("benchmark")}
     assert benchmarks == {f"benchmark:{mode}.1" for mode in added}
     experiment.build()
@@ -71,7 +71,7 @@ def extended(finished, tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def extended_further(extended, tmp_path_factory):
-    """The same with a transport, an engine, a meter and a model added as docs/extend.md says."""
+    """The same with one of everything else added as docs/extend.md says."""
     experiment = extended.copy_to(tmp_path_factory.mktemp("extended_further"))
     for section, file in (
         ("A transport", "transport/pickled.py"),
@@ -80,16 +80,19 @@ def extended_further(extended, tmp_path_factory):
     ):
         (code,) = documented(section)
         (experiment.folder / "scripts" / "semgap" / file).write_text(code)
+    (key,) = documented("A key of the configuration")
+    with (experiment.folder / "scripts/semgap/inference/worker_settings.py").open("a") as section:
+        section.write(key)
     (overlay,) = documented("A model", language="yaml")
     (experiment.folder / "config" / "my-model.yaml").write_text(overlay)
     weights, _manifest = store_small_model("llama-grouped-query", tmp_path_factory.mktemp("model"))
     shutil.copytree(weights, experiment.folder / "models" / "my-model")
     experiment.configure(
         modes=["local", "remote_cache", "delta"],
-        worker={"engine": "padded"},
+        worker={"engine": "padded", "nickname": "pad"},
         server={"transport": "pickled"},
     )
-    done = experiment.snakemake("--configfile", "config/my-model.yaml")
+    done = experiment.snakemake("--configfile", "config/default.yaml", "config/my-model.yaml")
     assert done.returncode == 0, done.stdout
     return experiment
 

@@ -18,6 +18,7 @@ from small_models import ARCHITECTURES, PROJECT
 PROMPT_TOKENS = 8
 DECODE_STEPS = 3
 REPEATS = 2
+MODES = ("local", "naive", "remote_cache", "semantic")
 LINK_REPORTS = ("results/tiny/transport.md", "results/tiny/overhead.md")
 
 
@@ -33,7 +34,7 @@ class Experiment:
 
     @property
     def config_file(self):
-        return self.folder / "config" / "config.yaml"
+        return self.folder / "config" / "default.yaml"
 
     @property
     def config(self):
@@ -44,7 +45,7 @@ class Experiment:
         config = self.config
         for section, values in sections.items():
             if isinstance(values, dict):
-                config[section].update(values)
+                config.setdefault(section, {}).update(values)
             else:
                 config[section] = values
         self.config_file.write_text(yaml.safe_dump(config))

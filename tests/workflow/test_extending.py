@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 
 import numpy as np
 
@@ -56,3 +58,18 @@ def test_the_link_benchmark_measures_a_new_transport(extended_further):
     before = dry_run(extended_further.folder, "--", link).fingerprints
     (extended_further.folder / "scripts/semgap/transport/pickled_too.py").write_text(code)
     assert dry_run(extended_further.folder, "--", link).fingerprints != before
+
+
+def test_a_key_is_validated_has_a_default_is_documented_and_reaches_the_job(extended_further):
+    record = json.loads(
+        (extended_further.folder / "results/my-model/runs/local/rep1.json").read_text()
+    )
+    assert record["settings"]["worker"]["nickname"] == "pad"
+    refused = extended_further.snakemake("-n", "--config", "worker={nickname: far too long}")
+    assert "'worker.nickname' is 'far too long'" in refused.stdout
+    page, schema = (extended_further.folder / name for name in ("page.md", "schema.json"))
+    command = [sys.executable, "scripts/document_config.py", "--output", page, "--schema", schema]
+    subprocess.run(command, cwd=extended_further.folder, check=True)
+    (line,) = (line for line in page.read_text().splitlines() if "`worker.nickname`" in line)
+    assert '`"nameless"`' in line
+    assert "What the worker is called in the records." in line

@@ -25,9 +25,8 @@ from semgap.modes import POLICIES, policy_of
 from semgap.policy import WorkerPlace
 from semgap.plumbing.processes import FolderLock, adopt_jobs
 from semgap.measurement.job_settings import BenchmarkSettings
-from semgap.linkbench.link_settings import LinkSettings
-from semgap.model.model_settings import ModelSettings
-from semgap.server.endpoint import ServerSettings
+from semgap.linkbench.link_settings import LinkJob
+from semgap.server.endpoint import ServerJob
 from semgap.pipeline.cli import settings_json
 
 try:
@@ -63,7 +62,7 @@ def per_run(pattern):
 def labels():
     """The modes' names in the table, in the order of the policy table."""
     return {
-        policy.mode: CONFIG.labels.get(policy.mode, policy.label)
+        policy.mode: CONFIG.label_of(policy)
         for policy in POLICIES
         if policy.mode in CONFIG.modes
     }
@@ -88,22 +87,6 @@ def round_priority(wildcards):
     return 1_000_000 - position
 
 
-def model_settings():
-    model = CONFIG.model
-    origins = {
-        "hub": f"from {model.hub.repo} at {model.hub.revision}",
-        "folder": f"from the folder {model.folder}",
-        "seeded": f"made from seed {model.seed}",
-    }
-    return ModelSettings(
-        name=model.name,
-        weights_from=model.weights,
-        origin=origins[model.weights],
-        seed=model.seed,
-        dtype=model.dtype,
-    )
-
-
 def identified(*parts):
     """A folder name that differs whenever one of the parts does."""
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
@@ -112,41 +95,12 @@ def identified(*parts):
 
 
 DOWNLOAD = identified("hub", CONFIG.model.hub.repo, CONFIG.model.hub.revision)
-WEIGHTS = identified(
-    settings_json(model_settings()),
-    CONFIG.model.architecture if CONFIG.model.weights == "seeded" else None,
-)
+WEIGHTS = identified(settings_json(CONFIG.model))
 WEIGHT_SOURCES = {
     "hub": f"{DOWNLOAD}/download",
     "folder": CONFIG.model.folder,
     "seeded": None,
 }
-
-
-def server_settings():
-    return ServerSettings(
-        host=CONFIG.server.host,
-        port=CONFIG.server.port,
-        transport=CONFIG.server.transport,
-        device=CONFIG.worker.device,
-        compute_threads=CONFIG.worker.compute_threads,
-        idle_timeout_s=CONFIG.server.idle_timeout_s,
-        start_timeout_s=CONFIG.server.start_timeout_s,
-        step_timeout_s=CONFIG.server.step_timeout_s,
-        external=CONFIG.server.external,
-        secret_file=f"{EXPERIMENT}/server/secret",
-    )
-
-
-def link_settings():
-    return LinkSettings(
-        host=CONFIG.server.host,
-        interface=CONFIG.capture.interface,
-        device=CONFIG.worker.device,
-        max_message_bytes=CONFIG.link.max_message_bytes,
-        rounds=CONFIG.link.rounds,
-        round_trips=CONFIG.link.round_trips,
-    )
 
 
 def stop_server():
@@ -190,15 +144,9 @@ def benchmark_settings(repeat):
     return BenchmarkSettings(
         experiment=CONFIG.experiment,
         repeat=int(repeat),
-        decode_steps=CONFIG.workload.decode_steps,
-        warmup_decode_steps=CONFIG.workload.warmup_decode_steps,
-        logits_to_keep=CONFIG.workload.logits_to_keep,
-        device=CONFIG.worker.device,
-        engine=CONFIG.worker.engine,
-        compute_threads=CONFIG.worker.compute_threads,
-        capture_use=CONFIG.capture.use,
-        interface=CONFIG.capture.interface,
-        interface_address=CONFIG.capture.interface_address,
+        workload=CONFIG.workload.of_a_job(),
+        worker=CONFIG.worker,
+        capture=CONFIG.capture,
     )
 
 
@@ -220,7 +168,7 @@ def expected_run(mode, repeat):
 EXPECTATION = Expectation(
     experiment=CONFIG.experiment,
     weights_id=Path(WEIGHTS).name,
-    model=model_settings(),
+    model=CONFIG.model,
     prompt_tokens=CONFIG.workload.prompt_tokens,
     prompt_seed=CONFIG.workload.prompt_seed,
     labels=labels(),

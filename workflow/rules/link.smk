@@ -16,7 +16,14 @@ rule measure_link:
             "measure_link.py",
             *(f"semgap.transport.{name}" for name in names_in("transport")),
         ),
-        settings=lambda wildcards: settings_json(link_settings()),
+        settings=lambda wildcards: settings_json(
+            LinkJob(
+                CONFIG.link,
+                CONFIG.server.host,
+                CONFIG.capture.interface,
+                CONFIG.worker.device,
+            )
+        ),
     message:
         "Measuring the link: transports, plain sockets and libraries in turn"
     shell:

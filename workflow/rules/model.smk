@@ -36,21 +36,14 @@ rule store_weights:
         ENVIRONMENT
     params:
         code=code_of("store_weights.py"),
-        settings=lambda wildcards: settings_json(model_settings()),
-        source=lambda wildcards: (
-            shlex.join(
-                [
-                    "--architecture",
-                    json.dumps(CONFIG.model.architecture, sort_keys=True),
-                ]
-            )
-            if CONFIG.model.weights == "seeded"
-            else shlex.join(["--source", WEIGHT_SOURCES[CONFIG.model.weights]])
-        ),
+        settings=lambda wildcards: settings_json(CONFIG.model),
+        source=lambda wildcards, input: [
+            part for folder in input for part in ("--source", folder)
+        ],
     message:
         "Storing the weights of {CONFIG.model.name}"
     shell:
-        "python scripts/store_weights.py --weights {output:q} {params.source}"
+        "python scripts/store_weights.py --weights {output:q} {params.source:q}"
         " --settings {params.settings:q} --log {log:q}"
 
 
@@ -65,7 +58,7 @@ rule describe_model:
         ENVIRONMENT
     params:
         code=code_of("describe_model.py"),
-        settings=lambda wildcards: settings_json(model_settings()),
+        settings=lambda wildcards: settings_json(CONFIG.model),
     message:
         "Describing the model: sizes, hashes, bytes of KV cache a token"
     shell:

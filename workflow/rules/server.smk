@@ -17,7 +17,9 @@ rule rpc_server:
         ENVIRONMENT
     params:
         code=code_of("rpc_server.py", f"semgap.transport.{CONFIG.server.transport}"),
-        settings=lambda wildcards: settings_json(server_settings()),
+        settings=lambda wildcards: settings_json(
+            ServerJob(CONFIG.server, CONFIG.worker)
+        ),
     message:
         "Starting the server ({CONFIG.server.transport} at {CONFIG.server.host}:{CONFIG.server.port})"
     shell:

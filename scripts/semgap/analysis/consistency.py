@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
+
 from semgap.analysis.expectation import Expectation, ExpectedRun
 from semgap.analysis.traffic import TrafficRow, check_bounds
 from semgap.errors import MeasurementError
@@ -138,12 +140,7 @@ def _properties(
     record: RunRecord, expected: ExpectedRun, manifest: Manifest, prompt: Prompt
 ) -> Iterator[tuple[str, object, object]]:
     yield "mode", record.mode, expected.mode
-    for name in expected.settings.__struct_fields__:
-        yield (
-            name.replace("_", " "),
-            getattr(record.settings, name),
-            getattr(expected.settings, name),
-        )
+    yield from _differing(record.settings, expected.settings)
     for name in Policy.__struct_fields__:
         if name != "label":
             yield name, getattr(record.policy, name), getattr(expected.policy, name)
@@ -152,13 +149,25 @@ def _properties(
     yield "prompt", record.prompt_sha256, prompt_digest(prompt)
 
 
+def _differing(
+    found: msgspec.Struct, wanted: msgspec.Struct, prefix: str = ""
+) -> Iterator[tuple[str, object, object]]:
+    """Settings by their key in the configuration."""
+    for name in wanted.__struct_fields__:
+        one, other = getattr(found, name), getattr(wanted, name)
+        if isinstance(other, msgspec.Struct):
+            yield from _differing(one, other, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", one, other
+
+
 def _contradictions(record: RunRecord) -> Iterator[str]:
-    settings = record.settings
+    workload = record.settings.workload
     steps = {
         "setup": None,
-        "warmup": 1 + settings.warmup_decode_steps,
+        "warmup": 1 + workload.warmup_decode_steps,
         "prefill": 1,
-        "decode": settings.decode_steps,
+        "decode": workload.decode_steps,
     }
     names = [phase.name for phase in record.phases]
     if names != list(steps):

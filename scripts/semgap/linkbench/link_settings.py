@@ -1,25 +1,42 @@
-"""How the link is measured."""
+"""How the link is measured: the configuration's section ``link``."""
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+from msgspec import Meta
 
 
-class LinkSettings(msgspec.Struct, frozen=True):
-    """How the link between client and worker is measured.
+class LinkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How transport.md measures the link between client and worker."""
+
+    max_message_bytes: Annotated[
+        int,
+        Meta(
+            ge=1_000_000,
+            description="The largest message (bytes); client and each peer hold one.",
+        ),
+    ] = 1_000_000_000
+    rounds: Annotated[
+        int, Meta(ge=1, description="How often each contender sends messages of each size.")
+    ] = 5
+    round_trips: Annotated[
+        int,
+        Meta(ge=100, description="Exchanges of one number for 200 KB, by each contender."),
+    ] = 1000
+
+
+class LinkJob(msgspec.Struct, frozen=True):
+    """What the link benchmark is told to do.
 
     Attributes:
-        host: address of this machine that all contenders use
-        interface: the network interface behind that address
-        device: where the transports deliver what they move (cpu, cuda, cuda:N)
-        max_message_bytes: the largest message
-        rounds: how often each contender sends each size
-        round_trips: exchanges of one number for 200 KB by each contender
+        host: address of this machine that all contenders use.
+        interface: the network interface behind that address.
+        device: where the transports deliver what they move (cpu, cuda, cuda:N).
     """
 
+    link: LinkSettings
     host: str
     interface: str
     device: str
-    max_message_bytes: int
-    rounds: int
-    round_trips: int

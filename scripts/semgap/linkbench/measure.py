@@ -25,7 +25,7 @@ from semgap.linkbench.contenders.contender import (
 from semgap.linkbench.contenders.iperf3 import iperf3_goodput
 from semgap.linkbench.contenders.known import contenders
 from semgap.linkbench.contenders.payload import Payload
-from semgap.linkbench.link_settings import LinkSettings
+from semgap.linkbench.link_settings import LinkJob
 from semgap.linkbench.samples import LinkFacts, TimeSample, WireSample
 from semgap.linkbench.wire import captured_exchanges
 from semgap.measurement.machine import describe_machine
@@ -51,7 +51,7 @@ _ROUND_TRIPS_IN_TURN = 50
 
 
 def measure_link(
-    settings: LinkSettings, scratch: Path
+    job: LinkJob, scratch: Path
 ) -> tuple[list[TimeSample], list[WireSample], LinkFacts]:
     """Measure goodput by message size, round trips, and bytes on the wire.
 
@@ -64,7 +64,7 @@ def measure_link(
     host = describe_machine("")
     client_cores, peer_cores = _sides()
     keep_to(client_cores)
-    sizes = message_sizes(settings.max_message_bytes)
+    sizes = message_sizes(job.link.max_message_bytes)
     payload = Payload(sizes[-1])
     chosen = contenders()
     order = random.Random(0)
@@ -73,30 +73,28 @@ def measure_link(
     congestion_controls = _congestion_controls()
     with contextlib.ExitStack() as stack:
         links = {
-            each.name: stack.enter_context(connected(each, settings, peer_cores)) for each in chosen
+            each.name: stack.enter_context(connected(each, job, peer_cores)) for each in chosen
         }
-        for index in range(settings.rounds + 1):
-            log.info("round %s of %s", index, settings.rounds)
+        for index in range(job.link.rounds + 1):
+            log.info("round %s of %s", index, job.link.rounds)
             samples = [
                 *_goodput_round(links, payload, sizes, index, order),
-                *_round_trips(links, settings.round_trips // settings.rounds, index, order),
+                *_round_trips(links, job.link.round_trips // job.link.rounds, index, order),
             ]
             if index:  # the first round touches all memory for the first time
                 times.extend(samples)
                 goodput = iperf3_goodput(
-                    settings.host, free_port(settings.host), congestion_controls[0], peer_cores
+                    job.host, free_port(job.host), congestion_controls[0], peer_cores
                 )
                 iperf3.extend([] if goodput is None else [goodput])
-        wire, reason = captured_exchanges(
-            links, payload, settings.rounds, settings.interface, scratch
-        )
+        wire, reason = captured_exchanges(links, payload, job.link.rounds, job.interface, scratch)
     facts = LinkFacts(
         contenders=tuple(each.name for each in chosen),
-        host=settings.host,
+        host=job.host,
         cpu=host.cpu,
         cores=host.cores,
         kernel=host.kernel,
-        device=settings.device,
+        device=job.device,
         torch=versions().torch,
         congestion_control=congestion_controls[0],
         system_congestion_control=congestion_controls[1],
@@ -148,15 +146,13 @@ def _round_trips(
 
 
 @contextlib.contextmanager
-def connected(
-    contender: Contender, settings: LinkSettings, peer_cores: Collection[int]
-) -> Iterator[Link]:
+def connected(contender: Contender, job: LinkJob, peer_cores: Collection[int]) -> Iterator[Link]:
     """A link to a peer in a process of its own, on cores of its own."""
     context = multiprocessing.get_context("spawn")
     ready = context.Event()
-    port = free_port(settings.host)
+    port = free_port(job.host)
     peer = context.Process(
-        target=_serve, args=(contender, settings, port, peer_cores, ready), name=contender.name
+        target=_serve, args=(contender, job, port, peer_cores, ready), name=contender.name
     )
     peer.start()
     try:
@@ -165,7 +161,7 @@ def connected(
                 f"The peer of '{contender.name}' did not start.",
                 "Its traceback is in this job's log; repair or uninstall that library.",
             )
-        link = contender.connect(settings.host, port)
+        link = contender.connect(job.host, port)
         yield link
         link.close()
         peer.join(TIMEOUT_S)
@@ -176,15 +172,15 @@ def connected(
 
 def _serve(
     contender: Contender,
-    settings: LinkSettings,
+    job: LinkJob,
     port: int,
     cores: Collection[int],
     ready: Event,
 ) -> None:
     die_with_parent()
     keep_to(cores)
-    device = open_device(settings.device).torch_device
-    contender.serve(settings.host, port, device, ready.set)
+    device = open_device(job.device).torch_device
+    contender.serve(job.host, port, device, ready.set)
 
 
 def _sides() -> tuple[Collection[int], Collection[int]]:

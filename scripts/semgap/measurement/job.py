@@ -15,7 +15,7 @@ from torch import Tensor
 
 from semgap.execution.contract import GenerationLimits, load_executor
 from semgap.inference.client import InferenceClient
-from semgap.measurement.job_settings import BenchmarkSettings
+from semgap.measurement.job_settings import BenchmarkSettings, CaptureSettings
 from semgap.measurement.machine import describe_machine
 from semgap.measurement.phases import Phases
 from semgap.measurement.probe import send_probe
@@ -39,7 +39,7 @@ from semgap.plumbing.connections import SocketPair
 from semgap.plumbing.processes import threads_or_all_cores
 from semgap.plumbing.versions import versions
 from semgap.policy import Policy
-from semgap.session.opening import WorkerSettings, load_session_module
+from semgap.session.opening import load_session_module
 
 log = logging.getLogger(__name__)
 
@@ -72,30 +72,30 @@ def run_benchmark(
         MeasurementError: somebody else connected to the session.
     """
     started_unix_ns = time.time_ns()
-    worker_settings = WorkerSettings(files.endpoint, settings.device, settings.compute_threads)
+    workload = settings.workload
     with (
-        _capture(settings, files.capture) as (running, unavailable),
-        load_session_module(policy.worker).open_session(worker_settings) as session,
+        _capture(settings.capture, files.capture) as (running, unavailable),
+        load_session_module(policy.worker).open_session(settings.worker, files.endpoint) as session,
     ):
         client = InferenceClient(session.channel, policy, manifest, weights)
         say = _Progress(policy.mode, settings.repeat).say
         say("the worker builds the model")
-        configured = client.configure(settings.engine)
+        configured = client.configure(settings.worker.engine)
         executor = load_executor(policy.executor).open_executor(
             client,
             GenerationLimits(
                 vocabulary_size=manifest.vocabulary_size,
-                logits_to_keep=settings.logits_to_keep,
-                max_steps=1 + max(settings.decode_steps, settings.warmup_decode_steps),
+                logits_to_keep=workload.logits_to_keep,
+                max_steps=1 + max(workload.decode_steps, workload.warmup_decode_steps),
             ),
         )
-        probes = [send_probe(settings.interface_address)]
+        probes = [send_probe(settings.capture.interface_address)]
         timed = Phases(client, session, timed_meters(has_gpu=bool(configured.gpu_uuid)), say)
-        set_up(timed, executor, prompt.token_ids, settings.warmup_decode_steps)
-        run_generation(timed, executor, prompt.token_ids, settings.decode_steps)
+        set_up(timed, executor, prompt.token_ids, workload.warmup_decode_steps)
+        run_generation(timed, executor, prompt.token_ids, workload.decode_steps)
         answer = executor.answer()
         executor.reset()
-        probes.append(send_probe(settings.interface_address))
+        probes.append(send_probe(settings.capture.interface_address))
         again = Phases(
             client,
             session,
@@ -103,7 +103,7 @@ def run_benchmark(
             lambda what: say(f"again, under meters that slow it: {what}"),
         )
         if again.meters.worker_passes:
-            run_generation(again, executor, prompt.token_ids, settings.decode_steps)
+            run_generation(again, executor, prompt.token_ids, workload.decode_steps)
             executor.reset()
         if running is not None:
             running.stop()
@@ -117,7 +117,7 @@ def run_benchmark(
             settings=settings,
             policy=policy,
             transport=session.transport,
-            compute_threads=threads_or_all_cores(settings.compute_threads),
+            compute_threads=threads_or_all_cores(settings.worker.compute_threads),
             started_unix_ns=started_unix_ns,
             model_fingerprint=manifest.fingerprint,
             prompt_tokens=len(prompt.token_ids),
@@ -130,7 +130,7 @@ def run_benchmark(
             worker_sockets=tuple(sorted(sockets.worker, key=_socket_order)),
             listening_ports=tuple(sorted(sockets.listening_ports)),
             probes=tuple(probes),
-            capture=status or CaptureStatus(False, unavailable, settings.interface),
+            capture=status or CaptureStatus(False, unavailable, settings.capture.interface),
         ),
         answer.logits,
     )
@@ -147,9 +147,9 @@ class _Progress:
 
 
 @contextlib.contextmanager
-def _capture(settings: BenchmarkSettings, file: Path) -> Iterator[tuple[Capture | None, str]]:
+def _capture(settings: CaptureSettings, file: Path) -> Iterator[tuple[Capture | None, str]]:
     """Capture if this machine can and the settings want it; otherwise say why not."""
-    if settings.capture_use == "off":
+    if settings.use == "off":
         file.touch()
         yield None, "capture.use is off"
         return
@@ -157,7 +157,7 @@ def _capture(settings: BenchmarkSettings, file: Path) -> Iterator[tuple[Capture 
         try:
             running = stack.enter_context(capture(settings.interface, file))
         except CaptureUnavailableError as error:
-            if settings.capture_use == "required":
+            if settings.use == "required":
                 raise
             log.warning("%s Bytes are counted by the transport instead.", error)
             file.touch()

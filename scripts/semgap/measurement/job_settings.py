@@ -1,35 +1,70 @@
-"""What a benchmark job is told to do."""
+"""What a benchmark job is told to do: the configuration's sections ``workload`` and ``capture``."""
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 import msgspec
+from msgspec import Meta
+
+from semgap.inference.worker_settings import WorkerSettings
+
+
+class WorkloadSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is run in every mode."""
+
+    decode_steps: Annotated[int, Meta(ge=1, description="Steps of one token after prefill.")] = 5
+    warmup_decode_steps: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Decode steps, after a prefill, before anything is timed; with two, both "
+            "of the buffers between which a KV cache moves are in memory.",
+        ),
+    ] = 2
+    logits_to_keep: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="Last positions whose logits cross, the same in every mode; 0 means all.",
+        ),
+    ] = 1
+
+
+class CaptureSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How bytes on the wire are counted."""
+
+    use: Annotated[
+        Literal["auto", "required", "off"],
+        Meta(
+            description="auto captures with tcpdump where this machine allows it and counts in the "
+            "transport otherwise; required fails where it cannot capture; off counts in the "
+            "transport."
+        ),
+    ] = "auto"
+    interface: Annotated[str, Meta(min_length=1, description="The captured network interface.")] = (
+        "lo"
+    )
+    interface_address: Annotated[
+        str,
+        Meta(
+            extra_json_schema={"format": "ipv4"},
+            description="An address of that interface; about 1 MB is sent from it to itself as a "
+            "control.",
+        ),
+    ] = "127.0.0.1"
 
 
 class BenchmarkSettings(msgspec.Struct, frozen=True):
     """What one benchmark job does.
 
     Attributes:
-        experiment: the experiment's name
-        repeat: which repeat this is, counted from 1
-        decode_steps: forwards of one token after the prefill
-        warmup_decode_steps: decode steps before anything is timed
-        logits_to_keep: last positions whose logits are returned; 0 returns all
-        device: what the worker computes on (cpu, cuda, cuda:N)
-        engine: how the worker runs the model: a module of semgap.engine
-        compute_threads: threads the worker computes with; 0 means all cores
-        capture_use: auto captures where this machine can, required fails where it cannot, off never
-        interface: the captured network interface
-        interface_address: an address of that interface, for traffic sent on purpose
+        experiment: the experiment's name.
+        repeat: which repeat this is, counted from 1.
     """
 
     experiment: str
     repeat: int
-    decode_steps: int
-    warmup_decode_steps: int
-    logits_to_keep: int
-    device: str
-    engine: str
-    compute_threads: int
-    capture_use: str
-    interface: str
-    interface_address: str
+    workload: WorkloadSettings
+    worker: WorkerSettings
+    capture: CaptureSettings

@@ -51,7 +51,7 @@ def describe_model(folder: Path, settings: ModelSettings) -> Manifest:
     return Manifest(
         name=settings.name,
         origin=settings.origin,
-        pretrained=settings.weights_from != "seeded",
+        pretrained=settings.weights != "seeded",
         dtype=settings.dtype,
         parameters=sum(parameter.numel() for parameter in skeleton.module.parameters()),
         weights_bytes=sum(tensor.nbytes for tensor in skeleton.weights.values()),

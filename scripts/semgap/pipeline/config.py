@@ -3,102 +3,118 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import math
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import jsonschema
 import msgspec
-import yaml
+from msgspec import Meta
 
 from semgap.errors import ConfigError
+from semgap.inference.worker_settings import WorkerSettings
+from semgap.linkbench.link_settings import LinkSettings
+from semgap.measurement.job_settings import CaptureSettings, WorkloadSettings
+from semgap.model.model_settings import ModelSettings
 from semgap.modes import policy_of
 from semgap.plumbing.registry import names_in
-from semgap.policy import Label
+from semgap.policy import Label, Policy
+from semgap.server.endpoint import ServerSettings
 
-SCHEMA_FILE = Path(__file__).parents[3] / "workflow" / "schemas" / "config.schema.yaml"
-
-
-class Hub(msgspec.Struct, frozen=True):
-    """``model.hub``."""
-
-    repo: str | None
-    revision: str | None
+_Text = Annotated[
+    str,
+    Meta(pattern="^[^\\x00-\\x1f\\x7f]+$", description="A text without control characters."),
+]
 
 
-class Model(msgspec.Struct, frozen=True):
-    """``model``."""
+class LabelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A text, and LaTeX code for the same."""
 
-    name: str
-    weights: str
-    hub: Hub
-    folder: str | None
-    architecture: dict[str, Any] | None
-    seed: int
-    dtype: str
+    text: _Text
+    latex: _Text
 
 
-class Workload(msgspec.Struct, frozen=True):
-    """``workload``."""
+class Workload(WorkloadSettings, frozen=True, forbid_unknown_fields=True):
+    """What is run in every mode."""
 
-    prompt_tokens: int
-    prompt_seed: int
-    decode_steps: int
-    warmup_decode_steps: int
-    logits_to_keep: int
-    repeats: int
-    order_seed: int
+    prompt_tokens: Annotated[int, Meta(ge=1, description="Length of the prompt (tokens).")] = 128
+    prompt_seed: Annotated[int, Meta(ge=0, description="Chooses the prompt's token ids.")] = 0
+    repeats: Annotated[int, Meta(ge=1, description="Benchmark jobs per mode.")] = 3
+    order_seed: Annotated[
+        int,
+        Meta(ge=0, description="Shuffles the order of the modes within each round of repeats."),
+    ] = 0
 
-
-class WorkerConfig(msgspec.Struct, frozen=True):
-    """``worker``."""
-
-    device: str
-    compute_threads: int
-    engine: str
+    def of_a_job(self) -> WorkloadSettings:
+        """What of it a benchmark job does."""
+        return WorkloadSettings(self.decode_steps, self.warmup_decode_steps, self.logits_to_keep)
 
 
-class Server(msgspec.Struct, frozen=True):
-    """``server``."""
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One experiment. What a key is, may be, and is by default, is declared here and in the
+    sections' own modules, and nowhere else.
+    """
 
-    transport: str
-    host: str
-    port: int
-    external: bool
-    idle_timeout_s: float
-    start_timeout_s: float
-    step_timeout_s: float
+    experiment: Annotated[
+        str,
+        Meta(
+            pattern="^[a-z0-9][a-z0-9._-]*$",
+            extra_json_schema={"not": {"enum": ["models", "reference"]}},
+            description="Name of the experiment; its results are under results/<experiment>/.",
+        ),
+    ]
+    model: ModelSettings
+    workload: Workload = msgspec.field(default_factory=Workload)
+    modes: Annotated[
+        tuple[str, ...],
+        Meta(
+            min_length=1,
+            extra_json_schema={"uniqueItems": True, "contains": {"const": "local"}},
+            description="Rows of the policy table to run; `local` is what the others are checked "
+            "against.",
+        ),
+    ] = ("local", "naive", "remote_cache", "semantic")
+    labels: Annotated[
+        dict[str, _Text | LabelSettings],
+        Meta(
+            description="Names of modes in the table, where they are not those of the policy "
+            "table: a text, or {text, latex} with LaTeX code for the same."
+        ),
+    ] = {}
+    worker: WorkerSettings = msgspec.field(default_factory=WorkerSettings)
+    server: ServerSettings = msgspec.field(default_factory=ServerSettings)
+    capture: CaptureSettings = msgspec.field(default_factory=CaptureSettings)
+    link: LinkSettings = msgspec.field(default_factory=LinkSettings)
+
+    def label_of(self, policy: Policy) -> Label:
+        """A mode's name in the table."""
+        label = self.labels.get(policy.mode, policy.label)
+        if isinstance(label, LabelSettings):
+            return Label(label.text, label.latex)
+        return Label(label) if isinstance(label, str) else label
 
 
-class CaptureConfig(msgspec.Struct, frozen=True):
-    """``capture``."""
+@functools.cache
+def config_schema() -> dict[str, Any]:
+    """The declaration as a JSON Schema without references."""
+    schema = msgspec.json.schema(Config)
+    definitions = schema.pop("$defs")
 
-    use: str
-    interface: str
-    interface_address: str
+    def resolved(node: Any) -> Any:
+        if isinstance(node, list):
+            return [resolved(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        node = {**node}
+        reference = node.pop("$ref", None)
+        if reference is not None:
+            node = {**definitions[reference.rpartition("/")[2]], **node}
+        node.pop("title", None)
+        return {key: resolved(value) for key, value in node.items()}
 
-
-class LinkConfig(msgspec.Struct, frozen=True):
-    """``link``."""
-
-    max_message_bytes: int
-    rounds: int
-    round_trips: int
-
-
-class Config(msgspec.Struct, frozen=True):
-    """One experiment; the keys are described in ``workflow/schemas/config.schema.yaml``."""
-
-    experiment: str
-    model: Model
-    workload: Workload
-    modes: tuple[str, ...]
-    labels: dict[str, Label]
-    worker: WorkerConfig
-    server: Server
-    capture: CaptureConfig
-    link: LinkConfig
+    root: dict[str, Any] = resolved(definitions["Config"])
+    return root
 
 
 def load_config(values: Mapping[str, Any]) -> Config:
@@ -108,15 +124,14 @@ def load_config(values: Mapping[str, Any]) -> Config:
         ConfigError: names the key, what it is, and what is allowed.
     """
     values = _readable(values)
-    schema = yaml.safe_load(SCHEMA_FILE.read_text(encoding="utf-8"))
     validator = jsonschema.Draft202012Validator(
-        schema, format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
+        config_schema(), format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
     )
     error = jsonschema.exceptions.best_match(validator.iter_errors(values))
     if error is not None:
         raise _explained(error)
     try:
-        config = msgspec.convert(_as_read(_with_defaults(values, schema)), Config)
+        config = msgspec.convert(values, Config)
     except msgspec.ValidationError as error:
         key = str(error).rpartition("$.")[2].rstrip("`")
         raise ConfigError(
@@ -127,7 +142,7 @@ def load_config(values: Mapping[str, Any]) -> Config:
     _check_modes(config)
     _check_loaded("worker.engine", config.worker.engine, "engine")
     _check_loaded("server.transport", config.server.transport, "transport")
-    return config
+    return msgspec.structs.replace(config, model=config.model.without_other_sources())
 
 
 def _readable(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -154,26 +169,7 @@ def _readable(values: Mapping[str, Any]) -> dict[str, Any]:
     return dict(values)
 
 
-def _as_read(values: dict[str, Any]) -> dict[str, Any]:
-    """The values in the form of ``Config``: a label that is just a text has no LaTeX code."""
-    labels = {
-        mode: {"text": label} if isinstance(label, str) else label
-        for mode, label in values["labels"].items()
-    }
-    return {**values, "labels": labels}
-
-
-def _with_defaults(values: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    completed = dict(values)
-    for key, described in schema["properties"].items():
-        if "default" in described:
-            completed.setdefault(key, described["default"])
-        if "properties" in described and isinstance(completed.get(key), dict):
-            completed[key] = _with_defaults(completed[key], described)
-    return completed
-
-
-def _check_model(model: Model) -> None:
+def _check_model(model: ModelSettings) -> None:
     required: dict[str, dict[str, Any]] = {
         "hub": {"model.hub.repo": model.hub.repo, "model.hub.revision": model.hub.revision},
         "folder": {"model.folder": model.folder},
@@ -232,6 +228,7 @@ def _allowed(schema: Mapping[str, Any]) -> str:
         "pattern": "matching",
         "format": "formatted as",
         "minLength": "of length at least",
+        "maxLength": "of length at most",
         "minItems": "of length at least",
         "contains": "containing",
         "not": "not",

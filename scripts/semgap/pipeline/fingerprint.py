@@ -1,10 +1,10 @@
 """Fingerprints of code: they change when what a job would do can change, and only then.
 
 A fingerprint covers the syntax trees of a script and of every project module that it imports,
-transitively. Comments, docstrings and the texts of errors are left out: what failed left nothing
-that could be out of date. Modules that a job imports by name at run time (its transport, its kind
-of session) are given explicitly. The policy table is left out: a job depends on its own row alone,
-which its rule passes by value.
+transitively. Comments, docstrings, descriptions of settings and the texts of errors are left out:
+what failed left nothing that could be out of date. Modules that a job imports by name at run time
+(its transport, its kind of session) are given explicitly. The policy table is left out: a job
+depends on its own row alone, which its rule passes by value.
 """
 
 from __future__ import annotations
@@ -74,8 +74,9 @@ class _WithoutTexts(ast.NodeTransformer):
     """Removes what only a reader sees: docstrings, and the texts that errors are made of."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        """Take the texts out of a call that makes an error."""
+        """Take the texts out of a call that makes an error, or that describes a setting."""
         self.generic_visit(node)
+        node.keywords = [keyword for keyword in node.keywords if keyword.arg != "description"]
         name = node.func.attr if isinstance(node.func, ast.Attribute) else node.func
         called = name if isinstance(name, str) else getattr(name, "id", "")
         if called.endswith("Error"):

@@ -97,7 +97,7 @@ def connect(endpoint: ServerEndpoint) -> ControlChannel:
     """
     where = f"{endpoint.settings.host}:{endpoint.settings.port}"
     try:
-        secret = Path(endpoint.settings.secret_file).read_bytes()
+        secret = Path(endpoint.secret_file).read_bytes()
         return connect_channel(
             endpoint.settings.host, endpoint.settings.port, secret, HANDSHAKE_TIMEOUT_S
         )

@@ -1,38 +1,59 @@
-"""Where an experiment's server is, and with what settings it runs."""
+"""Where an experiment's server is, and how it runs: the configuration's section ``server``."""
 
 from __future__ import annotations
 
-import msgspec
+from typing import Annotated
 
+import msgspec
+from msgspec import Meta
+
+from semgap.inference.worker_settings import WorkerSettings
 from semgap.plumbing.versions import Versions
 
+_Seconds = Annotated[float, Meta(gt=0)]
 
-class ServerSettings(msgspec.Struct, frozen=True):
-    """How the experiment's server is run and found.
 
-    Attributes:
-        host: address it listens on
-        port: TCP port of its control channel
-        transport: how tensors travel
-        device: what its workers compute on (cpu, cuda, cuda:N)
-        compute_threads: threads a worker computes with; 0 means all cores
-        idle_timeout_s: ends when no session was open for so long
-        start_timeout_s: longest wait for it to get ready
-        step_timeout_s: longest wait for one reply
-        external: true if somebody else starts and stops it
-        secret_file: file with the secret that both sides prove to know
-    """
+class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The server that gives each benchmark job a worker of its own."""
 
-    host: str
-    port: int
-    transport: str
-    device: str
-    compute_threads: int
-    idle_timeout_s: float
-    start_timeout_s: float
-    step_timeout_s: float
-    external: bool
-    secret_file: str
+    transport: Annotated[
+        str, Meta(description="How tensors travel: a module of scripts/semgap/transport.")
+    ] = "torch_rpc"
+    host: Annotated[
+        str,
+        Meta(
+            extra_json_schema={"format": "ipv4"},
+            description="Address the server listens on. PyTorch RPC unpickles: trusted networks "
+            "only.",
+        ),
+    ] = "127.0.0.1"
+    port: Annotated[
+        int,
+        Meta(
+            ge=1024,
+            le=65535,
+            description="TCP port of the server's control channel. Sessions use free ports.",
+        ),
+    ] = 29610
+    external: Annotated[
+        bool, Meta(description="The server is started and stopped by somebody else.")
+    ] = False
+    idle_timeout_s: Annotated[
+        _Seconds, Meta(description="The server ends after so long without a session (s).")
+    ] = 300
+    start_timeout_s: Annotated[
+        _Seconds, Meta(description="Longest wait for the server to get ready (s).")
+    ] = 120
+    step_timeout_s: Annotated[
+        _Seconds, Meta(description="Longest wait for one reply of the worker (s).")
+    ] = 600
+
+
+class ServerJob(msgspec.Struct, frozen=True):
+    """What the server is told to be."""
+
+    server: ServerSettings
+    worker: WorkerSettings
 
 
 class ServerEndpoint(msgspec.Struct, frozen=True):
@@ -41,11 +62,14 @@ class ServerEndpoint(msgspec.Struct, frozen=True):
     Only settings: nothing in here changes from one start of the server to the next.
 
     Attributes:
+        secret_file: file with the secret that both sides prove to know.
         model_type: transformers' name of the architecture.
         code: fingerprint of the server's code.
     """
 
     settings: ServerSettings
+    worker: WorkerSettings
+    secret_file: str
     model_type: str
     model_fingerprint: str
     code: str

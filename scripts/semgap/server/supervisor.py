@@ -77,7 +77,7 @@ class Supervisor:
         self._admissions: dict[int, Admission] = {}
         self._stopping = False
         self._listener = _listen(endpoint.settings)
-        self._secret = _write_secret(Path(endpoint.settings.secret_file))
+        self._secret = _write_secret(Path(endpoint.secret_file))
 
     def run(self) -> None:
         """Serve until there is a reason to end; leaves no worker behind."""

@@ -19,8 +19,8 @@ def serve_session(endpoint: ServerEndpoint, port: int, say_ready: Callable[[], N
     Args:
         say_ready: called when nothing but the client is missing.
     """
-    torch.set_num_threads(threads_or_all_cores(endpoint.settings.compute_threads))
-    worker = Worker(open_device(endpoint.settings.device))
+    torch.set_num_threads(threads_or_all_cores(endpoint.worker.compute_threads))
+    worker = Worker(open_device(endpoint.worker.device))
     load_transport(endpoint.settings.transport).serve(
         endpoint.settings.host,
         port,

@@ -6,15 +6,17 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 
 from semgap.inference.worker import Worker
+from semgap.inference.worker_settings import WorkerSettings
 from semgap.model.device import open_device
 from semgap.plumbing.process_sockets import sockets_of
 from semgap.plumbing.processes import threads_or_all_cores
 from semgap.policy import WorkerPlace
-from semgap.session.opening import Session, WorkerSettings
+from semgap.session.opening import Session
 from semgap.transport.contract import (
     Channel,
     Handler,
@@ -24,7 +26,7 @@ from semgap.transport.contract import (
 
 
 @contextlib.contextmanager
-def open_session(settings: WorkerSettings) -> Iterator[Session]:
+def open_session(settings: WorkerSettings, _endpoint_file: Path | None) -> Iterator[Session]:
     """See ``SessionModule.open_session``."""
     torch.set_num_threads(threads_or_all_cores(settings.compute_threads))
     worker = Worker(open_device(settings.device))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from semgap.inference.worker_settings import WorkerSettings
 from semgap.plumbing.connections import ProcessSockets
 from semgap.policy import WorkerPlace
 from semgap.transport.contract import Channel
@@ -29,26 +30,17 @@ class Session:
     worker_sockets: Callable[[], ProcessSockets]
 
 
-@dataclass(frozen=True)
-class WorkerSettings:
-    """What a session needs to know to get a worker.
-
-    Attributes:
-        endpoint_file: describes the server, where the worker is one of a server's.
-        device: what a worker in this process computes on.
-        compute_threads: threads that a worker in this process computes with.
-    """
-
-    endpoint_file: Path | None
-    device: str
-    compute_threads: int
-
-
 class SessionModule(Protocol):
     """The function that a module in this folder defines to be a place for workers."""
 
-    def open_session(self, settings: WorkerSettings) -> AbstractContextManager[Session]:
+    def open_session(
+        self, settings: WorkerSettings, endpoint_file: Path | None
+    ) -> AbstractContextManager[Session]:
         """Open a session with a worker of its own; it ends with the block.
+
+        Args:
+            settings: of a worker in this process; those of a server are the endpoint's.
+            endpoint_file: describes the server, where the worker is one of a server's.
 
         Raises:
             ServerError: the server cannot be reached or started.

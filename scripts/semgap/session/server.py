@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 
 from semgap.errors import ServerError, TransportError, WorkerLostError
+from semgap.inference.worker_settings import WorkerSettings
 from semgap.plumbing.connections import ProcessSockets
 from semgap.plumbing.files import read_record
 from semgap.server import control
 from semgap.server.channel import ControlChannel
 from semgap.server.endpoint import ServerEndpoint
 from semgap.server.lifecycle import ensure_server, log_file_of
-from semgap.session.opening import Session, WorkerSettings
+from semgap.session.opening import Session
 from semgap.transport.contract import Timeouts, load_transport
 
 # After a lost connection, the server learns of the worker's end within moments.
@@ -22,17 +24,17 @@ _END_TIMEOUT_S = 1.0
 
 
 @contextlib.contextmanager
-def open_session(settings: WorkerSettings) -> Iterator[Session]:
+def open_session(_settings: WorkerSettings, endpoint_file: Path | None) -> Iterator[Session]:
     """See ``SessionModule.open_session``."""
-    if settings.endpoint_file is None:
+    if endpoint_file is None:
         raise ServerError(
             "This mode needs a server and no endpoint is given.",
             "Name the file that the rule rpc_server writes with --endpoint.",
         )
     # The worker may share this machine's cores: threads that help here would compete with it.
     torch.set_num_threads(1)
-    endpoint = read_record(settings.endpoint_file, ServerEndpoint)
-    ensure_server(endpoint, settings.endpoint_file)
+    endpoint = read_record(endpoint_file, ServerEndpoint)
+    ensure_server(endpoint, endpoint_file)
     with control.connect(endpoint) as connection:
         opened = control.ask(
             connection,
@@ -55,7 +57,7 @@ def open_session(settings: WorkerSettings) -> Iterator[Session]:
         except TransportError as error:
             raise WorkerLostError(
                 f"{_what_became_of_the_worker(connection)} ({error.cause})",
-                f"The server's log is '{log_file_of(settings.endpoint_file)}'. Run again: only "
+                f"The server's log is '{log_file_of(endpoint_file)}'. Run again: only "
                 "what is missing is repeated.",
             ) from error
 
