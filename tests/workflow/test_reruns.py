@@ -330,7 +330,9 @@ def test_rewording_and_touching_change_nothing(finished):
     texts = {}
     for path in (finished.folder / "scripts").rglob("*.py"):
         if old := path.read_text():
-            reworded = old.replace("See ", "Cf. ").replace('description="', 'description="Or: ')
+            reworded = old.replace('"""', '"""Or: ', 1).replace(
+                'description="', 'description="Or: '
+            )
             texts[path] = f"# A remark.\n{reworded}\n"
     for text, module in ERROR_TEXTS.items():
         path = finished.folder / "scripts" / "semgap" / module

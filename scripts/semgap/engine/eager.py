@@ -8,33 +8,28 @@ import torch
 import transformers
 from torch import Tensor
 
+from semgap.engine.contract import Engine
 from semgap.model.skeleton import ModelSkeleton, kv_cache_tensors
 from semgap.placements.kv_cache import KvCache, cache_of
 
 
 def build_engine(skeleton: ModelSkeleton) -> EagerEngine:
-    """See ``EngineModule.build_engine``."""
     return EagerEngine(skeleton)
 
 
-class EagerEngine:
-    """See ``Engine``."""
-
+class EagerEngine(Engine):
     def __init__(self, skeleton: ModelSkeleton) -> None:
         self._skeleton = skeleton
 
     def bind(self, names: Sequence[str], tensors: Sequence[Tensor]) -> None:
-        """See ``Engine.bind``."""
         self._skeleton.bind(names, tensors)
 
     def release(self) -> None:
-        """See ``Engine.release``."""
         self._skeleton.release()
 
     def forward(
         self, tokens: Tensor, kv_cache: KvCache, logits_to_keep: int
     ) -> tuple[Tensor, KvCache]:
-        """See ``Engine.forward``."""
         self._skeleton.check_complete()
         tensors = kv_cache.valid()
         layers = list(zip(tensors[0::2], tensors[1::2], strict=True))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from semgap.execution.contract import Answer, GenerationLimits
+from semgap.execution.contract import Answer, Executor, GenerationLimits
 from semgap.inference.client import InferenceClient
 from semgap.inference.steps import StepRecord
 from semgap.placements.contract import Held
@@ -13,13 +13,10 @@ from semgap.protocol import Chosen
 
 
 def open_executor(client: InferenceClient, limits: GenerationLimits) -> ForwardPass:
-    """See ``ExecutorModule.open_executor``."""
     return ForwardPass(client, limits)
 
 
-class ForwardPass:
-    """See ``Executor``."""
-
+class ForwardPass(Executor):
     def __init__(self, client: InferenceClient, limits: GenerationLimits) -> None:
         self._client = client
         self._logits_to_keep = limits.logits_to_keep
@@ -30,11 +27,9 @@ class ForwardPass:
         self._kept_logits: dict[int, str] = {}
 
     def setup(self) -> list[StepRecord]:
-        """See ``Executor.setup``."""
         return self._client.setup()
 
     def step(self, tokens: Tensor) -> tuple[int, StepRecord]:
-        """See ``Executor.step``."""
         logits, self._kv_cache, exchange = self._client.forward(
             tokens, self._kv_cache, self._logits_to_keep
         )
@@ -50,14 +45,12 @@ class ForwardPass:
         return token_id, exchange.step
 
     def answer(self) -> Answer:
-        """See ``Executor.answer``."""
         while self._kept_logits:
             index, reference_id = self._kept_logits.popitem()
             self._logits[index] = self._client.fetch(reference_id)
         return Answer(tuple(self._token_ids), self._logits[: len(self._token_ids)].clone().numpy())
 
     def reset(self) -> None:
-        """See ``Executor.reset``."""
         for reference_id in (self._kv_cache.reference_id, *self._kept_logits.values()):
             if reference_id is not None:
                 self._client.release(reference_id)

@@ -89,7 +89,6 @@ class Worker(Handler):
         }
 
     def handle(self, message: RequestMessage) -> ReplyMessage:
-        """See ``Handler.handle``."""
         begin_ns = time.monotonic_ns()
         self.settle()
         with self._lock:

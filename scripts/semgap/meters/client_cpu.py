@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from semgap.meters.contract import Host, Readings, Span
+from semgap.meters.contract import Host, Meter, Readings, Span
 
 HOST = Host.CLIENT
 SPAN = Span.PHASE
@@ -12,11 +12,10 @@ NEEDS_GPU = False
 
 
 def open_meter(_gpu_uuid: str) -> ClientCpu:
-    """See ``MeterModule.open_meter``."""
     return ClientCpu()
 
 
-class ClientCpu:
+class ClientCpu(Meter):
     """All threads, user and system time."""
 
     _begin_s = 0.0
@@ -29,5 +28,4 @@ class ClientCpu:
         self._busy_s = time.process_time() - self._begin_s
 
     def read(self, _begin_ns: int, _end_ns: int) -> Readings:
-        """See ``Meter.read``."""
         return {"client_cpu_busy_s": self._busy_s}

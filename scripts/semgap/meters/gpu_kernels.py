@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch.autograd import DeviceType  # type: ignore[attr-defined]
 
-from semgap.meters.contract import Host, Readings, Span
+from semgap.meters.contract import Host, Meter, Readings, Span
 
 HOST = Host.WORKER
 SPAN = Span.PASS
@@ -15,11 +15,10 @@ NEEDS_GPU = True
 
 
 def open_meter(_gpu_uuid: str) -> GpuKernels:
-    """See ``MeterModule.open_meter``."""
     return GpuKernels()
 
 
-class GpuKernels:
+class GpuKernels(Meter):
     """Length of the union of all kernels' intervals."""
 
     def __init__(self) -> None:
@@ -35,7 +34,6 @@ class GpuKernels:
         self._profile.stop()
 
     def read(self, _begin_ns: int, _end_ns: int) -> Readings:
-        """See ``Meter.read``."""
         intervals_us = (
             (event.time_range.start, event.time_range.end)
             for event in self._profile.events()

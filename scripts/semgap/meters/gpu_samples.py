@@ -6,7 +6,7 @@ import statistics
 import threading
 import time
 
-from semgap.meters.contract import Host, Readings, Span
+from semgap.meters.contract import Host, Meter, Readings, Span
 
 HOST = Host.WORKER
 SPAN = Span.PHASE
@@ -16,11 +16,10 @@ _PERIOD_S = 0.1
 
 
 def open_meter(gpu_uuid: str) -> GpuSamples:
-    """See ``MeterModule.open_meter``."""
     return GpuSamples(gpu_uuid)
 
 
-class GpuSamples:
+class GpuSamples(Meter):
     """Samples a GPU every 0.1 s in a thread of its own."""
 
     def __init__(self, gpu_uuid: str) -> None:
@@ -37,7 +36,6 @@ class GpuSamples:
         self._thread.join()
 
     def read(self, begin_ns: int, end_ns: int) -> Readings:
-        """See ``Meter.read``."""
         within = [
             percent
             for at_ns, percent in self._samples_percent.items()

@@ -25,7 +25,7 @@ class Device(Protocol):
         ...
 
 
-class CpuDevice:
+class CpuDevice(Device):
     """Operators return when they are done, so the process's own clock serves."""
 
     torch_device = torch.device("cpu")
@@ -33,13 +33,12 @@ class CpuDevice:
     gpu_uuid = ""
 
     def timed(self, work: Callable[[], Result]) -> tuple[Result, float]:
-        """See ``Device.timed``."""
         begin_s = time.perf_counter()
         result = work()
         return result, time.perf_counter() - begin_s
 
 
-class CudaDevice:
+class CudaDevice(Device):
     """Operators are queued, so the device's own events tell the time."""
 
     def __init__(self, torch_device: torch.device) -> None:
@@ -49,7 +48,6 @@ class CudaDevice:
         self.gpu_uuid = f"GPU-{properties.uuid}"
 
     def timed(self, work: Callable[[], Result]) -> tuple[Result, float]:
-        """See ``Device.timed``."""
         begin = torch.cuda.Event(enable_timing=True)
         end = torch.cuda.Event(enable_timing=True)
         begin.record(torch.cuda.current_stream(self.torch_device))

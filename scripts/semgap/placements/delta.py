@@ -12,23 +12,19 @@ from semgap.placements.kv_cache import KvCache, cache_of
 
 
 def at_setup(_tensors: Sequence[Tensor]) -> Sequence[Tensor]:
-    """See ``Placement.at_setup``."""
     return ()
 
 
 def up(held: Held) -> Sequence[Tensor]:
-    """See ``Placement.up``."""
     return cache_of(held.tensors).since(held.known_positions)
 
 
 def down(held: Held, returned: Sequence[Tensor], reference_id: str | None) -> Held:
-    """See ``Placement.down``."""
     before = cache_of(held.tensors)
     return Held(before.joined(returned).tensors, reference_id, known_positions=before.length)
 
 
 def arrive(store: Kept[KvCache], reference_id: str | None, came: Sequence[Tensor]) -> KvCache:
-    """See ``Placement.arrive``."""
     kept = KvCache() if reference_id is None else store.take(reference_id)
     return kept.joined(came)
 
@@ -36,5 +32,4 @@ def arrive(store: Kept[KvCache], reference_id: str | None, came: Sequence[Tensor
 def leave(
     store: Kept[KvCache], arrived: KvCache, after: KvCache
 ) -> tuple[Sequence[Tensor], str | None]:
-    """See ``Placement.leave``."""
     return after.since(arrived.length), store.keep(arrived)

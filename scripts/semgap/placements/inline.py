@@ -12,27 +12,22 @@ from semgap.placements.kv_cache import KvCache, cache_of
 
 
 def at_setup(_tensors: Sequence[Tensor]) -> Sequence[Tensor]:
-    """See ``Placement.at_setup``."""
     return ()
 
 
 def up(held: Held) -> Sequence[Tensor]:
-    """See ``Placement.up``."""
     return held.tensors
 
 
 def down(_held: Held, returned: Sequence[Tensor], _reference_id: str | None) -> Held:
-    """See ``Placement.down``."""
     return Held(returned)
 
 
 def arrive(_store: Kept[KvCache], _reference_id: str | None, came: Sequence[Tensor]) -> KvCache:
-    """See ``Placement.arrive``."""
     return cache_of(came)
 
 
 def leave(
     _store: Kept[KvCache], _arrived: KvCache, after: KvCache
 ) -> tuple[Sequence[Tensor], str | None]:
-    """See ``Placement.leave``."""
     return after.valid(), None

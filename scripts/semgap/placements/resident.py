@@ -12,27 +12,22 @@ from semgap.placements.kv_cache import KvCache
 
 
 def at_setup(tensors: Sequence[Tensor]) -> Sequence[Tensor]:
-    """See ``Placement.at_setup``."""
     return tensors
 
 
 def up(_held: Held) -> Sequence[Tensor]:
-    """See ``Placement.up``."""
     return ()
 
 
 def down(_held: Held, _returned: Sequence[Tensor], reference_id: str | None) -> Held:
-    """See ``Placement.down``."""
     return Held(reference_id=reference_id)
 
 
 def arrive(store: Kept[KvCache], reference_id: str | None, _came: Sequence[Tensor]) -> KvCache:
-    """See ``Placement.arrive``."""
     return KvCache() if reference_id is None else store.take(reference_id)
 
 
 def leave(
     store: Kept[KvCache], _arrived: KvCache, after: KvCache
 ) -> tuple[Sequence[Tensor], str | None]:
-    """See ``Placement.leave``."""
     return (), store.keep(after)

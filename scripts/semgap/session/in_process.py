@@ -27,7 +27,6 @@ from semgap.transport.contract import (
 
 @contextlib.contextmanager
 def open_session(settings: WorkerSettings, _endpoint_file: Path | None) -> Iterator[Session]:
-    """See ``SessionModule.open_session``."""
     torch.set_num_threads(threads_or_all_cores(settings.compute_threads))
     worker = Worker(open_device(settings.device))
     yield Session(
@@ -42,7 +41,6 @@ class InProcessChannel(Channel):
         self._handler = handler
 
     def request(self, message: RequestMessage) -> ReplyMessage:
-        """See ``Channel.request``."""
         serialised_ns = time.monotonic_ns()
         copies = {
             tensor_class: [tensor.to(self._handler.device, copy=True) for tensor in tensors]
@@ -57,4 +55,4 @@ class InProcessChannel(Channel):
         return ReplyMessage(reply.header, answer, serialised_ns)
 
     def close(self) -> None:
-        """See ``Channel.close``."""
+        """Nothing is to be done."""

@@ -25,7 +25,6 @@ _END_TIMEOUT_S = 1.0
 
 @contextlib.contextmanager
 def open_session(_settings: WorkerSettings, endpoint_file: Path | None) -> Iterator[Session]:
-    """See ``SessionModule.open_session``."""
     if endpoint_file is None:
         raise ServerError(
             "This mode needs a server and no endpoint is given.",

@@ -66,7 +66,6 @@ class TcpChannel(Channel):
         self._incoming = _Incoming(stream, self._memory, REPLIES)
 
     def request(self, message: RequestMessage) -> ReplyMessage:
-        """See ``Channel.request``."""
         try:
             serialised_ns = self._memory.send(self._stream, message.header, message.tensors)
             answer = self._incoming.next()
@@ -81,7 +80,6 @@ class TcpChannel(Channel):
         return ReplyMessage(*answer, serialised_ns)
 
     def close(self) -> None:
-        """See ``Channel.close``."""
         self._stream.close()
 
 
@@ -122,7 +120,6 @@ class _Incoming(Generic[Header]):
 def serve(
     host: str, port: int, handler: Handler, timeouts: Timeouts, say_ready: Callable[[], None]
 ) -> None:
-    """See ``NetworkTransport.serve``."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         prefer_unpaced(listener)
@@ -153,7 +150,6 @@ def serve(
 
 
 def connect(host: str, port: int, timeouts: Timeouts) -> TcpChannel:
-    """See ``NetworkTransport.connect``."""
     connecting = socket.socket()
     try:
         prefer_unpaced(connecting)

@@ -114,7 +114,6 @@ class TorchRpcChannel(Channel):
         self._timeouts = timeouts
 
     def request(self, message: RequestMessage) -> ReplyMessage:
-        """See ``Channel.request``."""
         if self._endpoint is None:
             raise WorkerLostError("The session is closed.", "Open another one.")
         envelope = _ENCODER.encode(_RequestEnvelope(message.header, _counts(message.tensors)))
@@ -134,7 +133,6 @@ class TorchRpcChannel(Channel):
         return ReplyMessage(reply.header, _grouped(reply.counts, tensors), serialised_ns)
 
     def close(self) -> None:
-        """See ``Channel.close``."""
         self._endpoint = None
         try:
             with _without_backend_warning():
@@ -171,7 +169,6 @@ def _options(host: str, port: int, timeouts: Timeouts) -> rpc.TensorPipeRpcBacke
 def serve(
     host: str, port: int, handler: Handler, timeouts: Timeouts, say_ready: Callable[[], None]
 ) -> None:
-    """See ``NetworkTransport.serve``."""
     _Registry.endpoint = _Endpoint(handler)
     # The group forms when both are there, whoever comes first: a client may come from now on.
     say_ready()
@@ -184,7 +181,6 @@ def serve(
 
 
 def connect(host: str, port: int, timeouts: Timeouts) -> TorchRpcChannel:
-    """See ``NetworkTransport.connect``."""
     try:
         with _without_backend_warning():
             rpc.init_rpc(

@@ -20,7 +20,6 @@ class _GlooLink(Link):
         self._reply = torch.empty(1, dtype=torch.uint8)
 
     def exchange(self, payload: Tensor, reply_bytes: int) -> None:
-        """See ``Link.exchange``."""
         if self._reply.nbytes < reply_bytes:
             self._reply = torch.empty(reply_bytes, dtype=torch.uint8)
         self._group.send([torch.tensor([payload.nbytes, reply_bytes])], _PEER, 0).wait()
@@ -29,7 +28,6 @@ class _GlooLink(Link):
         self._group.recv([self._reply[:reply_bytes]], _PEER, 0).wait()
 
     def close(self) -> None:
-        """See ``Link.close``."""
         self._group.send([torch.tensor([_END, 0])], _PEER, 0).wait()
 
 

@@ -21,7 +21,6 @@ class _PlainLink(Link):
         self._reply = _memory(1)
 
     def exchange(self, payload: Tensor, reply_bytes: int) -> None:
-        """See ``Link.exchange``."""
         if self._reply.nbytes < reply_bytes:
             self._reply = _memory(reply_bytes)
         self._socket.sendall(_SIZES.pack(payload.nbytes, reply_bytes))
@@ -30,7 +29,6 @@ class _PlainLink(Link):
         _receive(self._socket, self._reply[:reply_bytes])
 
     def close(self) -> None:
-        """See ``Link.close``."""
         self._socket.close()
 
 

@@ -30,7 +30,6 @@ class _Replying(Handler):
         self._replies: dict[int, ReplyMessage] = {}
 
     def handle(self, message: RequestMessage) -> ReplyMessage:
-        """See ``Handler.handle``."""
         reply_bytes = int(message.tensors[TensorClass.TOKENS][0])
         if reply_bytes not in self._replies:
             logits = torch.zeros(reply_bytes, dtype=torch.uint8, device=self.device)
@@ -40,7 +39,7 @@ class _Replying(Handler):
         return self._replies[reply_bytes]
 
     def settle(self) -> None:
-        """See ``Handler.settle``."""
+        """Nothing is to be done."""
 
 
 class _ChannelLink(Link):
@@ -48,14 +47,12 @@ class _ChannelLink(Link):
         self._channel = channel
 
     def exchange(self, payload: Tensor, reply_bytes: int) -> None:
-        """See ``Link.exchange``."""
         tensors = {TensorClass.TOKENS: [_one_number(reply_bytes)]}
         if payload.nbytes:
             tensors[TensorClass.WEIGHTS] = [payload]
         self._channel.request(RequestMessage(Ping(), tensors))
 
     def close(self) -> None:
-        """See ``Link.close``."""
         self._channel.close()
 
 

@@ -19,13 +19,11 @@ class _ZeroMqLink(Link):
         self._socket = socket
 
     def exchange(self, payload: Tensor, reply_bytes: int) -> None:
-        """See ``Link.exchange``."""
         head = _SIZES.pack(payload.nbytes, reply_bytes)
         self._socket.send_multipart([head, payload.numpy().data], copy=False)
         self._socket.recv(copy=False)
 
     def close(self) -> None:
-        """See ``Link.close``."""
         self._socket.send_multipart([_SIZES.pack(_END, 0), b""])
         self._socket.close(linger=1000)
 
