@@ -30,10 +30,11 @@ table: environment tcpdump  ## measure what is missing, build results/table.md a
 	@$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG) -- all
 	@cat results/table.md
 
-line-rate: environment tcpdump  ## measure transports and step path beside plain sockets; print both reports
+line-rate: environment tcpdump  ## measure transports and step path beside plain sockets, and judge them
 	@$(BIN)/snakemake --cores $(CORES) --configfile config/line-rate.yaml -- \
 		results/line-rate/transport.md results/line-rate/overhead.md
 	@cat results/line-rate/transport.md results/line-rate/overhead.md
+	@$(BIN)/python tests/line_rate_goals.py results/line-rate
 
 parse-rate: environment  ## measure how many packets a second the capture reader takes in
 	@$(BIN)/python tests/benchmark_pcap.py

@@ -23,7 +23,7 @@ def report(arguments: argparse.Namespace) -> None:
     goodput = captured_goodput if captured else uncaptured_goodput
     ceiling = goodput(read_rows(arguments.goodput, GoodputRow), CEILING)
     rows = overhead_rows(records)
-    text = overhead_report(rows, {record.mode: record for record in records}, ceiling)
+    text = overhead_report(rows, ceiling)
     write_rows(arguments.csv, OverheadRow, rows)
     write_atomically(arguments.markdown, text.encode())
 

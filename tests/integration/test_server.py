@@ -188,7 +188,7 @@ def test_a_stranger_is_refused(server, tmp_path):
     ensure_server(endpoint, file)
     (tmp_path / "guess").write_bytes(b"guess")
     with pytest.raises(ServerError, match="is not this experiment's server"):
-        control.connect(with_settings(endpoint, secret_file=str(tmp_path / "guess")))
+        control.connect(msgspec.structs.replace(endpoint, secret_file=str(tmp_path / "guess")))
     assert ensure_server(endpoint, file).pid
 
 
@@ -261,7 +261,7 @@ def test_a_killed_worker_is_reported_with_its_signal(server, client):
 
 def test_a_worker_that_cannot_start_says_why_at_once(own):
     endpoint, file = own
-    no_gpu = with_settings(endpoint, device="cuda:7")
+    no_gpu = msgspec.structs.replace(endpoint, worker=WorkerSettings(device="cuda:7"))
     write_record(file, no_gpu)
     ensure_server(no_gpu, file)
     with (

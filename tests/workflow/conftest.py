@@ -19,7 +19,12 @@ def experiments(tmp_path_factory):
     over_tcp = copy_project(tmp_path_factory.mktemp("tcp"))
     over_tcp.configure(
         server={"transport": "tcp"},
-        link={"max_message_bytes": 2_000_000, "rounds": 2, "round_trips": 100},
+        link={
+            "max_message_bytes": 2_000_000,
+            "rounds": 2,
+            "round_trips": 100,
+            "time_budget_s": 0,
+        },
     )
     with ThreadPoolExecutor() as pool:
         builds = [

@@ -30,7 +30,7 @@ def test_a_transport_an_engine_and_a_model_are_added_as_the_documentation_says(e
     assert "`my-model`: My model" in table
     assert "Transport: pickled" in table
     record = json.loads((results / "my-model" / "runs" / "delta" / "rep1.json").read_text())
-    assert record["settings"]["engine"] == "padded"
+    assert record["settings"]["worker"]["engine"] == "padded"
     (first, *_others) = next(
         phase["steps"] for phase in record["phases"] if phase["name"] == "decode"
     )

@@ -93,7 +93,7 @@ def test_without_the_engines_notes_only_the_analysis_is_repeated(experiment):
     ("workload", "message"),
     [
         ({"prompt_seed": 1}, "The prompt was chosen for 8 tokens and seed 0"),
-        ({"decode_steps": 2}, "was measured with decode steps 3; this configuration says 2"),
+        ({"decode_steps": 2}, "measured with workload.decode_steps 3; this configuration says 2"),
     ],
     ids=["prompt", "steps"],
 )

@@ -99,7 +99,6 @@ MODULES = {
     "semgap/plumbing/escaping.py": TABLE,
     "semgap/analysis/expectation.py": ANALYSIS,
     "semgap/pipeline/fingerprint.py": set(),
-    "semgap/plumbing/goals.py": set(),
     "semgap/placements/kept.py": {"rpc_server"} | ALL_RUNS,
     "semgap/placements/kv_cache.py": {"rpc_server"} | ALL_RUNS,
     "semgap/plumbing/markdown.py": TABLE,
@@ -202,6 +201,7 @@ KEYS = {
     "capture.interface_address": ("127.0.0.2", ALL_RUNS),
     "link.max_message_bytes": (2_000_000, set()),
     "link.rounds": (1, set()),
+    "link.time_budget_s": (1, set()),
     "link.round_trips": (100, set()),
 }
 

@@ -19,8 +19,17 @@ class LinkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = 1_000_000_000
     rounds: Annotated[
-        int, Meta(ge=1, description="How often each contender sends messages of each size.")
+        int,
+        Meta(ge=1, description="How often each contender sends messages of each size, at least."),
     ] = 5
+    time_budget_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="Rounds are added until the ratios to plain sockets are known within 5 %, "
+            "or for so long (s).",
+        ),
+    ] = 240
     round_trips: Annotated[
         int,
         Meta(ge=100, description="Exchanges of one number for 200 KB, by each contender."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import logging
 import multiprocessing
 import os
@@ -26,6 +27,7 @@ from semgap.linkbench.contenders.iperf3 import iperf3_goodput
 from semgap.linkbench.contenders.known import contenders
 from semgap.linkbench.contenders.payload import Payload
 from semgap.linkbench.link_settings import LinkJob
+from semgap.linkbench.rates import settled
 from semgap.linkbench.samples import LinkFacts, TimeSample, WireSample
 from semgap.linkbench.wire import captured_exchanges
 from semgap.measurement.machine import describe_machine
@@ -48,6 +50,7 @@ _MAX_MESSAGES = 64
 # Longer than any peer looks for its next message before it sleeps: peers may share a core.
 _BETWEEN_TURNS_S = 0.002
 _ROUND_TRIPS_IN_TURN = 50
+_SETTLED_WITHIN = 0.05
 
 
 def measure_link(
@@ -75,8 +78,12 @@ def measure_link(
         links = {
             each.name: stack.enter_context(connected(each, job, peer_cores)) for each in chosen
         }
-        for index in range(job.link.rounds + 1):
-            log.info("round %s of %s", index, job.link.rounds)
+        deadline_s = time.monotonic() + job.link.time_budget_s
+        for index in itertools.count():
+            enough = index > job.link.rounds
+            if enough and (time.monotonic() > deadline_s or settled(times, _SETTLED_WITHIN)):
+                break
+            log.info("round %s, of at least %s", index, job.link.rounds)
             samples = [
                 *_goodput_round(links, payload, sizes, index, order),
                 *_round_trips(links, job.link.round_trips // job.link.rounds, index, order),

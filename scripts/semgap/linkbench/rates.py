@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from statistics import median
 
 import msgspec
+import numpy as np
 import pandas as pd
+import scipy.stats
 
 from semgap.linkbench.contenders.known import CEILING
 from semgap.linkbench.samples import TimeSample, WireSample
@@ -16,7 +19,8 @@ class GoodputRow(msgspec.Struct, frozen=True):
     """Goodput of one contender at one message size.
 
     Attributes:
-        of_ceiling: median over rounds of the goodput divided by the ceiling's in the same round.
+        of_ceiling: goodput ÷ the ceiling's in the same round, geometric mean of the rounds.
+        of_ceiling_low, of_ceiling_high: its 95 % interval; empty for one round.
         captured_bytes_per_s: median goodput while tcpdump captured the interface.
         wire_of_payload: captured bytes of both directions ÷ content, the largest of the rounds.
             Both are empty at sizes that were not captured.
@@ -29,6 +33,8 @@ class GoodputRow(msgspec.Struct, frozen=True):
     min_bytes_per_s: float
     max_bytes_per_s: float
     of_ceiling: float
+    of_ceiling_low: float | None
+    of_ceiling_high: float | None
     captured_bytes_per_s: float | None
     wire_of_payload: float | None
 
@@ -37,7 +43,8 @@ class RoundTripRow(msgspec.Struct, frozen=True):
     """Round trips of one contender: one number there, ``reply_bytes`` back.
 
     Attributes:
-        of_ceiling: median over rounds of a round's median divided by the ceiling's.
+        of_ceiling: a round's median divided by the ceiling's, geometric mean of the rounds.
+        of_ceiling_low, of_ceiling_high: its 95 % interval; empty for one round.
     """
 
     contender: str
@@ -46,6 +53,8 @@ class RoundTripRow(msgspec.Struct, frozen=True):
     median_s: float
     p99_s: float
     of_ceiling: float
+    of_ceiling_low: float | None
+    of_ceiling_high: float | None
 
 
 def goodput_rows(
@@ -65,6 +74,7 @@ def goodput_rows(
             for each in wire
             if each.contender == contender and each.payload_bytes == size_bytes
         ]
+        ratio, low, high = _with_interval(group.of_ceiling)
         rows.append(
             GoodputRow(
                 contender=str(contender),
@@ -73,7 +83,9 @@ def goodput_rows(
                 median_bytes_per_s=float(group.goodput.median()),
                 min_bytes_per_s=float(group.goodput.min()),
                 max_bytes_per_s=float(group.goodput.max()),
-                of_ceiling=float(group.of_ceiling.median()),
+                of_ceiling=ratio,
+                of_ceiling_low=low,
+                of_ceiling_high=high,
                 captured_bytes_per_s=_median(
                     [each.payload_bytes / each.seconds for each in captured]
                 ),
@@ -113,10 +125,43 @@ def round_trip_rows(times: Sequence[TimeSample]) -> list[RoundTripRow]:
             n=len(group),
             median_s=float(group.seconds.median()),
             p99_s=float(group.seconds.quantile(0.99)),
-            of_ceiling=float((medians[contender] / ceiling).median()),
+            of_ceiling=ratio,
+            of_ceiling_low=low,
+            of_ceiling_high=high,
         )
         for contender, group in frame.groupby("contender")
+        for ratio, low, high in (_with_interval(medians[contender] / ceiling),)
     ]
+
+
+def settled(times: Sequence[TimeSample], within: float) -> bool:
+    """Whether each ratio's 95 % interval lies within a share of the ratio itself.
+
+    Args:
+        within: the share, of 1.
+    """
+    contenders = sorted({sample.contender for sample in times})
+    goodput = goodput_rows(times, [], contenders)
+    ratios = [(row.of_ceiling, row.of_ceiling_low, row.of_ceiling_high) for row in goodput]
+    ratios += [
+        (row.of_ceiling, row.of_ceiling_low, row.of_ceiling_high) for row in round_trip_rows(times)
+    ]
+    return all(
+        low is not None
+        and high is not None
+        and ratio * (1 - within) <= low <= high <= ratio * (1 + within)
+        for ratio, low, high in ratios
+    )
+
+
+def _with_interval(ratios: pd.Series) -> tuple[float, float | None, float | None]:
+    """Geometric mean and its 95 % interval, by Student's t on the logarithms."""
+    logarithms = np.log(ratios.to_numpy())
+    mean = float(logarithms.mean())
+    if logarithms.size < 2:
+        return math.exp(mean), None, None
+    half = float(scipy.stats.t.ppf(0.975, logarithms.size - 1) * scipy.stats.sem(logarithms))
+    return math.exp(mean), math.exp(mean - half), math.exp(mean + half)
 
 
 def _median(values: Sequence[float]) -> float | None:

@@ -6,67 +6,34 @@ from collections.abc import Sequence
 
 from semgap.linkbench.rates import GoodputRow, RoundTripRow
 from semgap.linkbench.samples import LinkFacts
-from semgap.plumbing.goals import (
-    Goal,
-    at_least,
-    at_most,
-    goals_table,
-)
 from semgap.plumbing.markdown import markdown_table
-
-_LARGE_BYTES = 64_000_000
-_FRAMED_BYTES = 1_000_000
 
 
 def link_report(
     goodput: Sequence[GoodputRow], round_trips: Sequence[RoundTripRow], facts: LinkFacts
 ) -> str:
-    """Goodput by message size, round trips, bytes on the wire, and the goals of ``tcp``."""
+    """Goodput by message size, round trips, and bytes on the wire."""
     return "\n\n".join(
         (
             "# The link: transports beside plain sockets and libraries",
             "## Goodput (GB/s), median of the rounds",
             _goodput_table(goodput),
             "A message goes one way, its acknowledgement of 8 bytes comes back, then the next one "
-            "goes. In brackets: the ratio to plain sockets in the same round, median.",
+            "goes. In brackets: the ratio to plain sockets in the same round, geometric mean of "
+            "the rounds with its 95 % interval.",
             "## Round trip: one number there, 200 KB back",
             _round_trip_table(round_trips),
             "## Bytes on the wire ÷ content",
             _wire_table(goodput, facts),
-            "## Goals of `tcp`",
-            goals_table(_goals(goodput, round_trips)),
             _notes(facts),
         )
     )
 
 
-def _goals(goodput: Sequence[GoodputRow], round_trips: Sequence[RoundTripRow]) -> list[Goal]:
-    mine = [row for row in goodput if row.contender == "tcp"]
-    large = [row for row in mine if row.payload_bytes >= _LARGE_BYTES] or mine[-1:]
-    framed = [
-        row.wire_of_payload
-        for row in mine
-        if row.wire_of_payload is not None and row.payload_bytes >= _FRAMED_BYTES
-    ]
-    goals = [
-        at_least(f"goodput ÷ plain sockets at {_size(row.payload_bytes)}", row.of_ceiling, 0.9)
-        for row in large
-    ]
-    goals += [
-        at_most("round trip ÷ plain sockets", row.of_ceiling, 1.5)
-        for row in round_trips
-        if row.contender == "tcp"
-    ]
-    if framed:
-        goals.append(at_most("wire ÷ content, messages of 1 MB and more", max(framed), 1.005))
-    return goals
-
-
 def _goodput_table(rows: Sequence[GoodputRow]) -> str:
     names = list(dict.fromkeys(row.contender for row in rows))
     cells = {
-        (row.payload_bytes, row.contender): f"{row.median_bytes_per_s / 1e9:.3g}"
-        f" ({row.of_ceiling:.2f})"
+        (row.payload_bytes, row.contender): f"{row.median_bytes_per_s / 1e9:.3g} ({_ratio(row)})"
         for row in rows
     }
     sizes = sorted({row.payload_bytes for row in rows})
@@ -84,7 +51,7 @@ def _round_trip_table(rows: Sequence[RoundTripRow]) -> str:
                 row.contender,
                 f"{row.median_s * 1e6:.1f}",
                 f"{row.p99_s * 1e6:.1f}",
-                f"{row.of_ceiling:.2f}",
+                _ratio(row),
                 str(row.n),
             )
             for row in sorted(rows, key=lambda row: row.median_s)
@@ -129,6 +96,13 @@ def _notes(facts: LinkFacts) -> str:
             "GB/s (it sends one small buffer over and over, which stays in the cache)."
         )
     return "\n".join(f"- {note}" for note in notes) + "\n"
+
+
+def _ratio(row: GoodputRow | RoundTripRow) -> str:
+    if row.of_ceiling_low is None or row.of_ceiling_high is None:
+        return f"{row.of_ceiling:.2f}"
+    half = max(row.of_ceiling_high - row.of_ceiling, row.of_ceiling - row.of_ceiling_low)
+    return f"{row.of_ceiling:.2f} ± {half:.2f}"
 
 
 def _size(size_bytes: int) -> str:
