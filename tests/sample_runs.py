@@ -28,6 +28,7 @@ PROBE = SocketPair("127.0.0.1", 3000, "127.0.0.1", 4000)
 def step(up=100, down=50):
     return StepRecord(
         latency_s=0.5,
+        placement_s=0.0,
         serialise_s=0.0,
         send_s=0.1,
         queue_s=0.0,

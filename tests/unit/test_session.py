@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import time
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -19,6 +21,7 @@ from semgap.meters.gpu_kernels import union_length
 from semgap.model.device import CpuDevice, open_device
 from semgap.model.weights import map_weights
 from semgap.modes import POLICIES, policy_of
+from semgap.placements import delta
 from semgap.placements.contract import Held
 from semgap.policy import TensorClass
 from semgap.protocol import Forward
@@ -117,6 +120,20 @@ def test_delta_moves_each_position_once_each_way(gptj):
         tokens = PROMPT[:, :1]
     assert moved == [(0, 8), (8, 1), (1, 1), (1, 1)]
     assert kv_cache.tensors[0].shape[-2] == 8 + 3
+
+
+def test_what_the_clients_placement_does_is_part_of_the_step(gptj, monkeypatch):
+    def slow(*arguments):
+        time.sleep(0.05)
+        return delta.down(*arguments)
+
+    client = start(gptj, policy_of("delta"))
+    monkeypatch.setattr(client, "_kv_placement", SimpleNamespace(up=delta.up, down=slow))
+    _, _, exchange = client.forward(PROMPT, Held(), 1)
+    step = exchange.step
+    assert step.placement_s > 0.05
+    beside = (step.serialise_s, step.send_s, step.queue_s, step.worker_s, step.receive_s)
+    assert step.placement_s + sum(beside) == pytest.approx(step.latency_s)
 
 
 def test_delta_keeps_nothing_that_the_client_did_not_send(gptj):

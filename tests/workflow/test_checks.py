@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -45,3 +46,17 @@ def test_every_script_explains_itself(script):
     )
     assert done.returncode == 0
     assert "usage:" in done.stdout
+
+
+def test_jobs_run_where_python_is_told_to_drop_docstrings(tmp_path):
+    """transformers cannot do without them."""
+    experiment = copy_project(tmp_path)
+    done = subprocess.run(
+        experiment.command(targets=["results/tiny/model/manifest.json"]),
+        cwd=experiment.folder,
+        env={**os.environ, "PYTHONOPTIMIZE": "2"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout

@@ -171,7 +171,10 @@ def test_every_step_is_accounted_for(each):
         assert list(phases) == ["setup", "warmup", "prefill", "decode"]
         assert len(phases["decode"]["steps"]) == DECODE_STEPS
         for step in phases["decode"]["steps"]:
-            spans = ("serialise_s", "send_s", "queue_s", "worker_s", "receive_s")
+            spans = (
+                *("placement_s", "serialise_s", "send_s"),
+                *("queue_s", "worker_s", "receive_s"),
+            )
             assert sum(step[span] for span in spans) == pytest.approx(step["latency_s"])
             assert 0 < step["compute_s"] <= step["worker_s"]
         assert (

@@ -3,6 +3,7 @@
 import filecmp
 import hashlib
 import json
+import os
 import random
 import shlex
 import subprocess
@@ -41,6 +42,8 @@ ENDPOINT = f"{EXPERIMENT}/server/endpoint.json"
 REPEATS = range(1, CONFIG.workload.repeats + 1)
 
 adopt_jobs()
+# transformers makes classes out of its docstrings: no job runs without them.
+os.environ.pop("PYTHONOPTIMIZE", None)
 RUN_LOCK = FolderLock(Path(".snakemake") / "run.lock")
 
 

@@ -15,7 +15,15 @@ from semgap.plumbing.markdown import markdown_table
 # From here on, a step's transfer says how much a second crosses rather than how long one waits.
 _GOODPUT_BYTES = 64_000_000
 PHASES = ("prefill", "decode")
-SPANS = ("serialise_s", "send_s", "queue_s", "other_worker_s", "compute_s", "receive_s")
+SPANS = (
+    "placement_s",
+    "serialise_s",
+    "send_s",
+    "queue_s",
+    "other_worker_s",
+    "compute_s",
+    "receive_s",
+)
 
 
 class OverheadRow(msgspec.Struct, frozen=True):
@@ -38,6 +46,7 @@ class OverheadRow(msgspec.Struct, frozen=True):
     step_s: float
     of_local: float | None
     beyond_compute_s: float
+    placement_s: float
     serialise_s: float
     send_s: float
     queue_s: float
@@ -96,11 +105,12 @@ def overhead_report(rows: Sequence[OverheadRow], ceiling_bytes_per_s: float | No
         (
             "# Where a step's time goes",
             table,
-            "Milliseconds, medians over all steps of all repeats: the client serialises, sends; "
-            "the request waits in the queue, the worker computes and does other things; the client "
-            "receives. The spans tile a step; their medians need not add up to the step's. "
-            "Transfer ÷ plain sockets: tensor bytes ÷ (serialise + send + receive), of the goodput "
-            "that plain sockets have on this link; for steps of 64 MB and more.",
+            "Milliseconds, medians over all steps of all repeats: the client's placements cut and "
+            "join tensors, the client serialises, sends; the request waits in the queue, the "
+            "worker computes and does other things; the client receives. The spans tile a step; "
+            "their medians need not add up to the step's. Transfer ÷ plain sockets: tensor bytes ÷ "
+            "(serialise + send + receive), of the goodput that plain sockets have on this link; "
+            "for steps of 64 MB and more.",
             "",
         )
     )
@@ -128,6 +138,7 @@ def _row(phase: str, mode: str, records: Sequence[RunRecord], local_s: float | N
         step_s=step_s,
         of_local=None if local_s is None else step_s / local_s,
         beyond_compute_s=median(step.latency_s - step.compute_s for step in steps),
+        placement_s=of("placement_s"),
         serialise_s=of("serialise_s"),
         send_s=of("send_s"),
         queue_s=of("queue_s"),

@@ -17,7 +17,15 @@ from semgap.analysis.traffic import (
 )
 from semgap.measurement.run_record import PhaseRecord, RunRecord
 
-SPANS = ("serialise_s", "send_s", "queue_s", "worker_s", "compute_s", "receive_s")
+SPANS = (
+    "placement_s",
+    "serialise_s",
+    "send_s",
+    "queue_s",
+    "worker_s",
+    "compute_s",
+    "receive_s",
+)
 _BUSY = "_busy_s"
 
 

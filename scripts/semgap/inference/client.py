@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 
+import msgspec
 from torch import Tensor
 
 import semgap.errors
@@ -101,6 +102,7 @@ class InferenceClient:
             RemoteError: the worker refused or failed.
             TransportError: the worker could not be reached.
         """
+        begin_ns = time.monotonic_ns()
         header = self._pass_type(
             logits_to_keep=logits_to_keep,
             placement=f"{self._policy.kv_cache:10}",
@@ -115,6 +117,7 @@ class InferenceClient:
         extended = self._kv_placement.down(
             kv_cache, exchange.tensors.get(TensorClass.KV_CACHE, ()), exchange.done.reference_id
         )
+        exchange = _with_placements(exchange, (time.monotonic_ns() - begin_ns) / 1e9)
         logits = exchange.tensors.get(TensorClass.LOGITS)
         return None if logits is None else logits[0], extended, exchange
 
@@ -144,6 +147,7 @@ class InferenceClient:
         done = reply.header
         step = StepRecord(
             latency_s=(end_ns - begin_ns) / 1e9,
+            placement_s=0.0,
             serialise_s=(reply.serialised_ns - begin_ns) / 1e9,
             send_s=(done.received_ns - reply.serialised_ns) / 1e9,
             queue_s=(done.begin_ns - done.received_ns) / 1e9,
@@ -156,6 +160,13 @@ class InferenceClient:
             down_tensors=sum(map(len, reply.tensors.values())),
         )
         return Exchange(done, reply.tensors, step)
+
+
+def _with_placements(exchange: Exchange, latency_s: float) -> Exchange:
+    """The exchange as part of a step that took longer by what the client's placements did."""
+    placement_s = latency_s - exchange.step.latency_s
+    step = msgspec.structs.replace(exchange.step, latency_s=latency_s, placement_s=placement_s)
+    return replace(exchange, step=step)
 
 
 def _in_messages(weights: Sequence[Tensor]) -> Iterator[tuple[int, Sequence[Tensor]]]:

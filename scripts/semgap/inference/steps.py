@@ -11,8 +11,9 @@ class StepRecord(msgspec.Struct, frozen=True):
     """One request and its reply, timed by the client.
 
     Attributes:
-        latency_s: from handing the request to the transport to having the reply; the sum of the
-            following five, which tile it.
+        latency_s: from the first tensor that a placement is asked for to the last that it joined;
+            the sum of the following six, which tile it.
+        placement_s: the client's placements, before the exchange and after it.
         serialise_s: until the client's transport had the request in the form in which it travels.
         send_s: until the worker's transport had the whole request.
         queue_s: until the worker's handler began.
@@ -23,6 +24,7 @@ class StepRecord(msgspec.Struct, frozen=True):
     """
 
     latency_s: float
+    placement_s: float
     serialise_s: float
     send_s: float
     queue_s: float
