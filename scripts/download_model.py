@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 def download(arguments: argparse.Namespace) -> None:
     """Fetch and verify the files."""
-    from semgap.model.hub import download_model
+    from semgap.model.obtaining.hub import download_model
 
     model = download_model(arguments.repo, arguments.revision, arguments.folder)
     size_bytes = sum(file.size_bytes for file in model.files)

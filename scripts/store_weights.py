@@ -14,8 +14,8 @@ def store(arguments: argparse.Namespace) -> None:
     """Write config.json and safetensors shards."""
     import json
 
-    from semgap.model.sources import pretrained_weights, seeded_weights
-    from semgap.model.store import store_weights
+    from semgap.model.obtaining.sources import pretrained_weights, seeded_weights
+    from semgap.model.obtaining.store import store_weights
 
     settings = arguments.settings
     if arguments.source is not None:

@@ -15,7 +15,7 @@ import torch
 import transformers
 
 from hub_server import REPO, REVISION, Hub
-from semgap.model.sources import pretrained_weights
+from semgap.model.obtaining.sources import pretrained_weights
 from small_models import ARCHITECTURES, PROJECT
 
 SCRIPTS = PROJECT / "scripts"
@@ -27,7 +27,7 @@ INDEX = {
 }
 REPORT = """
 import dataclasses, json, pathlib, sys
-from semgap.model.hub import download_model
+from semgap.model.obtaining.hub import download_model
 model = download_model(sys.argv[1], sys.argv[2], pathlib.Path(sys.argv[3]))
 print(json.dumps(dataclasses.asdict(model), default=str))
 """

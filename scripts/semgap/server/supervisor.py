@@ -10,10 +10,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import secrets
 import select
 import signal
-import socket
 import sys
 import time
 from collections.abc import Callable
@@ -22,14 +20,15 @@ from pathlib import Path
 
 import msgspec
 
-from semgap.errors import SemgapError, ServerError
+from semgap.errors import SemgapError
 from semgap.plumbing.process_sockets import sockets_of
 from semgap.plumbing.processes import describe_exit, die_with_parent, open_owner
 from semgap.plumbing.tcp_sockets import free_port
 from semgap.plumbing.versions import Versions
 from semgap.server import control
 from semgap.server.channel import Admission, ControlChannel, UntrustedError
-from semgap.server.endpoint import ServerEndpoint, ServerSettings
+from semgap.server.endpoint import ServerEndpoint
+from semgap.server.listener import listen, write_secret
 
 log = logging.getLogger(__name__)
 
@@ -76,8 +75,8 @@ class Supervisor:
         self._workers: dict[int, _Session] = {}
         self._admissions: dict[int, Admission] = {}
         self._stopping = False
-        self._listener = _listen(endpoint.settings)
-        self._secret = _write_secret(Path(endpoint.secret_file))
+        self._listener = listen(endpoint.settings)
+        self._secret = write_secret(Path(endpoint.secret_file))
 
     def run(self) -> None:
         """Serve until there is a reason to end; leaves no worker behind."""
@@ -290,26 +289,3 @@ def _say(report: int, text: str) -> None:
     with contextlib.suppress(OSError):
         os.write(report, text.encode())
         os.close(report)
-
-
-def _listen(settings: ServerSettings) -> socket.socket:
-    try:
-        listener = socket.create_server((settings.host, settings.port), backlog=64)
-        listener.setblocking(False)
-        return listener
-    except OSError as error:
-        raise ServerError(
-            f"The server cannot listen at {settings.host}:{settings.port}: {error.strerror}.",
-            "Set server.port to a free port (and server.host to an address of this machine), or "
-            f"stop the program that holds it ('ss -ltnp sport = :{settings.port}' shows it).",
-        ) from error
-
-
-def _write_secret(secret_file: Path) -> bytes:
-    """Make the secret that clients must know, in a file that its owner alone can read."""
-    secret = secrets.token_hex(32).encode()
-    secret_file.unlink(missing_ok=True)
-    descriptor = os.open(secret_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secret)
-    return secret

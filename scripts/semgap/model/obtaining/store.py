@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-from semgap.model.sources import WeightSource
+from semgap.model.obtaining.sources import WeightSource
 from semgap.model.weights import (
     CONFIG_FILE,
     file_names,

@@ -13,7 +13,7 @@ import transformers
 from torch import Tensor
 
 from semgap.errors import ModelError
-from semgap.model.seeded import seeded_weight
+from semgap.model.obtaining.seeded import seeded_weight
 from semgap.model.skeleton import ModelSkeleton
 from semgap.model.weights import CONFIG_FILE
 
