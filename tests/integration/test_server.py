@@ -21,7 +21,7 @@ from semgap.inference.client import InferenceClient
 from semgap.inference.worker_settings import WorkerSettings
 from semgap.model.weights import map_weights
 from semgap.modes import policy_of
-from semgap.placements.contract import Held
+from semgap.placements.placement_contract import Held
 from semgap.plumbing.files import write_record
 from semgap.plumbing.processes import OWNER_VARIABLE
 from semgap.plumbing.tcp_sockets import free_port
@@ -32,7 +32,7 @@ from semgap.server.channel import NONCE_BYTES
 from semgap.server.endpoint import ServerEndpoint, ServerSettings
 from semgap.server.lifecycle import ensure_server, log_file_of, stop_server
 from semgap.session.server import open_session
-from semgap.transport.contract import RequestMessage
+from semgap.transport.transport_contract import RequestMessage
 
 WAIT_S = 20
 

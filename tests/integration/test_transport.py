@@ -19,7 +19,7 @@ from semgap.plumbing.process_sockets import sockets_of
 from semgap.plumbing.tcp_sockets import free_port
 from semgap.policy import TensorClass
 from semgap.protocol import Done, Ping
-from semgap.transport.contract import (
+from semgap.transport.transport_contract import (
     ReplyMessage,
     RequestMessage,
     Timeouts,

@@ -12,7 +12,7 @@ import torch
 import transformers
 
 from semgap.errors import ModelError, ReferenceIdError, RemoteError
-from semgap.execution.contract import GenerationLimits
+from semgap.execution.executor_contract import GenerationLimits
 from semgap.execution.forward_pass import open_executor
 from semgap.execution.generation import generate
 from semgap.inference.client import InferenceClient
@@ -22,11 +22,11 @@ from semgap.model.device import CpuDevice, open_device
 from semgap.model.weights import map_weights
 from semgap.modes import POLICIES, policy_of
 from semgap.placements import delta
-from semgap.placements.contract import Held
+from semgap.placements.placement_contract import Held
 from semgap.policy import TensorClass
 from semgap.protocol import Forward
 from semgap.session.in_process import InProcessChannel
-from semgap.transport.contract import RequestMessage
+from semgap.transport.transport_contract import RequestMessage
 
 PROMPT = torch.tensor([[3, 1, 4, 1, 5, 9, 2, 6]])
 

@@ -8,7 +8,7 @@ import torch
 import transformers
 from torch import Tensor
 
-from semgap.engine.contract import Engine
+from semgap.engine.engine_contract import Engine
 from semgap.model.skeleton import ModelSkeleton, kv_cache_tensors
 from semgap.placements.kv_cache import KvCache, cache_of
 

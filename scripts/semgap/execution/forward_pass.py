@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from semgap.execution.contract import Answer, Executor, GenerationLimits
+from semgap.execution.executor_contract import Answer, Executor, GenerationLimits
 from semgap.inference.client import InferenceClient
 from semgap.inference.steps import StepRecord
-from semgap.placements.contract import Held
+from semgap.placements.placement_contract import Held
 from semgap.protocol import Chosen
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from semgap.execution.contract import Executor
+from semgap.execution.executor_contract import Executor
 from semgap.inference.steps import StepRecord
 
 

@@ -14,7 +14,7 @@ import semgap.errors
 from semgap.errors import RemoteError, SemgapError
 from semgap.inference.steps import StepRecord
 from semgap.model.manifest import Manifest
-from semgap.placements.contract import Held, load_placement
+from semgap.placements.placement_contract import Held, load_placement
 from semgap.policy import Policy, TensorClass
 from semgap.protocol import (
     Configure,
@@ -29,7 +29,7 @@ from semgap.protocol import (
     StartMeters,
     StoreWeights,
 )
-from semgap.transport.contract import (
+from semgap.transport.transport_contract import (
     Channel,
     RequestMessage,
     Tensors,

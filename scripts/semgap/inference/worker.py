@@ -12,14 +12,14 @@ import msgspec
 import torch
 from torch import Tensor
 
-from semgap.engine.contract import Engine, load_engine
+from semgap.engine.engine_contract import Engine, load_engine
 from semgap.errors import ModelError, RemoteError, SemgapError
-from semgap.meters.running import PhaseMeters
+from semgap.meters.running_meters import PhaseMeters
 from semgap.model.device import Device
 from semgap.model.skeleton import ModelSkeleton
-from semgap.placements.contract import load_placement
 from semgap.placements.kept import Kept
 from semgap.placements.kv_cache import KvCache
+from semgap.placements.placement_contract import load_placement
 from semgap.policy import TensorClass
 from semgap.protocol import (
     Chosen,
@@ -36,7 +36,7 @@ from semgap.protocol import (
     StartMeters,
     StoreWeights,
 )
-from semgap.transport.contract import (
+from semgap.transport.transport_contract import (
     Handler,
     ReplyMessage,
     RequestMessage,

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from semgap.execution.contract import GenerationLimits, load_executor
+from semgap.execution.executor_contract import GenerationLimits, load_executor
 from semgap.inference.client import InferenceClient
 from semgap.measurement.job_settings import BenchmarkSettings, CaptureSettings
 from semgap.measurement.machine import describe_machine

@@ -12,7 +12,7 @@ from semgap.errors import MeasurementError
 from semgap.inference.client import InferenceClient
 from semgap.inference.steps import StepRecord
 from semgap.measurement.run_record import PhaseRecord
-from semgap.meters.running import RunningMeters
+from semgap.meters.running_meters import RunningMeters
 from semgap.plumbing.connections import SocketPair, shown, strangers
 from semgap.plumbing.process_sockets import sockets_of
 from semgap.session.opening import Session

@@ -7,11 +7,11 @@ from itertools import islice
 
 import msgspec
 
-from semgap.execution.contract import Executor
+from semgap.execution.executor_contract import Executor
 from semgap.execution.generation import generate
 from semgap.measurement.phases import ChosenMeters, Phases
 from semgap.measurement.run_record import PhaseRecord
-from semgap.meters.contract import Host, Span, meters_of
+from semgap.meters.meter_contract import Host, Span, meters_of
 
 # Steps that a person waits for are reported one by one; for shorter ones that would cost time.
 _SLOW_STEP_S = 1.0

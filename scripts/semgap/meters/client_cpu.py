@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from semgap.meters.contract import Host, Meter, Readings, Span
+from semgap.meters.meter_contract import Host, Meter, Readings, Span
 
 HOST = Host.CLIENT
 SPAN = Span.PHASE

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch.autograd import DeviceType  # type: ignore[attr-defined]
 
-from semgap.meters.contract import Host, Meter, Readings, Span
+from semgap.meters.meter_contract import Host, Meter, Readings, Span
 
 HOST = Host.WORKER
 SPAN = Span.PASS

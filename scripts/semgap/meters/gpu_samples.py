@@ -6,7 +6,7 @@ import statistics
 import threading
 import time
 
-from semgap.meters.contract import Host, Meter, Readings, Span
+from semgap.meters.meter_contract import Host, Meter, Readings, Span
 
 HOST = Host.WORKER
 SPAN = Span.PHASE

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from semgap.placements.contract import Held
 from semgap.placements.kept import Kept
 from semgap.placements.kv_cache import KvCache, cache_of
+from semgap.placements.placement_contract import Held
 
 
 def at_setup(_tensors: Sequence[Tensor]) -> Sequence[Tensor]:

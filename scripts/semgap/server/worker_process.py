@@ -10,7 +10,7 @@ from semgap.inference.worker import Worker
 from semgap.model.device import open_device
 from semgap.plumbing.processes import threads_or_all_cores
 from semgap.server.endpoint import ServerEndpoint
-from semgap.transport.contract import Timeouts, load_transport
+from semgap.transport.transport_contract import Timeouts, load_transport
 
 
 def serve_session(endpoint: ServerEndpoint, port: int, say_ready: Callable[[], None]) -> None:

@@ -17,7 +17,7 @@ from semgap.plumbing.process_sockets import sockets_of
 from semgap.plumbing.processes import threads_or_all_cores
 from semgap.policy import WorkerPlace
 from semgap.session.opening import Session
-from semgap.transport.contract import (
+from semgap.transport.transport_contract import (
     Channel,
     Handler,
     ReplyMessage,

@@ -12,7 +12,7 @@ from typing import Protocol
 from semgap.inference.worker_settings import WorkerSettings
 from semgap.plumbing.connections import ProcessSockets
 from semgap.policy import WorkerPlace
-from semgap.transport.contract import Channel
+from semgap.transport.transport_contract import Channel
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from semgap.server.channel import ControlChannel
 from semgap.server.endpoint import ServerEndpoint
 from semgap.server.lifecycle import ensure_server, log_file_of
 from semgap.session.opening import Session
-from semgap.transport.contract import Timeouts, load_transport
+from semgap.transport.transport_contract import Timeouts, load_transport
 
 # After a lost connection, the server learns of the worker's end within moments.
 _END_TIMEOUT_S = 1.0

@@ -15,14 +15,6 @@ from semgap.errors import TransportError, WorkerLostError
 from semgap.plumbing.tcp_sockets import prefer_unpaced
 from semgap.policy import TensorClass
 from semgap.protocol import Reply, Request
-from semgap.transport.contract import (
-    Channel,
-    Handler,
-    ReplyMessage,
-    RequestMessage,
-    Tensors,
-    Timeouts,
-)
 from semgap.transport.tcp_parts.host_memory import HostMemory
 from semgap.transport.tcp_parts.tcp_frames import (
     PREFIX,
@@ -34,6 +26,14 @@ from semgap.transport.tcp_parts.tcp_frames import (
     read_prefix,
 )
 from semgap.transport.tcp_parts.tcp_stream import TcpStream
+from semgap.transport.transport_contract import (
+    Channel,
+    Handler,
+    ReplyMessage,
+    RequestMessage,
+    Tensors,
+    Timeouts,
+)
 
 Header = TypeVar("Header", Request, Reply)
 

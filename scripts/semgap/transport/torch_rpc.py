@@ -23,7 +23,7 @@ from torch.distributed import rpc
 from semgap.errors import TransportError, WorkerLostError
 from semgap.policy import TensorClass
 from semgap.protocol import Reply, Request
-from semgap.transport.contract import (
+from semgap.transport.transport_contract import (
     Channel,
     Handler,
     ReplyMessage,

@@ -10,7 +10,7 @@ from torch import Tensor
 from semgap.linkbench.contenders.contender import TIMEOUT_S, Link, Ready
 from semgap.policy import TensorClass
 from semgap.protocol import Done, Ping
-from semgap.transport.contract import (
+from semgap.transport.transport_contract import (
     Channel,
     Handler,
     ReplyMessage,

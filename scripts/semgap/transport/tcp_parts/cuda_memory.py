@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from semgap.protocol import Reply, Request
-from semgap.transport.contract import Tensors
 from semgap.transport.tcp_parts.tcp_frames import (
     ALIGNMENT,
     DTYPES,
@@ -21,6 +20,7 @@ from semgap.transport.tcp_parts.tcp_frames import (
     encode,
 )
 from semgap.transport.tcp_parts.tcp_stream import TcpStream
+from semgap.transport.transport_contract import Tensors
 
 # Large enough that a copy takes longer than starting it, small enough that the first is soon begun.
 _SLOT_BYTES = 8_000_000

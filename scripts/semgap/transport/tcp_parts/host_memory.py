@@ -18,7 +18,6 @@ from torch import Tensor
 
 from semgap.errors import TransportError
 from semgap.protocol import Reply, Request
-from semgap.transport.contract import Tensors
 from semgap.transport.tcp_parts.tcp_frames import (
     ALIGNMENT,
     BFLOAT16,
@@ -27,6 +26,7 @@ from semgap.transport.tcp_parts.tcp_frames import (
     encode,
 )
 from semgap.transport.tcp_parts.tcp_stream import Buffer, TcpStream
+from semgap.transport.transport_contract import Tensors
 
 _SMALL_BYTES = 1 << 16
 _SMALL_LANDINGS = 16

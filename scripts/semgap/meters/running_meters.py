@@ -6,7 +6,7 @@ import contextlib
 import time
 from collections.abc import Iterable, Iterator
 
-from semgap.meters.contract import load_meter
+from semgap.meters.meter_contract import load_meter
 
 
 class RunningMeters:
