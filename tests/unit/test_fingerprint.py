@@ -75,6 +75,27 @@ def test_only_the_text_of_an_error_does_not_matter(scripts, text, seen):
     assert after(scripts, "script.py", text) == seen
 
 
+SETTING = 'KEY = Annotated[int, Meta(ge=1, description="How many.")]\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        (SETTING.replace("How many", "What number"), False),
+        (SETTING.replace("ge=1", "ge=2"), True),
+        (SETTING.replace("Meta", "meant"), True),
+    ],
+)
+def test_only_the_description_of_a_setting_does_not_matter(scripts, text, seen):
+    (scripts / "script.py").write_text(SETTING)
+    assert after(scripts, "script.py", text) == seen
+
+
+def test_a_description_matters_where_it_is_no_settings(scripts):
+    (scripts / "script.py").write_text(SETTING.replace("Meta", "run"))
+    assert after(scripts, "script.py", SETTING.replace("Meta", "run").replace("many", "few"))
+
+
 def test_modules_imported_by_name_are_given(scripts):
     assert after(scripts, "semgap/named.py", "NAMED = 2\n", ["semgap.named"])
 

@@ -15,7 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from packets import Packet, pcap
+from sample_runs import phase, run
+from semgap.analysis.traffic import traffic_of_run
 from semgap.errors import CaptureError
+from semgap.measurement.tcpdump import CaptureStatus
 from semgap.pcap.flow_bytes import FlowBytes
 from semgap.pcap.reader import Segments, read_segments
 from semgap.pcap.traffic_window import TrafficWindow
@@ -248,3 +251,15 @@ def test_fragments_between_the_sessions_addresses_are_noticed() -> None:
     fragment = Packet(payload_bytes=10, fragment=0x2000)
     assert window_of([fragment, Packet()], pair).fragments == 1
     assert window_of([replace(fragment, src="127.0.0.9"), Packet()], pair).fragments == 0
+
+
+def test_a_fragment_in_a_phase_is_an_error(tmp_path: Path) -> None:
+    """What a fragment carries cannot be counted, so nothing is."""
+    probe = Packet(src_port=3000, dst_port=4000, payload_bytes=1000)
+    fragment = Packet(fragment=0x2000, payload_bytes=10, time_us=14_500_000)
+    capture = tmp_path / "run.pcap"
+    capture.write_bytes(pcap([probe, fragment]))
+    only = phase("prefill", 14, latency_s=1.0, steps=())
+    status = CaptureStatus(True, "", "lo", 2, 0)
+    with pytest.raises(CaptureError, match=r"shows 1 IP fragments .* in the phase prefill"):
+        traffic_of_run(run(phases=(only,), capture=status), capture)

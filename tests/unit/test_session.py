@@ -18,10 +18,13 @@ from semgap.execution.generation import generate
 from semgap.inference.client import InferenceClient
 from semgap.inference.worker import Worker, make_unusable
 from semgap.meters.gpu_kernels import union_length
+from semgap.meters.running_meters import PhaseMeters
 from semgap.model.device import CpuDevice, open_device
 from semgap.model.weights import map_weights
 from semgap.modes import POLICIES, policy_of
-from semgap.placements import delta
+from semgap.placements import delta, inline, resident
+from semgap.placements.kept import Kept
+from semgap.placements.kv_cache import KvCache, cache_of
 from semgap.placements.placement_contract import Held
 from semgap.policy import TensorClass
 from semgap.protocol import Forward
@@ -134,6 +137,43 @@ def test_what_the_clients_placement_does_is_part_of_the_step(gptj, monkeypatch):
     assert step.placement_s > 0.05
     beside = (step.serialise_s, step.send_s, step.queue_s, step.worker_s, step.receive_s)
     assert step.placement_s + sum(beside) == pytest.approx(step.latency_s)
+
+
+def test_meters_around_passes_add_up_and_those_around_a_phase_are_read_once(gptj):
+    client = start(gptj, policy_of("semantic"))
+    client.start_meters(around_phase=["client_cpu"], around_passes=[])
+    _, kv_cache, _ = client.forward(PROMPT, Held(), 1)
+    assert client.read_meters().readings["client_cpu"]["client_cpu_busy_s"] > 0
+    client.start_meters(around_phase=[], around_passes=["client_cpu"])
+    assert client.read_meters().readings == {"client_cpu": {}}
+    client.start_meters(around_phase=[], around_passes=["client_cpu"])
+    client.forward(PROMPT[:, :1], kv_cache, 1)
+    assert client.read_meters().readings["client_cpu"]["client_cpu_busy_s"] > 0
+    meters = PhaseMeters((), ("client_cpu",), "")
+    read = []
+    for _ in range(2):
+        with meters.around_pass():
+            sum(range(200_000))
+        read.append(meters._sums["client_cpu"]["client_cpu_busy_s"])
+    assert 0 < read[0] < read[1] == meters.stop()["client_cpu"]["client_cpu_busy_s"]
+
+
+def test_a_kv_cache_with_room_for_more_gives_its_valid_positions_alone():
+    memory = torch.arange(8.0).reshape(1, 1, 8, 1)
+    cache = KvCache((memory, memory + 10), length=3)
+    assert [tensor.flatten().tolist() for tensor in cache.valid()] == [[0, 1, 2], [10, 11, 12]]
+    assert [tensor.flatten().tolist() for tensor in cache.since(2)] == [[2], [12]]
+    more = [tensor[:, :, :1] for tensor in (memory + 50, memory + 60)]
+    joined = cache.joined(more)
+    assert joined.length == 4
+    assert joined.tensors[1].flatten().tolist() == [10, 11, 12, 60]
+    memory.fill_(torch.nan)
+    assert not any(torch.isnan(tensor).any() for tensor in joined.tensors)
+    for placement in (inline, delta, resident):
+        store = Kept()
+        back, reference_id = placement.leave(store, cache_of(cache.valid()), cache)
+        assert all(tensor.shape[-2] <= 3 for tensor in back)
+        assert reference_id is None or store.take(reference_id).length == 3
 
 
 def test_delta_keeps_nothing_that_the_client_did_not_send(gptj):

@@ -1,4 +1,4 @@
-"""The client's side of a session: one step loop for every mode."""
+"""The client's side of a session: requests whose tensors the policy's placements choose."""
 
 from __future__ import annotations
 

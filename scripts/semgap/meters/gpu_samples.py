@@ -29,11 +29,18 @@ class GpuSamples(Meter):
         self._thread = threading.Thread(target=self._sample, name="nvml", daemon=True)
 
     def __enter__(self) -> None:
+        import pynvml
+
+        pynvml.nvmlInit()
+        self._handle = pynvml.nvmlDeviceGetHandleByUUID(self._gpu_uuid)
         self._thread.start()
 
     def __exit__(self, *_exception: object) -> None:
+        import pynvml
+
         self._ended.set()
         self._thread.join()
+        pynvml.nvmlShutdown()
 
     def read(self, begin_ns: int, end_ns: int) -> Readings:
         within = [
@@ -46,9 +53,6 @@ class GpuSamples(Meter):
     def _sample(self) -> None:
         import pynvml
 
-        pynvml.nvmlInit()
-        handle = pynvml.nvmlDeviceGetHandleByUUID(self._gpu_uuid)
         while not self._ended.wait(_PERIOD_S):
-            rates = pynvml.nvmlDeviceGetUtilizationRates(handle)
+            rates = pynvml.nvmlDeviceGetUtilizationRates(self._handle)
             self._samples_percent[time.monotonic_ns()] = float(rates.gpu)
-        pynvml.nvmlShutdown()

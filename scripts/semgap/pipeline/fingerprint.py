@@ -76,9 +76,10 @@ class _WithoutTexts(ast.NodeTransformer):
     def visit_Call(self, node: ast.Call) -> ast.AST:
         """Take the texts out of a call that makes an error, or that describes a setting."""
         self.generic_visit(node)
-        node.keywords = [keyword for keyword in node.keywords if keyword.arg != "description"]
         name = node.func.attr if isinstance(node.func, ast.Attribute) else node.func
         called = name if isinstance(name, str) else getattr(name, "id", "")
+        if called == "Meta":
+            node.keywords = [keyword for keyword in node.keywords if keyword.arg != "description"]
         if called.endswith("Error"):
             node.args = [_without_text(argument) for argument in node.args]
         return node
