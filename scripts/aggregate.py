@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """Check the runs and that all modes computed the same, then summarise them over their repeats."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 
@@ -16,13 +14,7 @@ def aggregate(arguments: argparse.Namespace) -> None:
     from semgap.analysis.consistency import RunFiles, check_belonging, check_consistency
     from semgap.analysis.correctness import RunResult, check_correctness
     from semgap.analysis.expectation import Asked
-    from semgap.analysis.summary import (
-        MeasuredRun,
-        RepeatRow,
-        SummaryRow,
-        repeat_rows,
-        summarise,
-    )
+    from semgap.analysis.summary import MeasuredRun, RepeatRow, SummaryRow, repeat_rows, summarise
     from semgap.analysis.traffic import TrafficRow
     from semgap.measurement.run_record import RunRecord
     from semgap.model.manifest import Manifest

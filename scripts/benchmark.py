@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """Measure one repeat of one mode: latency, captured packets, tokens and logits."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 
@@ -23,12 +21,7 @@ def measure(arguments: argparse.Namespace) -> None:
     from semgap.model.weight_files import check_weight_files
     from semgap.model.weights import map_weights
     from semgap.modes import policy_of
-    from semgap.plumbing.files import (
-        digest_of,
-        read_record,
-        write_atomically,
-        write_record,
-    )
+    from semgap.plumbing.files import digest_of, read_record, write_atomically, write_record
 
     policy = policy_of(arguments.mode)
     manifest = read_record(arguments.manifest, Manifest)

@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """Describe the stored model: sizes, SHA-256 of each file, bytes of weights and of KV per token."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 
@@ -15,10 +13,7 @@ def describe(arguments: argparse.Namespace) -> None:
     from semgap.model.description import describe_model
     from semgap.plumbing.files import write_record
 
-    write_record(
-        arguments.manifest,
-        describe_model(arguments.weights, arguments.settings),
-    )
+    write_record(arguments.manifest, describe_model(arguments.weights, arguments.settings))
 
 
 def main() -> None:

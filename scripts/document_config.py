@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """Write config/README.md and the JSON Schema from the declaration of the configuration's keys."""
 
-from __future__ import annotations
-
 import argparse
 import json
 from collections.abc import Iterator, Mapping

@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """Download a causal language model from the Hugging Face Hub at a pinned revision."""
 
-from __future__ import annotations
-
 import argparse
 import logging
 from pathlib import Path

@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """Choose the prompt's token ids, the same for every mode."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

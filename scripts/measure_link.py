@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """Measure what transports, plain sockets and well-kept libraries move over one link."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

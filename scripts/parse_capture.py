@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """Turn one run's capture into bytes for each phase and direction."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """Render the published table as Markdown, LaTeX and CSV."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 
@@ -13,14 +11,7 @@ def render(arguments: argparse.Namespace) -> None:
     """Write the three forms of the table."""
     from semgap.analysis.expectation import Asked
     from semgap.analysis.summary import SummaryRow
-    from semgap.analysis.table import (
-        PHASES,
-        Experiment,
-        latex,
-        markdown,
-        table_rows,
-        unrounded_csv,
-    )
+    from semgap.analysis.table import PHASES, Experiment, latex, markdown, table_rows, unrounded_csv
     from semgap.measurement.run_record import RunRecord
     from semgap.model.manifest import Manifest
     from semgap.plumbing.csv_rows import read_rows

@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """Report what the link benchmark found: goodput, round trips, bytes on the wire."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 
@@ -12,12 +10,7 @@ from semgap.pipeline.cli import run_script, script_parser
 def report(arguments: argparse.Namespace) -> None:
     """Write the report, its figure, and its numbers."""
     from semgap.linkbench.plot import plot_goodput
-    from semgap.linkbench.rates import (
-        GoodputRow,
-        RoundTripRow,
-        goodput_rows,
-        round_trip_rows,
-    )
+    from semgap.linkbench.rates import GoodputRow, RoundTripRow, goodput_rows, round_trip_rows
     from semgap.linkbench.report import link_report
     from semgap.linkbench.samples import LinkFacts, TimeSample, WireSample
     from semgap.plumbing.csv_rows import read_rows, write_rows

@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """Report where each mode's steps spend their time, and what that is of local's."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

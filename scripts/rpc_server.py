@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """Start, serve or stop the server that gives each benchmark job a worker of its own."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

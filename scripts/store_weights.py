@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """Store a model's weights in the experiment's dtype, from a download, a folder, or a seed."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """Check that the weights which were measured are the described ones, byte for byte."""
 
-from __future__ import annotations
-
 import argparse
 from pathlib import Path
 

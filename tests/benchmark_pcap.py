@@ -5,8 +5,6 @@ The capture is made up: one loopback connection, IPv4 over Ethernet, captured at
 of 96 bytes. About half of its packets are acknowledgements of 66 bytes, the others data.
 """
 
-from __future__ import annotations
-
 import argparse
 import statistics
 import struct

@@ -1,7 +1,5 @@
 """Models that all tests share, the time that each suite may take, and what may be left behind."""
 
-from __future__ import annotations
-
 import tempfile
 from collections import Counter
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """Processes that start in milliseconds: forked from one that has done the slow imports only."""
 
-from __future__ import annotations
-
 import multiprocessing
 
 FORKS = multiprocessing.get_context("forkserver")

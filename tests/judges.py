@@ -1,7 +1,5 @@
 """Programs whose word counts in a test, and the tests that skip where one is missing."""
 
-from __future__ import annotations
-
 import os
 import shutil
 

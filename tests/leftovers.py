@@ -1,7 +1,5 @@
 """What tests left behind: processes, ports, files outside their folders."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import subprocess

@@ -1,8 +1,6 @@
 #!/usr/bin/env python3
 """Compare what `make line-rate` measured with what is aimed at; ends with 1 if a goal is missed."""
 
-from __future__ import annotations
-
 import csv
 import sys
 from collections.abc import Iterator

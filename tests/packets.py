@@ -1,7 +1,5 @@
 """Packets to build captures of."""
 
-from __future__ import annotations
-
 import ipaddress
 import struct
 from dataclasses import dataclass

@@ -1,14 +1,8 @@
 """Run records for tests of the analysis, with numbers that are easy to follow."""
 
-from __future__ import annotations
-
 from semgap.inference.steps import StepRecord
 from semgap.inference.worker_settings import WorkerSettings
-from semgap.measurement.job_settings import (
-    BenchmarkSettings,
-    CaptureSettings,
-    WorkloadSettings,
-)
+from semgap.measurement.job_settings import BenchmarkSettings, CaptureSettings, WorkloadSettings
 from semgap.measurement.probe import ProbeTraffic
 from semgap.measurement.run_record import Machine, PhaseRecord, RunRecord
 from semgap.measurement.tcpdump import CaptureStatus

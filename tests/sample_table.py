@@ -1,7 +1,5 @@
 """A table of made-up runs, for tests of what is published."""
 
-from __future__ import annotations
-
 from sample_runs import phase, run
 from semgap.analysis.summary import MeasuredRun, repeat_rows, summarise
 from semgap.analysis.table import PHASES, Experiment, table_rows

@@ -1,7 +1,5 @@
 """Small models of every kind, and where the project is."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The one kind of exception that a user is meant to read."""
 
-from __future__ import annotations
-
 
 class SemgapError(Exception):
     """A failure with a known cause and a remedy the user can apply.

@@ -1,13 +1,7 @@
 """The policy table: one row for each execution mode, in the order of the published table."""
 
-from __future__ import annotations
-
 from semgap.errors import ConfigError
-from semgap.policy import (
-    Label,
-    Policy,
-    WorkerPlace,
-)
+from semgap.policy import Label, Policy, WorkerPlace
 
 POLICIES: tuple[Policy, ...] = (
     Policy(

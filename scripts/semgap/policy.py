@@ -1,7 +1,5 @@
 """What a mode is: for each semantic class of tensor, where it lives between two steps."""
 
-from __future__ import annotations
-
 from enum import StrEnum
 
 import msgspec
@@ -24,37 +22,26 @@ class WorkerPlace(StrEnum):
 
 
 class Label(msgspec.Struct, frozen=True):
-    """A mode's name in the table.
+    """A mode's name in the table."""
 
-    Attributes:
-        text: as Markdown and CSV show it.
-        latex: LaTeX code for it; where it is None, LaTeX shows the text.
-    """
-
-    text: str
-    latex: str | None = None
+    text: str  # as Markdown and CSV show it
+    latex: str | None = None  # LaTeX code for it; where it is None, LaTeX shows the text
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """One execution mode.
+    """One execution mode."""
 
-    Attributes:
-        mode: the identifier used in file names and in the configuration.
-        label: the name in the table, unless the configuration gives another.
-        worker: which process executes the model.
-        weights, kv_cache, tokens, logits: name of the placement of each semantic class: a module of
-            ``semgap.placements``. Where logits are resident, the worker chooses the token.
-        executor: name of the unit of remote execution: a module of ``semgap.execution``.
-        logit_tolerance: largest accepted absolute difference of a logit from ``local``'s. 0 where
-            the arithmetic is the same: same operators, shapes, dtype and device.
-    """
-
-    mode: str
-    label: Label
-    worker: WorkerPlace
+    mode: str  # the identifier used in file names and in the configuration
+    label: Label  # the name in the table, unless the configuration gives another
+    worker: WorkerPlace  # which process executes the model
+    # weights, kv_cache, tokens, logits: name of the placement of each semantic class: a module of
+    # ``semgap.placements``. Where logits are resident, the worker chooses the token
     weights: str
     kv_cache: str
+    # largest accepted absolute difference of a logit from ``local``'s. 0 where the arithmetic is
+    # the same: same operators, shapes, dtype and device
     logit_tolerance: float
     tokens: str = "inline"
     logits: str = "inline"
+    # name of the unit of remote execution: a module of ``semgap.execution``
     executor: str = "forward_pass"

@@ -1,7 +1,5 @@
 """A small Hub on loopback: the endpoints that huggingface_hub asks for, over a folder."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import json

@@ -1,7 +1,5 @@
 """Real captures of real sockets: complete, or an error that says what is wrong."""
 
-from __future__ import annotations
-
 import os
 import signal
 import socket

@@ -1,7 +1,5 @@
 """Downloading for real, over HTTP, from a Hub of our own on loopback."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

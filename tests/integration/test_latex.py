@@ -1,7 +1,5 @@
 """The table for a paper, as LaTeX sets it."""
 
-from __future__ import annotations
-
 import subprocess
 
 import pytest

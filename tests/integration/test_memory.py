@@ -1,7 +1,5 @@
 """Neither side of a session holds a second copy of the weights, over either transport."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

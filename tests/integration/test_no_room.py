@@ -1,7 +1,5 @@
 """A full disk is named by the job that met it, and nothing half-written is left."""
 
-from __future__ import annotations
-
 import errno
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """The server's life: start, session, worker's death, client's death, idleness, stop."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

@@ -1,7 +1,5 @@
 """Every transport delivers the same, over TCP, whatever the hosts share; framing as documented."""
 
-from __future__ import annotations
-
 import os
 import pickle
 import time

@@ -1,7 +1,5 @@
 """The capture reader beside tshark, on what our own tcpdump captured and on what a test built."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import socket

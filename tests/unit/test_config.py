@@ -1,7 +1,5 @@
 """The configuration: its schema, its defaults, and what a wrong one says."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 import subprocess

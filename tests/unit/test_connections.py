@@ -1,13 +1,6 @@
 """Which connections are a session's: those that both of its processes have."""
 
-from __future__ import annotations
-
-from semgap.plumbing.connections import (
-    SocketPair,
-    reverse_of,
-    session_connections,
-    strangers,
-)
+from semgap.plumbing.connections import SocketPair, reverse_of, session_connections, strangers
 
 CLIENT_END = SocketPair("127.0.0.1", 40_000, "127.0.0.1", 2_000)
 WORKER_END = reverse_of(CLIENT_END)

@@ -1,7 +1,5 @@
 """Runs that are not what their files claim, or contradict themselves, are named and refused."""
 
-from __future__ import annotations
-
 import dataclasses
 import shutil
 

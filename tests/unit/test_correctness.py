@@ -1,7 +1,5 @@
 """The gate: nothing is published from a wrong computation."""
 
-from __future__ import annotations
-
 import msgspec
 import numpy as np
 import pytest
@@ -66,10 +64,7 @@ def test_fewer_steps_are_refused():
 
 @pytest.mark.parametrize(
     "changed",
-    [
-        {"compute_threads": 1},
-        {"versions": Versions("3.11", "2.11", "5.23")},
-    ],
+    [{"compute_threads": 1}, {"versions": Versions("3.11", "2.11", "5.23")}],
     ids=lambda changed: next(iter(changed)),
 )
 def test_runs_of_different_setups_do_not_mix(changed):

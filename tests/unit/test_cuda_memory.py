@@ -1,7 +1,5 @@
 """How a message is cut into the slots through which it leaves a GPU; no GPU is needed."""
 
-from __future__ import annotations
-
 import hypothesis.strategies as st
 import torch
 from hypothesis import given

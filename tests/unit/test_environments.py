@@ -1,7 +1,5 @@
 """The environment files in envs/ agree with each other."""
 
-from __future__ import annotations
-
 import re
 
 import pytest

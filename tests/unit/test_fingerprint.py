@@ -1,7 +1,5 @@
 """Fingerprints change with what code does, and with nothing else."""
 
-from __future__ import annotations
-
 import pytest
 
 from semgap.pipeline.fingerprint import code_fingerprint

@@ -1,7 +1,5 @@
 """Memory that tensors were received into is used again, and never while a tensor lies in it."""
 
-from __future__ import annotations
-
 import socket
 from collections.abc import Iterator
 
@@ -14,12 +12,7 @@ from hypothesis import given, settings
 from semgap.policy import TensorClass
 from semgap.protocol import Done
 from semgap.transport.tcp_parts.host_memory import BlockPool, HostMemory
-from semgap.transport.tcp_parts.tcp_frames import (
-    PREFIX,
-    REPLIES,
-    decode,
-    read_prefix,
-)
+from semgap.transport.tcp_parts.tcp_frames import PREFIX, REPLIES, decode, read_prefix
 from semgap.transport.tcp_parts.tcp_stream import TcpStream
 
 LARGE = 300_000

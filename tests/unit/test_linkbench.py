@@ -1,7 +1,5 @@
 """What the reports on the link and on the step path compute from samples and records."""
 
-from __future__ import annotations
-
 import math
 
 import pytest

@@ -1,7 +1,5 @@
 """Models: seeded weights, stored files, manifests."""
 
-from __future__ import annotations
-
 import json
 import os
 import time

@@ -1,7 +1,5 @@
 """Packet captures: what the reader takes out of them is what was put in, or it is an error."""
 
-from __future__ import annotations
-
 import contextlib
 import ipaddress
 import struct

@@ -1,7 +1,5 @@
 """The policy table is the published definition of the modes."""
 
-from __future__ import annotations
-
 import pytest
 
 from semgap.errors import ConfigError

@@ -1,7 +1,5 @@
 """Client and worker under every policy, in one process: what is kept, sent, and refused."""
 
-from __future__ import annotations
-
 import itertools
 import time
 from types import SimpleNamespace

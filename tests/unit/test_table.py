@@ -1,7 +1,5 @@
 """From runs to the table: statistics, digits, notes."""
 
-from __future__ import annotations
-
 import csv
 import html
 import io
@@ -14,13 +12,7 @@ from hypothesis import strategies as st
 
 from sample_table import LABELS, measured, rendered
 from semgap.analysis.summary import SummaryRow, repeat_rows, summarise
-from semgap.analysis.table import (
-    latex,
-    markdown,
-    significant,
-    unrounded_csv,
-    with_deviation,
-)
+from semgap.analysis.table import latex, markdown, significant, unrounded_csv, with_deviation
 from semgap.errors import SemgapError
 from semgap.measurement.tcpdump import CaptureStatus
 from semgap.plumbing.csv_rows import read_rows, write_rows

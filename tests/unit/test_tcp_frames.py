@@ -1,7 +1,5 @@
 """Messages on a tcp connection: what was put in comes out, anything else is refused."""
 
-from __future__ import annotations
-
 import hypothesis.strategies as st
 import msgspec
 import pytest

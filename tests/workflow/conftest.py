@@ -1,7 +1,5 @@
 """Finished experiments, shared by the tests that only look at them."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -19,12 +17,7 @@ def experiments(tmp_path_factory):
     over_tcp = copy_project(tmp_path_factory.mktemp("tcp"))
     over_tcp.configure(
         server={"transport": "tcp"},
-        link={
-            "max_message_bytes": 2_000_000,
-            "rounds": 2,
-            "round_trips": 100,
-            "time_budget_s": 0,
-        },
+        link={"max_message_bytes": 2_000_000, "rounds": 2, "round_trips": 100, "time_budget_s": 0},
     )
     with ThreadPoolExecutor() as pool:
         builds = [

@@ -1,7 +1,5 @@
 """A small experiment in a copy of the project, run by Snakemake as a user would."""
 
-from __future__ import annotations
-
 import json
 import shutil
 import subprocess
@@ -109,11 +107,7 @@ def copy_project(folder):
     experiment.configure(
         experiment="tiny",
         model={"name": "tiny", "architecture": ARCHITECTURES["gptj"]},
-        workload={
-            "prompt_tokens": PROMPT_TOKENS,
-            "decode_steps": DECODE_STEPS,
-            "repeats": REPEATS,
-        },
+        workload={"prompt_tokens": PROMPT_TOKENS, "decode_steps": DECODE_STEPS, "repeats": REPEATS},
         worker={"compute_threads": 1},
         server={"port": free_port("127.0.0.1")},
     )

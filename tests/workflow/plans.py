@@ -1,7 +1,5 @@
 """What Snakemake would run, as data: dry runs in forked processes, told by its own events."""
 
-from __future__ import annotations
-
 import contextlib
 import importlib
 import io

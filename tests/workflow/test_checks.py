@@ -1,7 +1,5 @@
 """What a clone can say before anything has run."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The whole evaluation, as `snakemake results/table.md` runs it: real model, processes, packets."""
 
-from __future__ import annotations
-
 import csv
 import json
 

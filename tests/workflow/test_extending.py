@@ -1,7 +1,5 @@
 """docs/extend.md does what it says, executed as it stands there."""
 
-from __future__ import annotations
-
 import csv
 import json
 import subprocess

@@ -1,7 +1,5 @@
 """What goes wrong is named, costs only its own job, leaves nothing behind, and can be continued."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re

@@ -1,7 +1,5 @@
 """transport.md and overhead.md, as the workflow makes them from what it measured."""
 
-from __future__ import annotations
-
 import csv
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """What stands as published passed every check, now, for this configuration; or nothing stands."""
 
-from __future__ import annotations
-
 import re
 import shutil
 

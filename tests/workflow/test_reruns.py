@@ -1,7 +1,5 @@
 """After a change, exactly the invalidated steps run again: expected sets, written out by hand."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import time

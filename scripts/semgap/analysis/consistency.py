@@ -3,8 +3,6 @@
 The answers that the runs gave are compared in ``semgap.analysis.correctness``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """The gate before the table: every repeat of every mode computed what ``local`` computed."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ expectation is a file: the runs are held against it before anything is published
 where the results that stand do not meet it.
 """
 
-from __future__ import annotations
-
 import hashlib
 import shutil
 import time
@@ -31,21 +29,15 @@ class ExpectedRun(msgspec.Struct, frozen=True):
 
 
 class Expectation(msgspec.Struct, frozen=True):
-    """What a table is made of.
-
-    Attributes:
-        weights_id: name of the folder of the model's weights.
-        labels: the modes of the table, in its order.
-        runs: in the order of the files that rules name.
-    """
+    """What a table is made of."""
 
     experiment: str
-    weights_id: str
+    weights_id: str  # name of the folder of the model's weights
     model: ModelSettings
     prompt_tokens: int
     prompt_seed: int
-    labels: dict[str, Label]
-    runs: tuple[ExpectedRun, ...]
+    labels: dict[str, Label]  # the modes of the table, in its order
+    runs: tuple[ExpectedRun, ...]  # in the order of the files that rules name
 
 
 class Asked(msgspec.Struct, frozen=True):

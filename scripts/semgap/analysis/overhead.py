@@ -1,7 +1,5 @@
 """Where a step's time goes beyond computing, and how it compares with ``local``."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from statistics import median
 
@@ -27,34 +25,27 @@ SPANS = (
 
 
 class OverheadRow(msgspec.Struct, frozen=True):
-    """One phase of one mode: medians over all steps of all repeats.
-
-    Attributes:
-        of_local: median step ÷ median step of ``local``; empty where ``local`` was not run.
-        beyond_compute_s: median of a step's latency minus its compute span.
-        other_worker_s: the worker's handler apart from the pass.
-        tensor_bytes_per_step: median content of the tensors of both directions.
-        goodput_bytes_per_s: tensor bytes of both directions ÷ (serialise + send + receive).
-        phase_of_transfer_and_compute: median over repeats of a phase's latency ÷ the sum of its
-            steps' transfer (serialise + send + receive) and compute spans.
-    """
+    """One phase of one mode: medians over all steps of all repeats."""
 
     phase: str
     mode: str
     transport: str
     steps: int
     step_s: float
+    # median step ÷ median step of ``local``; empty where ``local`` was not run
     of_local: float | None
-    beyond_compute_s: float
+    beyond_compute_s: float  # median of a step's latency minus its compute span
     placement_s: float
     serialise_s: float
     send_s: float
     queue_s: float
-    other_worker_s: float
+    other_worker_s: float  # the worker's handler apart from the pass
     compute_s: float
     receive_s: float
-    tensor_bytes_per_step: float
-    goodput_bytes_per_s: float
+    tensor_bytes_per_step: float  # median content of the tensors of both directions
+    goodput_bytes_per_s: float  # tensor bytes of both directions ÷ (serialise + send + receive)
+    # median over repeats of a phase's latency ÷ the sum of its steps' transfer (serialise + send +
+    # receive) and compute spans
     phase_of_transfer_and_compute: float
 
 

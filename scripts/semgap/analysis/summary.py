@@ -1,31 +1,15 @@
 """One long table of everything that was measured: a row per number, then its mean over repeats."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 import pandas as pd
 
-from semgap.analysis.traffic import (
-    DOWN,
-    UP,
-    TrafficRow,
-    tensor_bytes_down,
-    tensor_bytes_up,
-)
+from semgap.analysis.traffic import DOWN, UP, TrafficRow, tensor_bytes_down, tensor_bytes_up
 from semgap.measurement.run_record import PhaseRecord, RunRecord
 
-SPANS = (
-    "placement_s",
-    "serialise_s",
-    "send_s",
-    "queue_s",
-    "worker_s",
-    "compute_s",
-    "receive_s",
-)
+SPANS = ("placement_s", "serialise_s", "send_s", "queue_s", "worker_s", "compute_s", "receive_s")
 _BUSY = "_busy_s"
 
 
@@ -38,40 +22,29 @@ class MeasuredRun:
 
 
 class RepeatRow(msgspec.Struct, frozen=True):
-    """One number of one phase of one repeat of one mode.
-
-    Attributes:
-        run_order: position in the order in which the runs really started, from 1.
-        quantity: what the number is; the name ends in its unit.
-        source: the instrument: clock, tensors, tcpdump, transport, in process, or a meter's name.
-    """
+    """One number of one phase of one repeat of one mode."""
 
     phase: str
     mode: str
     repeat: int
-    run_order: int
-    quantity: str
+    run_order: int  # position in the order in which the runs really started, from 1
+    quantity: str  # what the number is; the name ends in its unit
     value: float
-    source: str
+    source: str  # the instrument: clock, tensors, tcpdump, transport, in process, or a meter's name
 
 
 class SummaryRow(msgspec.Struct, frozen=True):
-    """One quantity of one phase of one mode over its repeats.
-
-    Attributes:
-        n: number of repeats in which it was measured.
-        mean: empty where repeats were measured in different ways, which are not averaged.
-        std: sample standard deviation (n−1); empty for one repeat, and where the mean is.
-        source: the instrument, by repeats where they differ.
-    """
+    """One quantity of one phase of one mode over its repeats."""
 
     phase: str
     mode: str
     quantity: str
-    n: int
+    n: int  # number of repeats in which it was measured
+    # empty where repeats were measured in different ways, which are not averaged
     mean: float | None
+    # sample standard deviation (n−1); empty for one repeat, and where the mean is
     std: float | None
-    source: str
+    source: str  # the instrument, by repeats where they differ
 
 
 def repeat_rows(runs: Sequence[MeasuredRun]) -> list[RepeatRow]:

@@ -1,7 +1,5 @@
 """The published table, as Markdown, LaTeX and unrounded CSV."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,14 +14,7 @@ from semgap.plumbing.markdown import markdown_table
 from semgap.policy import Label, WorkerPlace
 
 PHASES = ("prefill", "decode")
-_HEADER = (
-    "Phase",
-    "Mode",
-    "Latency (s)",
-    "Network (GB)",
-    "GPU Util (%)",
-    "Latency Std Dev (s)",
-)
+_HEADER = ("Phase", "Mode", "Latency (s)", "Network (GB)", "GPU Util (%)", "Latency Std Dev (s)")
 _ABSENT = "–"
 _BYTES_PER_GB = 1e9
 
@@ -53,16 +44,11 @@ class TableRow:
 
 @dataclass(frozen=True)
 class Experiment:
-    """What the notes under the table speak of.
-
-    Attributes:
-        records: every run, of which the first represents what all share.
-        setup: the summary rows of the phase in which weights are shipped once.
-    """
+    """What the notes under the table speak of."""
 
     manifest: Manifest
-    records: Sequence[RunRecord]
-    setup: Sequence[TableRow]
+    records: Sequence[RunRecord]  # every run, of which the first represents what all share
+    setup: Sequence[TableRow]  # the summary rows of the phase in which weights are shipped once
 
 
 def table_rows(

@@ -1,7 +1,5 @@
 """Bytes of each phase and direction, from a run's capture or, without one, from its transport."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -23,25 +21,16 @@ _END_OF_TIME_NS = 1 << 62
 
 
 class TrafficRow(msgspec.Struct, frozen=True):
-    """What crossed in one direction during one phase.
-
-    Attributes:
-        direction: up (client to worker) or down.
-        source: tcpdump; where nothing was captured, transport, or in process where nothing can
-            have crossed.
-        payload_bytes: TCP payload, each byte once; from the transport, content of the tensors.
-        retransmitted_bytes: TCP payload that was sent again; empty from the transport.
-        frame_bytes: whole frames as captured, headers included; empty from the transport.
-        packets: captured packets; empty from the transport.
-    """
+    """What crossed in one direction during one phase."""
 
     phase: str
-    direction: str
+    direction: str  # up (client to worker) or down
+    # tcpdump; where nothing was captured, transport, or in process where nothing can have crossed
     source: str
-    payload_bytes: int
-    retransmitted_bytes: int | None
-    frame_bytes: int | None
-    packets: int | None
+    payload_bytes: int  # TCP payload, each byte once; from the transport, content of the tensors
+    retransmitted_bytes: int | None  # TCP payload that was sent again; empty from the transport
+    frame_bytes: int | None  # whole frames as captured, headers included; empty from the transport
+    packets: int | None  # captured packets; empty from the transport
 
 
 def traffic_of_run(record: RunRecord, capture_file: Path) -> list[TrafficRow]:

@@ -1,7 +1,5 @@
 """Operator by operator, as transformers does by default; each pass makes a longer KV cache."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch
@@ -13,7 +11,7 @@ from semgap.model.skeleton import ModelSkeleton, kv_cache_tensors
 from semgap.placements.kv_cache import KvCache, cache_of
 
 
-def build_engine(skeleton: ModelSkeleton) -> EagerEngine:
+def build_engine(skeleton: ModelSkeleton) -> Engine:
     return EagerEngine(skeleton)
 
 

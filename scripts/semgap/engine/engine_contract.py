@@ -1,7 +1,5 @@
 """How the model is run: what every engine offers to the worker."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Sequence
 from typing import Protocol

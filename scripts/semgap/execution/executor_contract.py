@@ -1,7 +1,5 @@
 """The unit of remote execution: what a policy's executor offers to the step loop."""
 
-from __future__ import annotations
-
 import importlib
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,29 +13,19 @@ from semgap.inference.steps import StepRecord
 
 @dataclass(frozen=True)
 class Answer:
-    """Greedy tokens and the logits that they were taken from.
-
-    Attributes:
-        logits: float32, shape (steps, vocabulary).
-    """
+    """Greedy tokens and the logits that they were taken from."""
 
     token_ids: tuple[int, ...]
-    logits: np.ndarray
+    logits: np.ndarray  # float32, shape (steps, vocabulary)
 
 
 @dataclass(frozen=True)
 class GenerationLimits:
-    """What an executor prepares for.
+    """What an executor prepares for."""
 
-    Attributes:
-        vocabulary_size: number of logits per position.
-        logits_to_keep: last positions that logits are computed for; 0 means all.
-        max_steps: the most steps that one generation has.
-    """
-
-    vocabulary_size: int
-    logits_to_keep: int
-    max_steps: int
+    vocabulary_size: int  # number of logits per position
+    logits_to_keep: int  # last positions that logits are computed for; 0 means all
+    max_steps: int  # the most steps that one generation has
 
 
 class Executor(Protocol):

@@ -1,7 +1,5 @@
 """A whole forward pass is one request."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 
@@ -12,7 +10,7 @@ from semgap.placements.placement_contract import Held
 from semgap.protocol import Chosen
 
 
-def open_executor(client: InferenceClient, limits: GenerationLimits) -> ForwardPass:
+def open_executor(client: InferenceClient, limits: GenerationLimits) -> Executor:
     return ForwardPass(client, limits)
 
 

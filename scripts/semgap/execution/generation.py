@@ -1,7 +1,5 @@
 """The step loop of every mode: prefill, then one step per token, greedily."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 import torch

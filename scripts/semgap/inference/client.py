@@ -1,7 +1,5 @@
 """The client's side of a session: requests whose tensors the policy's placements choose."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,12 +27,7 @@ from semgap.protocol import (
     StartMeters,
     StoreWeights,
 )
-from semgap.transport.transport_contract import (
-    Channel,
-    RequestMessage,
-    Tensors,
-    tensor_bytes,
-)
+from semgap.transport.transport_contract import Channel, RequestMessage, Tensors, tensor_bytes
 
 # Setup sends weights in messages of this size, so that neither side holds a second copy of them.
 _SETUP_MESSAGE_BYTES = 64_000_000

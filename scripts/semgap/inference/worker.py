@@ -1,7 +1,5 @@
 """The serving side of a session: runs forward passes and keeps what a policy lets it keep."""
 
-from __future__ import annotations
-
 import logging
 import threading
 import time
@@ -36,12 +34,7 @@ from semgap.protocol import (
     StartMeters,
     StoreWeights,
 )
-from semgap.transport.transport_contract import (
-    Handler,
-    ReplyMessage,
-    RequestMessage,
-    Tensors,
-)
+from semgap.transport.transport_contract import Handler, ReplyMessage, RequestMessage, Tensors
 
 log = logging.getLogger(__name__)
 
@@ -193,11 +186,7 @@ class Worker(Handler):
         return run_with_borrowed_weights, kv_cache
 
     def _returned(
-        self,
-        request: Forward,
-        arrived: KvCache,
-        logits: Tensor,
-        kv_cache: KvCache,
+        self, request: Forward, arrived: KvCache, logits: Tensor, kv_cache: KvCache
     ) -> tuple[Tensors, str | None]:
         returned, reference_id = load_placement(request.placement.strip()).leave(
             self._kept_caches, arrived, kv_cache

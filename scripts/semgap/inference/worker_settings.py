@@ -1,7 +1,5 @@
 """What computes: the configuration's section ``worker``."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import msgspec
@@ -21,8 +19,7 @@ class WorkerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     compute_threads: Annotated[
         int,
         Meta(
-            ge=0,
-            description="Threads that the worker computes with on a CPU; 0 means all cores.",
+            ge=0, description="Threads that the worker computes with on a CPU; 0 means all cores."
         ),
     ] = 0
     engine: Annotated[

@@ -1,7 +1,5 @@
 """How the link is measured: the configuration's section ``link``."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import msgspec
@@ -14,8 +12,7 @@ class LinkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     max_message_bytes: Annotated[
         int,
         Meta(
-            ge=1_000_000,
-            description="The largest message (bytes); client and each peer hold one.",
+            ge=1_000_000, description="The largest message (bytes); client and each peer hold one."
         ),
     ] = 1_000_000_000
     rounds: Annotated[
@@ -31,21 +28,14 @@ class LinkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = 240
     round_trips: Annotated[
-        int,
-        Meta(ge=100, description="Exchanges of one number for 200 KB, by each contender."),
+        int, Meta(ge=100, description="Exchanges of one number for 200 KB, by each contender.")
     ] = 1000
 
 
 class LinkJob(msgspec.Struct, frozen=True):
-    """What the link benchmark is told to do.
-
-    Attributes:
-        host: address of this machine that all contenders use.
-        interface: the network interface behind that address.
-        device: where the transports deliver what they move (cpu, cuda, cuda:N).
-    """
+    """What the link benchmark is told to do."""
 
     link: LinkSettings
-    host: str
-    interface: str
-    device: str
+    host: str  # address of this machine that all contenders use
+    interface: str  # the network interface behind that address
+    device: str  # where the transports deliver what they move (cpu, cuda, cuda:N)

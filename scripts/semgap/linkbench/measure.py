@@ -1,7 +1,5 @@
 """Measures all contenders on one link, taking turns, so that noise meets all of them alike."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import logging
@@ -17,12 +15,7 @@ from pathlib import Path
 import torch
 
 from semgap.errors import MeasurementError
-from semgap.linkbench.contenders.contender import (
-    ACKNOWLEDGEMENT_BYTES,
-    TIMEOUT_S,
-    Contender,
-    Link,
-)
+from semgap.linkbench.contenders.contender import ACKNOWLEDGEMENT_BYTES, TIMEOUT_S, Contender, Link
 from semgap.linkbench.contenders.iperf3 import iperf3_goodput
 from semgap.linkbench.contenders.known import contenders
 from semgap.linkbench.contenders.payload import Payload
@@ -178,11 +171,7 @@ def connected(contender: Contender, job: LinkJob, peer_cores: Collection[int]) -
 
 
 def _serve(
-    contender: Contender,
-    job: LinkJob,
-    port: int,
-    cores: Collection[int],
-    ready: Event,
+    contender: Contender, job: LinkJob, port: int, cores: Collection[int], ready: Event
 ) -> None:
     die_with_parent()
     keep_to(cores)

@@ -1,7 +1,5 @@
 """Goodput by message size as a figure."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """From samples to what the report shows: medians, and ratios between contenders of one round."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from statistics import median
@@ -16,15 +14,7 @@ from semgap.linkbench.samples import TimeSample, WireSample
 
 
 class GoodputRow(msgspec.Struct, frozen=True):
-    """Goodput of one contender at one message size.
-
-    Attributes:
-        of_ceiling: goodput ÷ the ceiling's in the same round, geometric mean of the rounds.
-        of_ceiling_low, of_ceiling_high: its 95 % interval; empty for one round.
-        captured_bytes_per_s: median goodput while tcpdump captured the interface.
-        wire_of_payload: captured bytes of both directions ÷ content, the largest of the rounds.
-            Both are empty at sizes that were not captured.
-    """
+    """Goodput of one contender at one message size."""
 
     contender: str
     payload_bytes: int
@@ -32,27 +22,26 @@ class GoodputRow(msgspec.Struct, frozen=True):
     median_bytes_per_s: float
     min_bytes_per_s: float
     max_bytes_per_s: float
-    of_ceiling: float
+    of_ceiling: float  # goodput ÷ the ceiling's in the same round, geometric mean of the rounds
+    # of_ceiling_low, of_ceiling_high: its 95 % interval; empty for one round
     of_ceiling_low: float | None
     of_ceiling_high: float | None
-    captured_bytes_per_s: float | None
+    captured_bytes_per_s: float | None  # median goodput while tcpdump captured the interface
+    # captured bytes of both directions ÷ content, the largest of the rounds. Both are empty at
+    # sizes that were not captured
     wire_of_payload: float | None
 
 
 class RoundTripRow(msgspec.Struct, frozen=True):
-    """Round trips of one contender: one number there, ``reply_bytes`` back.
-
-    Attributes:
-        of_ceiling: a round's median divided by the ceiling's, geometric mean of the rounds.
-        of_ceiling_low, of_ceiling_high: its 95 % interval; empty for one round.
-    """
+    """Round trips of one contender: one number there, ``reply_bytes`` back."""
 
     contender: str
     reply_bytes: int
     n: int
     median_s: float
     p99_s: float
-    of_ceiling: float
+    of_ceiling: float  # a round's median divided by the ceiling's, geometric mean of the rounds
+    # of_ceiling_low, of_ceiling_high: its 95 % interval; empty for one round
     of_ceiling_low: float | None
     of_ceiling_high: float | None
 

@@ -1,7 +1,5 @@
 """The report on the link, as Markdown."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from semgap.linkbench.rates import GoodputRow, RoundTripRow

@@ -1,63 +1,42 @@
 """What the link benchmark records."""
 
-from __future__ import annotations
-
 import msgspec
 
 
 class TimeSample(msgspec.Struct, frozen=True):
-    """One timed exchange, or the mean of a round's exchanges of that size.
-
-    Attributes:
-        payload_bytes: bytes moved to the peer; 0 for a round trip, whose request is one number.
-        reply_bytes: bytes of the reply.
-        round: contenders take turns within a round.
-        seconds: from handing the payload over until the reply was there.
-    """
+    """One timed exchange, or the mean of a round's exchanges of that size."""
 
     contender: str
-    payload_bytes: int
-    reply_bytes: int
-    round: int
-    seconds: float
+    payload_bytes: int  # bytes moved to the peer; 0 for a round trip, whose request is one number
+    reply_bytes: int  # bytes of the reply
+    round: int  # contenders take turns within a round
+    seconds: float  # from handing the payload over until the reply was there
 
 
 class WireSample(msgspec.Struct, frozen=True):
-    """Some exchanges in a row that tcpdump saw.
-
-    Attributes:
-        payload_bytes, reply_bytes: content of each.
-        seconds: what one took under the capture, mean.
-        wire_bytes: TCP payload of both directions, each byte once, by exchange.
-    """
+    """Some exchanges in a row that tcpdump saw."""
 
     contender: str
+    # payload_bytes, reply_bytes: content of each
     payload_bytes: int
     reply_bytes: int
     round: int
-    seconds: float
-    wire_bytes: float
+    seconds: float  # what one took under the capture, mean
+    wire_bytes: float  # TCP payload of both directions, each byte once, by exchange
 
 
 class LinkFacts(msgspec.Struct, frozen=True):
-    """Where the link was measured, and what another tool says of it.
+    """Where the link was measured, and what another tool says of it."""
 
-    Attributes:
-        contenders: in the order of the report.
-        congestion_control: of the sockets that do not leave it to the system.
-        system_congestion_control: of those that do.
-        iperf3_bytes_per_s: goodput by iperf3, a sample a round; empty where it is not installed.
-        no_wire_samples: why nothing was captured; empty if it was.
-    """
-
-    contenders: tuple[str, ...]
+    contenders: tuple[str, ...]  # in the order of the report
     host: str
     cpu: str
     cores: int
     kernel: str
     device: str
     torch: str
-    congestion_control: str
-    system_congestion_control: str
+    congestion_control: str  # of the sockets that do not leave it to the system
+    system_congestion_control: str  # of those that do
+    # goodput by iperf3, a sample a round; empty where it is not installed
     iperf3_bytes_per_s: tuple[float, ...]
-    no_wire_samples: str
+    no_wire_samples: str  # why nothing was captured; empty if it was

@@ -1,7 +1,5 @@
 """Exchanges that are captured: bytes on the wire, and what capturing costs."""
 
-from __future__ import annotations
-
 import os
 import random
 import time

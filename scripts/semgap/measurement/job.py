@@ -1,7 +1,5 @@
 """One benchmark job: a session, its phases, and everything that is recorded of them."""
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import secrets
@@ -27,12 +25,7 @@ from semgap.measurement.run_phases import (
     with_readings,
 )
 from semgap.measurement.run_record import RunRecord
-from semgap.measurement.tcpdump import (
-    Capture,
-    CaptureStatus,
-    CaptureUnavailableError,
-    capture,
-)
+from semgap.measurement.tcpdump import Capture, CaptureStatus, CaptureUnavailableError, capture
 from semgap.model.manifest import Manifest
 from semgap.model.prompt import Prompt, prompt_digest
 from semgap.plumbing.connections import SocketPair

@@ -1,7 +1,5 @@
 """What a benchmark job is told to do: the configuration's sections ``workload`` and ``capture``."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 import msgspec
@@ -56,15 +54,10 @@ class CaptureSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class BenchmarkSettings(msgspec.Struct, frozen=True):
-    """What one benchmark job does.
+    """What one benchmark job does."""
 
-    Attributes:
-        experiment: the experiment's name.
-        repeat: which repeat this is, counted from 1.
-    """
-
-    experiment: str
-    repeat: int
+    experiment: str  # the experiment's name
+    repeat: int  # which repeat this is, counted from 1
     workload: WorkloadSettings
     worker: WorkerSettings
     capture: CaptureSettings

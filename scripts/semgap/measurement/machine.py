@@ -1,7 +1,5 @@
 """What machine this is."""
 
-from __future__ import annotations
-
 import os
 import platform
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Timing phases, reading meters, and noting what the kernel says of both processes around them."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import time

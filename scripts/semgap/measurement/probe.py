@@ -1,7 +1,5 @@
 """Traffic sent on purpose, to prove that a capture sees what this process sends."""
 
-from __future__ import annotations
-
 import contextlib
 import socket
 import threading

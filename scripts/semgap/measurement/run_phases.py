@@ -1,7 +1,5 @@
 """The phases of a run, and which meters are read around them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import islice
 

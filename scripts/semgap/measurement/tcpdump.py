@@ -1,7 +1,5 @@
 """A tcpdump capture of one interface for the length of one benchmark job."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import re
@@ -21,20 +19,13 @@ from semgap.plumbing.processes import die_with_parent
 
 
 class CaptureStatus(msgspec.Struct, frozen=True):
-    """Whether and how a run was captured.
+    """Whether and how a run was captured."""
 
-    Attributes:
-        captured: whether tcpdump ran; if not, ``reason`` says why.
-        interface: the captured interface.
-        packets: packets that tcpdump wrote.
-        dropped_packets: packets that the kernel dropped before tcpdump saw them.
-    """
-
-    captured: bool
+    captured: bool  # whether tcpdump ran; if not, ``reason`` says why
     reason: str
-    interface: str
-    packets: int = 0
-    dropped_packets: int = 0
+    interface: str  # the captured interface
+    packets: int = 0  # packets that tcpdump wrote
+    dropped_packets: int = 0  # packets that the kernel dropped before tcpdump saw them
 
 
 # Enough for Ethernet with VLAN tags, IPv6 with extension headers, and TCP with all its options.
@@ -201,7 +192,6 @@ def _count(pattern: bytes, report: bytes) -> int:
     match = re.search(pattern, report)
     if match is None:
         raise CaptureError(
-            f"tcpdump's closing report is not understood: {report!r}.",
-            "Use tcpdump 4.99 or newer.",
+            f"tcpdump's closing report is not understood: {report!r}.", "Use tcpdump 4.99 or newer."
         )
     return int(match.group(1))

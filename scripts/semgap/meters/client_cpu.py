@@ -1,7 +1,5 @@
 """Processor time of the client's process: what moving tensors costs the side without a GPU."""
 
-from __future__ import annotations
-
 import time
 
 from semgap.meters.meter_contract import Host, Meter, Readings, Span
@@ -11,7 +9,7 @@ SPAN = Span.PHASE
 NEEDS_GPU = False
 
 
-def open_meter(_gpu_uuid: str) -> ClientCpu:
+def open_meter(_gpu_uuid: str) -> Meter:
     return ClientCpu()
 
 

@@ -1,7 +1,5 @@
 """Time in GPU kernels, from CUPTI through torch.profiler."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 import torch
@@ -14,7 +12,7 @@ SPAN = Span.PASS
 NEEDS_GPU = True
 
 
-def open_meter(_gpu_uuid: str) -> GpuKernels:
+def open_meter(_gpu_uuid: str) -> Meter:
     return GpuKernels()
 
 

@@ -1,7 +1,5 @@
 """GPU utilisation as NVML samples it: the share of time with any kernel in NVML's last window."""
 
-from __future__ import annotations
-
 import statistics
 import threading
 import time
@@ -15,7 +13,7 @@ NEEDS_GPU = True
 _PERIOD_S = 0.1
 
 
-def open_meter(gpu_uuid: str) -> GpuSamples:
+def open_meter(gpu_uuid: str) -> Meter:
     return GpuSamples(gpu_uuid)
 
 

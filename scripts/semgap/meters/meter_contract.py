@@ -1,7 +1,5 @@
 """Instruments that are read around each phase, on the host that they speak of."""
 
-from __future__ import annotations
-
 import enum
 import importlib
 from collections.abc import Mapping

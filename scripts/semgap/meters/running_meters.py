@@ -1,7 +1,5 @@
 """Entering, leaving and reading several meters at once."""
 
-from __future__ import annotations
-
 import contextlib
 import time
 from collections.abc import Iterable, Iterator

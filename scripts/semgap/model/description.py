@@ -1,7 +1,5 @@
 """What a stored model is: verified sizes, hashes, and the shapes that traffic follows from."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 from pathlib import Path
@@ -71,9 +69,7 @@ def describe_model(folder: Path, settings: ModelSettings) -> Manifest:
     )
 
 
-def _shapes_of_a_pass(
-    skeleton: ModelSkeleton,
-) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
+def _shapes_of_a_pass(skeleton: ModelSkeleton) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
     """The KV cache and the logits of a pass over one token, without content."""
     token = torch.zeros((1, 1), dtype=torch.int64, device="meta")
     with torch.inference_mode():

@@ -1,7 +1,5 @@
 """What running on a CPU and on a GPU need differently: a clock and a barrier."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 from typing import Protocol, TypeVar

@@ -1,7 +1,5 @@
 """Which model the experiment runs: the configuration's section ``model``."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -61,7 +59,7 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "seeded": f"made from seed {self.seed}",
         }[self.weights]
 
-    def without_other_sources(self) -> ModelSettings:
+    def without_other_sources(self) -> "ModelSettings":
         """The same without what belongs to other sources of weights."""
         sources: dict[str, dict[str, Any]] = {
             "hub": {"hub": self.hub},

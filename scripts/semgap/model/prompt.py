@@ -1,7 +1,5 @@
 """The prompt: token ids that every mode starts from."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import random

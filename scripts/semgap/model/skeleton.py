@@ -4,8 +4,6 @@ The module tree lives on PyTorch's meta device. Binding puts tensors in the plac
 and persistent buffers; after releasing them a forward pass is an error, not a wrong answer.
 """
 
-from __future__ import annotations
-
 import contextlib
 import json
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """Weight files: their names as the Hub has them, the index of a sharded model, their content."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Stored weights: written as safetensors shards, read as memory maps."""
 
-from __future__ import annotations
-
 import json
 import math
 import mmap

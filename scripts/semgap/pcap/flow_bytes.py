@@ -1,7 +1,5 @@
 """Payload of one direction of a connection, each byte once, told by sequence numbers."""
 
-from __future__ import annotations
-
 import numpy as np
 from numpy.typing import NDArray
 

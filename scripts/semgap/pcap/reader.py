@@ -5,8 +5,6 @@ and nothing else. A capture is read a chunk at a time, so memory stays bounded w
 What does not fit is an error, never a guess.
 """
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -68,28 +66,21 @@ Integers = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Segments:
-    """TCP segments in the order of the capture, one element of each array per packet.
+    """TCP segments in the order of the capture, one element of each array per packet."""
 
-    Attributes:
-        time_ns: nanoseconds since 1970 UTC.
-        src_ip, dst_ip: 16 bytes each (``V16``), IPv4 addresses as ``::ffff:a.b.c.d``.
-        src_port, dst_port: 0 in a fragment.
-        seq: sequence number of the first byte of payload.
-        payload_bytes: TCP payload by the lengths that the IP header states, so that a capture of
-            headers alone counts in full.
-        frame_bytes: length on the link, headers included.
-        is_fragment: whether this is an IP fragment, of which nothing can be counted.
-    """
-
-    time_ns: Integers
+    time_ns: Integers  # nanoseconds since 1970 UTC
+    # src_ip, dst_ip: 16 bytes each (``V16``), IPv4 addresses as ``::ffff:a.b.c.d``
     src_ip: NDArray[np.void]
     dst_ip: NDArray[np.void]
+    # src_port, dst_port: 0 in a fragment
     src_port: Integers
     dst_port: Integers
-    seq: Integers
+    seq: Integers  # sequence number of the first byte of payload
+    # TCP payload by the lengths that the IP header states, so that a capture of headers alone
+    # counts in full
     payload_bytes: Integers
-    frame_bytes: Integers
-    is_fragment: Bools
+    frame_bytes: Integers  # length on the link, headers included
+    is_fragment: Bools  # whether this is an IP fragment, of which nothing can be counted
 
 
 def read_segments(path: Path, chunk_bytes: int = _CHUNK_BYTES) -> Iterator[Segments]:

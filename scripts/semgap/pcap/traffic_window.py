@@ -1,7 +1,5 @@
 """What a capture shows of some connections within each of several stretches of time."""
 
-from __future__ import annotations
-
 import ipaddress
 from collections import Counter
 from collections.abc import Iterable
@@ -15,17 +13,11 @@ from semgap.plumbing.connections import SocketPair
 
 
 class Counted(NamedTuple):
-    """Traffic of some connections, each in one direction.
+    """Traffic of some connections, each in one direction."""
 
-    Attributes:
-        payload_bytes: TCP payload, each byte once.
-        retransmitted_bytes: TCP payload that was sent again.
-        frame_bytes: whole frames as captured, headers included.
-    """
-
-    payload_bytes: int
-    retransmitted_bytes: int
-    frame_bytes: int
+    payload_bytes: int  # TCP payload, each byte once
+    retransmitted_bytes: int  # TCP payload that was sent again
+    frame_bytes: int  # whole frames as captured, headers included
     packets: int
 
 

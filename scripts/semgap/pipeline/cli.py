@@ -1,7 +1,5 @@
 """What all scripts share: progress, one clear paragraph on failure, the traceback in a log."""
 
-from __future__ import annotations
-
 import argparse
 import errno
 import logging

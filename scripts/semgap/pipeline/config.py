@@ -1,7 +1,5 @@
 """The validated configuration of one experiment."""
 
-from __future__ import annotations
-
 import difflib
 import functools
 import math
@@ -23,8 +21,7 @@ from semgap.policy import Label, Policy
 from semgap.server.endpoint import ServerSettings
 
 _Text = Annotated[
-    str,
-    Meta(pattern="^[^\\x00-\\x1f\\x7f]+$", description="A text without control characters."),
+    str, Meta(pattern="^[^\\x00-\\x1f\\x7f]+$", description="A text without control characters.")
 ]
 
 
@@ -42,8 +39,7 @@ class Workload(WorkloadSettings, frozen=True, forbid_unknown_fields=True):
     prompt_seed: Annotated[int, Meta(ge=0, description="Chooses the prompt's token ids.")] = 0
     repeats: Annotated[int, Meta(ge=1, description="Benchmark jobs per mode.")] = 3
     order_seed: Annotated[
-        int,
-        Meta(ge=0, description="Shuffles the order of the modes within each round of repeats."),
+        int, Meta(ge=0, description="Shuffles the order of the modes within each round of repeats.")
     ] = 0
 
     def of_a_job(self) -> WorkloadSettings:

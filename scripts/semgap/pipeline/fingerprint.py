@@ -7,8 +7,6 @@ what failed left nothing that could be out of date. Modules that a job imports b
 depends on its own row alone, which its rule passes by value.
 """
 
-from __future__ import annotations
-
 import ast
 import functools
 import hashlib

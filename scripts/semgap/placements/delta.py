@@ -1,7 +1,5 @@
 """Only positions that are new to the other side cross; the worker keeps what the client sent."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from torch import Tensor

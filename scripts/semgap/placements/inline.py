@@ -1,7 +1,5 @@
 """With every step there and back; the worker keeps nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from torch import Tensor

@@ -1,7 +1,5 @@
 """What a worker keeps between two steps, each under a reference ID."""
 
-from __future__ import annotations
-
 import secrets
 from typing import Generic, TypeVar
 

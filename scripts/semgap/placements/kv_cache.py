@@ -1,7 +1,5 @@
 """A KV cache as a value: tensors, and how many of their positions are valid."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,15 +11,11 @@ _POSITIONS = -2
 
 @dataclass(frozen=True)
 class KvCache:
-    """Keys and values of each layer in turn.
+    """Keys and values of each layer in turn."""
 
-    Attributes:
-        tensors: each of shape (1, KV heads, positions, head size); none before the first pass.
-        length: valid positions, from the first one; memory of a fixed size has room for more.
-    """
-
+    # each of shape (1, KV heads, positions, head size); none before the first pass
     tensors: tuple[Tensor, ...] = ()
-    length: int = 0
+    length: int = 0  # valid positions, from the first one; memory of a fixed size has room for more
 
     def valid(self) -> tuple[Tensor, ...]:
         """The valid positions, and no others."""
@@ -39,7 +33,7 @@ class KvCache:
             for tensor in self.tensors
         )
 
-    def joined(self, more: Sequence[Tensor]) -> KvCache:
+    def joined(self, more: Sequence[Tensor]) -> "KvCache":
         """These positions and those of ``more`` behind them, in memory that nothing else uses."""
         if not self.tensors:
             return cache_of([tensor.clone() for tensor in more])
@@ -50,6 +44,6 @@ class KvCache:
         )
 
 
-def cache_of(tensors: Sequence[Tensor]) -> KvCache:
+def cache_of(tensors: Sequence[Tensor]) -> "KvCache":
     """The KV cache of which all positions are valid."""
     return KvCache(tuple(tensors), tensors[0].shape[_POSITIONS] if tensors else 0)

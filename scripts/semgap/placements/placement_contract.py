@@ -1,7 +1,5 @@
 """Where tensors of one semantic class live between two steps: what client and worker ask."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,17 +13,11 @@ from semgap.placements.kv_cache import KvCache
 
 @dataclass(frozen=True)
 class Held:
-    """What a client has of one class between two steps.
+    """What a client has of one class between two steps."""
 
-    Attributes:
-        tensors: in the client's memory.
-        reference_id: names what the worker keeps.
-        known_positions: how many positions of ``tensors`` the worker keeps.
-    """
-
-    tensors: Sequence[Tensor] = ()
-    reference_id: str | None = None
-    known_positions: int = 0
+    tensors: Sequence[Tensor] = ()  # in the client's memory
+    reference_id: str | None = None  # names what the worker keeps
+    known_positions: int = 0  # how many positions of ``tensors`` the worker keeps
 
 
 class Placement(Protocol):

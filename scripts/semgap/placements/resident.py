@@ -1,7 +1,5 @@
 """Kept by the worker: it crosses once at start-up if it exists by then, and never again."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from torch import Tensor

@@ -1,7 +1,5 @@
 """Which TCP connections are a session's, and which are somebody else's."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 
 import msgspec
@@ -17,15 +15,10 @@ class SocketPair(msgspec.Struct, frozen=True):
 
 
 class ProcessSockets(msgspec.Struct, frozen=True):
-    """The TCP sockets of a process.
+    """The TCP sockets of a process."""
 
-    Attributes:
-        connections: those that have a peer.
-        listening_ports: where it waits for others to connect.
-    """
-
-    connections: tuple[SocketPair, ...]
-    listening_ports: tuple[int, ...]
+    connections: tuple[SocketPair, ...]  # those that have a peer
+    listening_ports: tuple[int, ...]  # where it waits for others to connect
 
 
 def reverse_of(pair: SocketPair) -> SocketPair:
@@ -42,9 +35,7 @@ def session_connections(
 
 
 def strangers(
-    client: Collection[SocketPair],
-    worker: Collection[SocketPair],
-    listening_ports: Collection[int],
+    client: Collection[SocketPair], worker: Collection[SocketPair], listening_ports: Collection[int]
 ) -> list[SocketPair]:
     """Connections that came from outside to where one of the two processes listens.
 

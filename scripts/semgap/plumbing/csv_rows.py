@@ -1,7 +1,5 @@
 """Typed rows as CSV files."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Sequence

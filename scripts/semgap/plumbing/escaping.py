@@ -1,7 +1,5 @@
 """Text as Markdown and as LaTeX show it."""
 
-from __future__ import annotations
-
 import re
 
 _LATEX = {

@@ -1,7 +1,5 @@
 """Files: records as JSON, written whole or not at all, and their digests."""
 
-from __future__ import annotations
-
 import errno
 import hashlib
 import os
@@ -52,8 +50,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 def no_space_in(folder: Path) -> NoSpaceError:
     """The error for a folder without room, for the caller to raise."""
     return NoSpaceError(
-        f"No space left in '{folder}'.",
-        "Make room there and run again: what was finished is kept.",
+        f"No space left in '{folder}'.", "Make room there and run again: what was finished is kept."
     )
 
 

@@ -1,7 +1,5 @@
 """Tables in Markdown: words to the left, figures to the right."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 from tabulate import tabulate

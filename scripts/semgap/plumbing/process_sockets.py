@@ -1,7 +1,5 @@
 """Which TCP sockets belong to a process, as the kernel says."""
 
-from __future__ import annotations
-
 import ipaddress
 
 import psutil

@@ -1,7 +1,5 @@
 """Process lifetimes: nothing that a run starts may outlive it."""
 
-from __future__ import annotations
-
 import ctypes
 import fcntl
 import os

@@ -1,7 +1,5 @@
 """A registry is a folder: each of its modules is an implementation of the folder's contract."""
 
-from __future__ import annotations
-
 import pkgutil
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """TCP sockets: free ports, and options that Python's ``socket`` module leaves as raw bytes."""
 
-from __future__ import annotations
-
 import contextlib
 import socket
 import struct

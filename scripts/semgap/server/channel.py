@@ -5,8 +5,6 @@ that it knows the secret; the server answers with its proof. A proof is an HMAC-
 prover's role and both nonces. A message is its length as 4 bytes, big-endian, and its bytes.
 """
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 import secrets
@@ -51,7 +49,7 @@ class ControlChannel:
         """Hang up."""
         self._socket.close()
 
-    def __enter__(self) -> ControlChannel:
+    def __enter__(self) -> "ControlChannel":
         return self
 
     def __exit__(self, *_error: object) -> None:

@@ -1,7 +1,5 @@
 """The messages of the server's control channel: JSON, decoded against types, never pickle."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TypeVar
 

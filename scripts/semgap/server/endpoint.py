@@ -1,7 +1,5 @@
 """Where an experiment's server is, and how it runs: the configuration's section ``server``."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import msgspec
@@ -60,17 +58,12 @@ class ServerEndpoint(msgspec.Struct, frozen=True):
     """Where sessions are opened, and with what settings the server runs them.
 
     Only settings: nothing in here changes from one start of the server to the next.
-
-    Attributes:
-        secret_file: file with the secret that both sides prove to know.
-        model_type: transformers' name of the architecture.
-        code: fingerprint of the server's code.
     """
 
     settings: ServerSettings
     worker: WorkerSettings
-    secret_file: str
-    model_type: str
+    secret_file: str  # file with the secret that both sides prove to know
+    model_type: str  # transformers' name of the architecture
     model_fingerprint: str
-    code: str
+    code: str  # fingerprint of the server's code
     versions: Versions

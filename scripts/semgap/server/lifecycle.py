@@ -1,7 +1,5 @@
 """Starting, finding and stopping an experiment's server."""
 
-from __future__ import annotations
-
 import contextlib
 import fcntl
 import logging
@@ -129,8 +127,7 @@ def _start(endpoint: ServerEndpoint, endpoint_file: Path) -> control.Welcome:
     while time.monotonic() < deadline_s:
         if process.poll() is not None:
             raise ServerError(
-                f"The server ended at once: {_last_line(log_file)}",
-                f"Its log is '{log_file}'.",
+                f"The server ended at once: {_last_line(log_file)}", f"Its log is '{log_file}'."
             )
         with contextlib.suppress(ServerError):
             welcome = _greet(endpoint)

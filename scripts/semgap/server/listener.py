@@ -1,7 +1,5 @@
 """What a server has before its first client: a socket to listen on, and a secret."""
 
-from __future__ import annotations
-
 import os
 import secrets
 import socket

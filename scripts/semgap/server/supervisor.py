@@ -5,8 +5,6 @@ this process: a forked worker starts in milliseconds with the state of a freshly
 process stays single-threaded, since only then is a fork safe.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import os
@@ -44,16 +42,12 @@ ServeSession = Callable[[ServerEndpoint, int, Callable[[], None]], None]
 
 @dataclass
 class _Session:
-    """A control connection and, once it asked for one, its worker.
-
-    Attributes:
-        port: where the worker serves.
-        report: descriptor of the pipe on which the worker says that it is ready, or why not.
-    """
+    """A control connection and, once it asked for one, its worker."""
 
     connection: ControlChannel
     worker_pid: int | None = None
-    port: int = 0
+    port: int = 0  # where the worker serves
+    # descriptor of the pipe on which the worker says that it is ready, or why not
     report: int = _CLOSED
 
 

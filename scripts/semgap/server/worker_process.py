@@ -1,7 +1,5 @@
 """What a forked worker does with its session."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -1,7 +1,5 @@
 """A worker in the client's own process: nothing crosses a network."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import time
@@ -17,12 +15,7 @@ from semgap.plumbing.process_sockets import sockets_of
 from semgap.plumbing.processes import threads_or_all_cores
 from semgap.policy import WorkerPlace
 from semgap.session.opening import Session
-from semgap.transport.transport_contract import (
-    Channel,
-    Handler,
-    ReplyMessage,
-    RequestMessage,
-)
+from semgap.transport.transport_contract import Channel, Handler, ReplyMessage, RequestMessage
 
 
 @contextlib.contextmanager

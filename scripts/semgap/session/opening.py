@@ -1,7 +1,5 @@
 """A session: a fresh worker, a channel to it, and what is known about both processes."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -17,16 +15,11 @@ from semgap.transport.transport_contract import Channel
 
 @dataclass(frozen=True)
 class Session:
-    """One benchmark job's worker.
+    """One benchmark job's worker."""
 
-    Attributes:
-        channel: carries requests to the worker.
-        transport: the name of the transport behind the channel.
-        worker_sockets: lists the worker process's TCP sockets at the moment.
-    """
-
-    channel: Channel
-    transport: str
+    channel: Channel  # carries requests to the worker
+    transport: str  # the name of the transport behind the channel
+    # lists the worker process's TCP sockets at the moment
     worker_sockets: Callable[[], ProcessSockets]
 
 

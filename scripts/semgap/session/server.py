@@ -1,7 +1,5 @@
 """A worker that the experiment's server forks for this session alone."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Plain TCP as a transport: typed headers, tensors from and into their own memory, no pickle."""
 
-from __future__ import annotations
-
 import socket
 import time
 from collections.abc import Callable, Iterable
@@ -87,10 +85,7 @@ class _Incoming(Generic[Header]):
     """The messages that arrive on a stream."""
 
     def __init__(
-        self,
-        stream: TcpStream,
-        memory: Memory,
-        decoder: msgspec.msgpack.Decoder[Envelope[Header]],
+        self, stream: TcpStream, memory: Memory, decoder: msgspec.msgpack.Decoder[Envelope[Header]]
     ) -> None:
         self._stream = stream
         self._memory = memory

@@ -6,8 +6,6 @@ capture can see them, so both sides name the transport and the channel that go t
 PyTorch RPC unpickles what it receives: it is for trusted networks only.
 """
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import time

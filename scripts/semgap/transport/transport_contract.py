@@ -1,7 +1,5 @@
 """What every transport offers: a request with tensors goes out, a reply with tensors comes back."""
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,38 +16,27 @@ Tensors = Mapping[TensorClass, Sequence[Tensor]]
 
 
 class RequestMessage(msgspec.Struct, frozen=True):
-    """A request header and the tensors that accompany it, by semantic class.
-
-    Attributes:
-        received_ns: the worker's monotonic clock when its transport had the whole request.
-    """
+    """A request header and the tensors that accompany it, by semantic class."""
 
     header: Request
     tensors: Tensors = msgspec.field(default_factory=dict)
-    received_ns: int = 0
+    received_ns: int = 0  # the worker's monotonic clock when its transport had the whole request
 
 
 class ReplyMessage(msgspec.Struct, frozen=True):
-    """A reply header and the tensors that accompany it, by semantic class.
-
-    Attributes:
-        serialised_ns: the client's monotonic clock when its transport had the request in the form
-            in which it travels.
-    """
+    """A reply header and the tensors that accompany it, by semantic class."""
 
     header: Reply
     tensors: Tensors = msgspec.field(default_factory=dict)
+    # the client's monotonic clock when its transport had the request in the form in which it
+    # travels
     serialised_ns: int = 0
 
 
 class Handler(Protocol):
-    """The worker's side of a session.
+    """The worker's side of a session."""
 
-    Attributes:
-        device: where a transport delivers a request's tensors, and finds a reply's.
-    """
-
-    device: torch.device
+    device: torch.device  # where a transport delivers a request's tensors, and finds a reply's
 
     def handle(self, message: RequestMessage) -> ReplyMessage:
         """Carry out one request. Never raises: a failure is a ``Failed`` reply.
@@ -82,15 +69,10 @@ class Channel(Protocol):
 
 @dataclass(frozen=True)
 class Timeouts:
-    """Longest waits.
+    """Longest waits."""
 
-    Attributes:
-        connect_s: for the other side to be there.
-        step_s: for one reply; ``tcp`` waits so long for each next part of it.
-    """
-
-    connect_s: float
-    step_s: float
+    connect_s: float  # for the other side to be there
+    step_s: float  # for one reply; ``tcp`` waits so long for each next part of it
 
 
 class NetworkTransport(Protocol):

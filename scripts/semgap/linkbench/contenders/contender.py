@@ -1,7 +1,5 @@
 """What is compared on one link: ways to move a payload there and have a reply back."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
@@ -28,14 +26,9 @@ class Link(Protocol):
 
 
 class Contender(NamedTuple):
-    """One way to move bytes.
+    """One way to move bytes."""
 
-    Attributes:
-        name: as the report calls it.
-        serve: what the peer does, with host, port, device, and a call for when it is ready.
-        connect: makes the client's side, with host and port.
-    """
-
-    name: str
+    name: str  # as the report calls it
+    # what the peer does, with host, port, device, and a call for when it is ready
     serve: Callable[[str, int, torch.device, Ready], None]
-    connect: Callable[[str, int], Link]
+    connect: Callable[[str, int], Link]  # makes the client's side, with host and port

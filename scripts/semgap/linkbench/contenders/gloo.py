@@ -1,7 +1,5 @@
 """Gloo's send and receive, as PyTorch ships them."""
 
-from __future__ import annotations
-
 from datetime import timedelta
 
 import torch

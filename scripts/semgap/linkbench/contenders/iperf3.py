@@ -1,7 +1,5 @@
 """What iperf3 says of the link, where it is installed: a ceiling that others know."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os

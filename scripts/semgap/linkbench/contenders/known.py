@@ -1,7 +1,5 @@
 """Who takes part: this project's transports, the ceiling, and well-kept libraries."""
 
-from __future__ import annotations
-
 import importlib.util
 from functools import partial
 

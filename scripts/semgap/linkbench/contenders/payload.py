@@ -1,7 +1,5 @@
 """What is sent over the link: memory that was written, as messages of every size."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """The ceiling: whole buffers through the kernel's sockets by Python's C code, nothing around it."""
 
-from __future__ import annotations
-
 import socket
 import struct
 

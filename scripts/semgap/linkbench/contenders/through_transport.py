@@ -1,7 +1,5 @@
 """A transport of this project, as it carries the benchmark's own messages."""
 
-from __future__ import annotations
-
 import functools
 
 import torch

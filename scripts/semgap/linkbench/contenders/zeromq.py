@@ -1,7 +1,5 @@
 """ZeroMQ request and reply, without copies where the library offers it; used if installed."""
 
-from __future__ import annotations
-
 import struct
 
 import torch

@@ -1,7 +1,5 @@
 """Downloading a causal language model from the Hugging Face Hub, at a pinned revision, verified."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import hashlib
@@ -24,12 +22,7 @@ from huggingface_hub.file_download import http_get
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
 from semgap.errors import ModelError
-from semgap.model.weight_files import (
-    SINGLE_FILES,
-    WeightFormat,
-    index_name,
-    read_index,
-)
+from semgap.model.weight_files import SINGLE_FILES, WeightFormat, index_name, read_index
 
 log = logging.getLogger(__name__)
 
@@ -51,42 +44,30 @@ _LOG_IN = "Log in with 'hf auth login' to an account that may read it, or choose
 
 
 class DownloadedFile(NamedTuple):
-    """A file that was downloaded and verified.
-
-    Attributes:
-        sha256: of the content, where the repository tells it: for files in large-file storage.
-    """
+    """A file that was downloaded and verified."""
 
     name: str
     size_bytes: int
+    # of the content, where the repository tells it: for files in large-file storage
     sha256: str | None
 
 
 @dataclass(frozen=True)
 class DownloadedModel:
-    """What was downloaded.
-
-    Attributes:
-        revision: full hash of the commit.
-        files: all files of the model, each verified.
-    """
+    """What was downloaded."""
 
     folder: Path
-    revision: str
+    revision: str  # full hash of the commit
     weight_format: WeightFormat
-    files: tuple[DownloadedFile, ...]
+    files: tuple[DownloadedFile, ...]  # all files of the model, each verified
 
 
 @dataclass(frozen=True)
 class _ListedFile:
-    """A file as the repository describes it.
-
-    Attributes:
-        git_blob: Git's SHA-1 of the content, for files that are not in large-file storage.
-    """
+    """A file as the repository describes it."""
 
     file: DownloadedFile
-    git_blob: str | None
+    git_blob: str | None  # Git's SHA-1 of the content, for files that are not in large-file storage
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,5 @@
 """Weights made from a seed: the same bits on every device and in every version of PyTorch."""
 
-from __future__ import annotations
-
 import hashlib
 import math
 

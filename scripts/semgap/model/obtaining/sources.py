@@ -1,7 +1,5 @@
 """Where weights come from: a folder in the Hub's form, or a seed."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,16 +20,11 @@ _REMEDY = "Check the folder, or delete it and let it be downloaded again."
 
 @dataclass(frozen=True)
 class WeightSource:
-    """A model's weights, each made or read when it is asked for.
+    """A model's weights, each made or read when it is asked for."""
 
-    Attributes:
-        model_config: the transformers configuration as JSON.
-        sizes_bytes: size of each tensor of the state dict, in the order of sending.
-        weight: returns a tensor of the state dict on the CPU, in the source's dtype.
-    """
-
-    model_config: str
-    sizes_bytes: Mapping[str, int]
+    model_config: str  # the transformers configuration as JSON
+    sizes_bytes: Mapping[str, int]  # size of each tensor of the state dict, in the order of sending
+    # returns a tensor of the state dict on the CPU, in the source's dtype
     weight: Callable[[str], Tensor]
 
 

@@ -1,18 +1,10 @@
 """Writing a model's weights where the experiment reads them."""
 
-from __future__ import annotations
-
 import logging
 from pathlib import Path
 
 from semgap.model.obtaining.sources import WeightSource
-from semgap.model.weights import (
-    CONFIG_FILE,
-    file_names,
-    shard_plan,
-    write_index,
-    write_shard,
-)
+from semgap.model.weights import CONFIG_FILE, file_names, shard_plan, write_index, write_shard
 from semgap.plumbing.files import write_atomically
 
 log = logging.getLogger(__name__)

@@ -1,7 +1,5 @@
 """A GPU's memory that received tensors are put in, while the rest of them is still arriving."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import time
@@ -12,13 +10,7 @@ import torch
 from torch import Tensor
 
 from semgap.protocol import Reply, Request
-from semgap.transport.tcp_parts.tcp_frames import (
-    ALIGNMENT,
-    DTYPES,
-    Layout,
-    Placed,
-    encode,
-)
+from semgap.transport.tcp_parts.tcp_frames import ALIGNMENT, DTYPES, Layout, Placed, encode
 from semgap.transport.tcp_parts.tcp_stream import TcpStream
 from semgap.transport.transport_contract import Tensors
 

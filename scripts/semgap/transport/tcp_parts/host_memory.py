@@ -1,7 +1,5 @@
 """Host memory that received tensors lie in: used again as soon as nobody refers to it."""
 
-from __future__ import annotations
-
 import ctypes
 import functools
 import heapq
@@ -18,13 +16,7 @@ from torch import Tensor
 
 from semgap.errors import TransportError
 from semgap.protocol import Reply, Request
-from semgap.transport.tcp_parts.tcp_frames import (
-    ALIGNMENT,
-    BFLOAT16,
-    Layout,
-    Placed,
-    encode,
-)
+from semgap.transport.tcp_parts.tcp_frames import ALIGNMENT, BFLOAT16, Layout, Placed, encode
 from semgap.transport.tcp_parts.tcp_stream import Buffer, TcpStream
 from semgap.transport.transport_contract import Tensors
 

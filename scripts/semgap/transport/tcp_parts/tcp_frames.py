@@ -8,8 +8,6 @@ tensors' own bytes, group by group. Within a group each tensor begins at a multi
 that a group can be received as one piece and used in place.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 import struct

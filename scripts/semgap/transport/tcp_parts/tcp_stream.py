@@ -1,7 +1,5 @@
 """A connected TCP socket that moves whole buffers: all of them, or an error."""
 
-from __future__ import annotations
-
 import os
 import socket
 import time
