@@ -36,11 +36,10 @@ def serve(arguments: argparse.Namespace) -> None:
     from semgap.model.skeleton import import_model_type
     from semgap.plumbing.versions import versions
     from semgap.server.supervisor import Supervisor
-    from semgap.server.worker_process import serve_session
 
     endpoint = read_record(arguments.endpoint, ServerEndpoint)
     import_model_type(endpoint.model_type)
-    Supervisor(endpoint, versions(), serve_session).run()
+    Supervisor(endpoint, versions()).run()
 
 
 def stop(arguments: argparse.Namespace) -> None:

@@ -138,7 +138,7 @@ def benchmark_code(wildcards):
     if policy.worker is WorkerPlace.SERVER:
         loaded += [
             f"semgap.transport.{CONFIG.server.transport}",
-            "semgap.server.worker_process",
+            "semgap.server.supervisor",
         ]
     return code_of("benchmark.py", *loaded)
 

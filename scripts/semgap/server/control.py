@@ -1,5 +1,13 @@
-"""The messages of the server's control channel: JSON, decoded against types, never pickle."""
+"""The server's control connections: JSON messages, decoded against types, never pickle.
 
+Both sides prove first that they know the experiment's secret, by the HMAC challenges of
+``multiprocessing.connection``; its framing carries the messages.
+"""
+
+import socket
+from collections.abc import Iterator
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Connection, answer_challenge, deliver_challenge
 from pathlib import Path
 from typing import TypeVar
 
@@ -7,13 +15,14 @@ import msgspec
 
 from semgap.errors import ServerError
 from semgap.plumbing.connections import ProcessSockets
+from semgap.plumbing.tcp_sockets import set_receive_timeout, set_send_timeout
 from semgap.plumbing.versions import Versions
-from semgap.server.channel import ControlChannel, UntrustedError, connect_channel
 from semgap.server.endpoint import ServerEndpoint
 
-# The server answers from one loop that never waits: longer than this means that it is stopped.
+# Nothing that is asked takes a second: longer than this means that the server is stopped.
 ANSWER_TIMEOUT_S = 20.0
 HANDSHAKE_TIMEOUT_S = 3.0
+_MAX_MESSAGE_BYTES = 1 << 20
 
 Message = TypeVar("Message")
 
@@ -23,11 +32,11 @@ class Hello(msgspec.Struct, frozen=True, tag="hello"):
 
 
 class OpenSession(msgspec.Struct, frozen=True, tag="open_session"):
-    """Ask for a worker of one's own. It lives until this control connection closes."""
+    """Ask the process at this connection to be a worker. It lives as long as the connection."""
 
 
 class ListSockets(msgspec.Struct, frozen=True, tag="list_sockets"):
-    """Ask for the TCP sockets of the session's worker."""
+    """Ask for the worker's TCP sockets."""
 
 
 class Stop(msgspec.Struct, frozen=True, tag="stop"):
@@ -50,13 +59,13 @@ class SessionOpened(msgspec.Struct, frozen=True, tag="session_opened"):
 
 
 class Sockets(msgspec.Struct, frozen=True, tag="sockets"):
-    """The TCP sockets of the session's worker."""
+    """The worker's TCP sockets, without the control connection."""
 
     sockets: ProcessSockets
 
 
 class WorkerEnded(msgspec.Struct, frozen=True, tag="worker_ended"):
-    """The session's worker is gone; sent without being asked."""
+    """The session's worker failed or is gone; also sent without being asked."""
 
     how: str
 
@@ -72,48 +81,74 @@ _REQUESTS: msgspec.json.Decoder[ServerRequest] = msgspec.json.Decoder(ServerRequ
 _REPLIES: msgspec.json.Decoder[ServerReply] = msgspec.json.Decoder(ServerReply)
 
 
-def send(channel: ControlChannel, message: ServerRequest | ServerReply) -> None:
-    """Send one control message; TimeoutError if nobody takes it."""
-    channel.send(msgspec.json.encode(message), ANSWER_TIMEOUT_S)
+def over(connected: socket.socket) -> Connection:
+    """A control connection over a socket; no single send or receive takes for ever."""
+    connected.setblocking(True)
+    set_receive_timeout(connected, HANDSHAKE_TIMEOUT_S)
+    set_send_timeout(connected, HANDSHAKE_TIMEOUT_S)
+    return Connection(connected.detach())
 
 
-def decode_request(message: bytes) -> ServerRequest:
-    """A client's message; ``msgspec.DecodeError`` if it is none."""
-    return _REQUESTS.decode(message)
+def admit(connection: Connection, secret: bytes) -> None:
+    """Let a client prove that it knows the secret, and prove it in turn.
+
+    Raises:
+        AuthenticationError, EOFError, OSError: the client does not, or has hung up.
+    """
+    deliver_challenge(connection, secret)
+    answer_challenge(connection, secret)
 
 
-def receive_reply(channel: ControlChannel, timeout_s: float) -> ServerReply:
-    """Receive a server's message; EOFError when it has hung up, TimeoutError if none comes."""
-    return _REPLIES.decode(channel.receive(timeout_s))
-
-
-def connect(endpoint: ServerEndpoint) -> ControlChannel:
-    """Open a control connection, within ``HANDSHAKE_TIMEOUT_S``.
+def connect(endpoint: ServerEndpoint) -> Connection:
+    """Open a control connection.
 
     Raises:
         ServerError: nobody listens there, or the other side does not know the secret.
     """
-    where = f"{endpoint.settings.host}:{endpoint.settings.port}"
+    address = (endpoint.settings.host, endpoint.settings.port)
+    where = "{}:{}".format(*address)
     try:
         secret = Path(endpoint.secret_file).read_bytes()
-        return connect_channel(
-            endpoint.settings.host, endpoint.settings.port, secret, HANDSHAKE_TIMEOUT_S
-        )
+        connection = over(socket.create_connection(address, HANDSHAKE_TIMEOUT_S))
     except (ConnectionRefusedError, FileNotFoundError) as error:
         raise ServerError(
             f"No server of this experiment answers at {where} ({error}).",
             "Start it, or look at the server's log for why it ended.",
         ) from error
-    except (UntrustedError, EOFError, OSError) as error:
+    try:
+        answer_challenge(connection, secret)
+        deliver_challenge(connection, secret)
+    # Python 3.11 asserts that a challenge has the right form.
+    except (AuthenticationError, AssertionError, EOFError, OSError) as error:
+        connection.close()
         raise ServerError(
             f"What listens at {where} is not this experiment's server, or does not answer "
             f"({error or 'it hung up'}).",
             "Set server.port to a free port, or stop the other program.",
         ) from error
+    return connection
+
+
+def send(connection: Connection, message: ServerRequest | ServerReply) -> None:
+    """Send one message; OSError if the other side has hung up or takes nothing."""
+    connection.send_bytes(msgspec.json.encode(message))
+
+
+def requests(connection: Connection) -> Iterator[ServerRequest]:
+    """A client's messages, until it hangs up (EOFError, OSError) or sends something else."""
+    while connection.poll(None):
+        yield _REQUESTS.decode(connection.recv_bytes(_MAX_MESSAGE_BYTES))
+
+
+def receive_reply(connection: Connection, timeout_s: float) -> ServerReply:
+    """Receive a server's message; EOFError when it has hung up, TimeoutError if none comes."""
+    if not connection.poll(timeout_s):
+        raise TimeoutError
+    return _REPLIES.decode(connection.recv_bytes(_MAX_MESSAGE_BYTES))
 
 
 def ask(
-    channel: ControlChannel,
+    connection: Connection,
     request: ServerRequest,
     reply_type: type[Message],
     timeout_s: float = ANSWER_TIMEOUT_S,
@@ -124,15 +159,15 @@ def ask(
         ServerError: the server hung up, did not answer in time, or answered something else.
     """
     try:
-        send(channel, request)
-        reply = receive_reply(channel, timeout_s)
+        send(connection, request)
+        reply = receive_reply(connection, timeout_s)
     except TimeoutError as error:
         raise ServerError(
             f"The server did not answer within {timeout_s:g} s.",
             "It may be stopped or the machine too busy: 'make stop' ends it, whatever its state; "
             "the next run starts it again.",
         ) from error
-    except (UntrustedError, msgspec.DecodeError, EOFError, OSError) as error:
+    except (msgspec.DecodeError, EOFError, OSError) as error:
         raise ServerError(
             "The server hung up.", "Look at the server's log; the next run starts it again."
         ) from error

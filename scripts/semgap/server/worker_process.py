@@ -1,28 +1,124 @@
-"""What a forked worker does with its session."""
+"""What a forked process does with its connection: answer, and once it is asked to, be a worker."""
 
+import logging
+import os
+import signal
+import threading
 from collections.abc import Callable
+from multiprocessing import AuthenticationError
+from multiprocessing.connection import Connection
 
+import msgspec
 import torch
 
+from semgap.errors import SemgapError
 from semgap.inference.worker import Worker
 from semgap.model.device import open_device
+from semgap.plumbing.connections import ProcessSockets
+from semgap.plumbing.process_sockets import sockets_of
 from semgap.plumbing.processes import threads_or_all_cores
+from semgap.plumbing.tcp_sockets import free_port
+from semgap.plumbing.versions import Versions
+from semgap.server import control
 from semgap.server.endpoint import ServerEndpoint
 from semgap.transport.transport_contract import Timeouts, load_transport
 
+log = logging.getLogger(__name__)
 
-def serve_session(endpoint: ServerEndpoint, port: int, say_ready: Callable[[], None]) -> None:
-    """Serve one client at ``port`` until it closes its channel.
+_ADMISSION_TIMEOUT_S = 5.0
+
+
+class WorkerProcess:
+    """One control connection: a thread answers it, the main thread computes.
 
     Args:
-        say_ready: called when nothing but the client is missing.
+        ask_to_stop: lets the server end.
     """
-    torch.set_num_threads(threads_or_all_cores(endpoint.worker.compute_threads))
-    worker = Worker(open_device(endpoint.worker.device))
-    load_transport(endpoint.settings.transport).serve(
-        endpoint.settings.host,
-        port,
-        worker,
-        Timeouts(endpoint.settings.start_timeout_s, endpoint.settings.step_timeout_s),
-        say_ready,
-    )
+
+    def __init__(
+        self,
+        connection: Connection,
+        endpoint: ServerEndpoint,
+        versions: Versions,
+        ask_to_stop: Callable[[], object],
+    ) -> None:
+        self._connection = connection
+        self._endpoint = endpoint
+        self._versions = versions
+        self._ask_to_stop = ask_to_stop
+        self._opened = threading.Event()
+
+    def run(self, secret: bytes) -> None:
+        """Admit a client, answer it, and serve its session; ends with the process."""
+        # Unhandled, the signal ends a process whose client proves nothing in time.
+        signal.setitimer(signal.ITIMER_REAL, _ADMISSION_TIMEOUT_S)
+        try:
+            control.admit(self._connection, secret)
+        except (AuthenticationError, AssertionError, EOFError, OSError) as error:
+            log.warning("refused a connection: %s", error or "it hung up")
+            return
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        threading.Thread(target=self._answer, name="control", daemon=True).start()
+        self._opened.wait()
+        try:
+            self._serve()
+        except SemgapError as error:
+            log.error("%s", error)
+            control.send(self._connection, control.WorkerEnded(f"failed: {error}"))
+        except Exception as error:
+            log.exception("the worker failed")
+            how = f"failed: {type(error).__name__}: {error}"
+            control.send(self._connection, control.WorkerEnded(how))
+        else:
+            # The client may still need what this process holds of the transport (PyTorch RPC's
+            # store): the worker ends when its session does.
+            signal.pause()
+
+    def _serve(self) -> None:
+        """Serve one client until it closes its channel."""
+        settings, worker = self._endpoint.settings, self._endpoint.worker
+        port = free_port(settings.host)
+        torch.set_num_threads(threads_or_all_cores(worker.compute_threads))
+        log.info("worker %s for a session at port %s", os.getpid(), port)
+        load_transport(settings.transport).serve(
+            settings.host,
+            port,
+            Worker(open_device(worker.device)),
+            Timeouts(settings.start_timeout_s, settings.step_timeout_s),
+            lambda: control.send(self._connection, control.SessionOpened(os.getpid(), port)),
+        )
+
+    def _answer(self) -> None:
+        try:
+            for request in control.requests(self._connection):
+                reply = self._reply_to(request)
+                if reply is not None:
+                    control.send(self._connection, reply)
+        except (EOFError, OSError):
+            os._exit(0)
+        except msgspec.DecodeError as error:
+            log.warning("what a client sent is no message: %s", error)
+            os._exit(1)
+
+    def _reply_to(self, request: control.ServerRequest) -> control.ServerReply | None:
+        match request:
+            case control.Hello():
+                return control.Welcome(os.getppid(), self._endpoint.code, self._versions)
+            case control.ListSockets():
+                return control.Sockets(self._session_sockets())
+            case control.Stop():
+                self._ask_to_stop()
+                return control.Stopping()
+            case control.OpenSession() if self._opened.is_set():
+                return control.WorkerEnded("is there already: one session a connection")
+            case control.OpenSession():
+                # Answered when the worker is ready or has failed to be.
+                self._opened.set()
+                return None
+
+    def _session_sockets(self) -> ProcessSockets:
+        """This process's sockets but the control connection, which no measurement counts."""
+        found = sockets_of(os.getpid())
+        control_port = self._endpoint.settings.port
+        data = tuple(pair for pair in found.connections if pair.local_port != control_port)
+        return msgspec.structs.replace(found, connections=data)

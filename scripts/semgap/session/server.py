@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
@@ -11,7 +12,6 @@ from semgap.inference.worker_settings import WorkerSettings
 from semgap.plumbing.connections import ProcessSockets
 from semgap.plumbing.files import read_record
 from semgap.server import control
-from semgap.server.channel import ControlChannel
 from semgap.server.endpoint import ServerEndpoint
 from semgap.server.lifecycle import ensure_server, log_file_of
 from semgap.session.opening import Session
@@ -59,7 +59,7 @@ def open_session(_settings: WorkerSettings, endpoint_file: Path | None) -> Itera
             ) from error
 
 
-def _what_became_of_the_worker(connection: ControlChannel) -> str:
+def _what_became_of_the_worker(connection: Connection) -> str:
     """Ask the server, which knows how the worker ended, if it ended."""
     try:
         message = control.receive_reply(connection, _END_TIMEOUT_S)

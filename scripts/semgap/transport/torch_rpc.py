@@ -106,7 +106,7 @@ class TorchRpcChannel(Channel):
     """The client's member of a two-rank RPC group that lives as long as its session."""
 
     def __init__(
-        self, endpoint: torch._C._distributed_rpc.PyRRef[_Endpoint], timeouts: Timeouts
+        self, endpoint: "torch._C._distributed_rpc.PyRRef[_Endpoint]", timeouts: Timeouts
     ) -> None:
         self._endpoint: torch._C._distributed_rpc.PyRRef[_Endpoint] | None = endpoint
         self._timeouts = timeouts
