@@ -1,14 +1,24 @@
 #!/usr/bin/env python3
 """Check the runs and that all modes computed the same, then summarise them over their repeats."""
 
-import argparse
 from pathlib import Path
+from typing import Annotated
 
-from semgap.pipeline.cli import run_script, script_parser
+from semgap.pipeline.cli import run_script
 
 
-def aggregate(arguments: argparse.Namespace) -> None:
-    """Write every number of every repeat, and its mean over the repeats."""
+def aggregate(
+    expectation: Annotated[Path, "what the configuration says that the runs are"],
+    manifest: Annotated[Path, "describes the model"],
+    prompt: Annotated[Path, "the prompt's token ids"],
+    runs: Annotated[list[Path], "run records, in the order of the expectation"],
+    logits: Annotated[list[Path], "logits of the runs, in the same order"],
+    captures: Annotated[list[Path], "captures of the runs, in the same order"],
+    traffic: Annotated[list[Path], "traffic of the runs, in the same order"],
+    repeats: Annotated[Path, "writes every number of every repeat (CSV)"],
+    summary: Annotated[Path, "writes each number's mean over the repeats (CSV)"],
+    built_from: Annotated[Path, "writes the expectation that was met"],
+) -> None:
     import numpy as np
 
     from semgap.analysis.consistency import RunFiles, check_belonging, check_consistency
@@ -22,49 +32,23 @@ def aggregate(arguments: argparse.Namespace) -> None:
     from semgap.plumbing.csv_rows import read_rows, write_rows
     from semgap.plumbing.files import read_record, write_atomically
 
-    runs = [
-        RunFiles(read_record(run, RunRecord), run, logits, capture, read_rows(traffic, TrafficRow))
-        for run, logits, capture, traffic in zip(
-            arguments.runs, arguments.logits, arguments.captures, arguments.traffic, strict=True
-        )
+    files = [
+        RunFiles(read_record(run, RunRecord), run, answer, capture, read_rows(rows, TrafficRow))
+        for run, answer, capture, rows in zip(runs, logits, captures, traffic, strict=True)
     ]
     check_belonging(
-        read_record(arguments.expectation, Asked).expectation,
-        read_record(arguments.manifest, Manifest),
-        read_record(arguments.prompt, Prompt),
-        runs,
+        read_record(expectation, Asked).expectation,
+        read_record(manifest, Manifest),
+        read_record(prompt, Prompt),
+        files,
     )
-    check_consistency(runs)
-    check_correctness([RunResult(run.record, np.load(run.logits_file)) for run in runs])
-    rows = repeat_rows([MeasuredRun(run.record, run.traffic) for run in runs])
-    write_rows(arguments.repeats, RepeatRow, rows)
-    write_rows(arguments.summary, SummaryRow, summarise(rows))
-    write_atomically(arguments.built_from, arguments.expectation.read_bytes())
-
-
-def main() -> None:
-    """Command line."""
-    parser = script_parser(__doc__)
-    for name, what in (
-        ("expectation", "what the configuration says that the runs are"),
-        ("manifest", "describes the model"),
-        ("prompt", "the prompt's token ids"),
-    ):
-        parser.add_argument(f"--{name}", required=True, type=Path, help=what)
-    for name, what in (
-        ("runs", "run records, in the order of the expectation"),
-        ("logits", "logits of the runs, in the same order"),
-        ("captures", "captures of the runs, in the same order"),
-        ("traffic", "traffic of the runs, in the same order"),
-    ):
-        parser.add_argument(f"--{name}", required=True, type=Path, nargs="+", help=what)
-    parser.add_argument("--repeats", required=True, type=Path, help="writes this CSV file")
-    parser.add_argument("--summary", required=True, type=Path, help="writes this CSV file")
-    parser.add_argument(
-        "--built-from", required=True, type=Path, help="writes the expectation that was met"
-    )
-    run_script(parser, aggregate)
+    check_consistency(files)
+    check_correctness([RunResult(run.record, np.load(run.logits_file)) for run in files])
+    rows = repeat_rows([MeasuredRun(run.record, run.traffic) for run in files])
+    write_rows(repeats, RepeatRow, rows)
+    write_rows(summary, SummaryRow, summarise(rows))
+    write_atomically(built_from, expectation.read_bytes())
 
 
 if __name__ == "__main__":
-    main()
+    run_script(aggregate)

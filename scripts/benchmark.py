@@ -1,15 +1,24 @@
 #!/usr/bin/env python3
 """Measure one repeat of one mode: latency, captured packets, tokens and logits."""
 
-import argparse
 from pathlib import Path
+from typing import Annotated
 
 from semgap.measurement.job_settings import BenchmarkSettings
-from semgap.pipeline.cli import add_settings, run_script, script_parser
+from semgap.pipeline.cli import run_script
 
 
-def measure(arguments: argparse.Namespace) -> None:
-    """Run the benchmark and write what it found, the record last."""
+def measure(
+    mode: Annotated[str, "a mode of the policy table"],
+    manifest: Annotated[Path, "describes the model"],
+    weights: Annotated[Path, "folder with the weights"],
+    prompt: Annotated[Path, "the prompt's token ids"],
+    endpoint: Annotated[Path | None, "describes the server, if the mode needs one"],
+    settings: Annotated[BenchmarkSettings, "what to run"],
+    run: Annotated[Path, "writes the run record, last"],
+    logits: Annotated[Path, "writes the logits (.npy)"],
+    capture: Annotated[Path, "writes the capture (.pcap)"],
+) -> None:
     import io
 
     import msgspec
@@ -23,42 +32,24 @@ def measure(arguments: argparse.Namespace) -> None:
     from semgap.modes import policy_of
     from semgap.plumbing.files import digest_of, read_record, write_atomically, write_record
 
-    policy = policy_of(arguments.mode)
-    manifest = read_record(arguments.manifest, Manifest)
+    policy = policy_of(mode)
+    model = read_record(manifest, Manifest)
     # Hash only files that changed after the manifest was written; verify_weights hashes all later.
-    check_weight_files(arguments.weights, manifest, arguments.manifest.stat().st_mtime_ns)
-    record, logits = run_benchmark(
+    check_weight_files(weights, model, manifest.stat().st_mtime_ns)
+    record, found = run_benchmark(
         policy,
-        arguments.settings,
-        BenchmarkFiles(capture=arguments.capture, endpoint=arguments.endpoint),
-        manifest,
-        read_record(arguments.prompt, Prompt),
-        map_weights(arguments.weights, manifest),
+        settings,
+        BenchmarkFiles(capture, endpoint),
+        model,
+        read_record(prompt, Prompt),
+        map_weights(weights, model),
     )
     file = io.BytesIO()
-    np.save(file, logits)
-    write_atomically(arguments.logits, file.getvalue())
-    digests = {
-        "logits_sha256": digest_of(arguments.logits),
-        "capture_sha256": digest_of(arguments.capture),
-    }
-    write_record(arguments.run, msgspec.structs.replace(record, **digests))
-
-
-def main() -> None:
-    """Command line."""
-    parser = script_parser(__doc__)
-    parser.add_argument("--mode", required=True, help="a mode of the policy table")
-    parser.add_argument("--manifest", required=True, type=Path, help="describes the model")
-    parser.add_argument("--weights", required=True, type=Path, help="folder with the weights")
-    parser.add_argument("--prompt", required=True, type=Path, help="the prompt's token ids")
-    parser.add_argument("--endpoint", type=Path, help="describes the server, if the mode needs one")
-    parser.add_argument("--run", required=True, type=Path, help="writes the run record")
-    parser.add_argument("--logits", required=True, type=Path, help="writes the logits (.npy)")
-    parser.add_argument("--capture", required=True, type=Path, help="writes the capture (.pcap)")
-    add_settings(parser, BenchmarkSettings)
-    run_script(parser, measure)
+    np.save(file, found)
+    write_atomically(logits, file.getvalue())
+    digests = {"logits_sha256": digest_of(logits), "capture_sha256": digest_of(capture)}
+    write_record(run, msgspec.structs.replace(record, **digests))
 
 
 if __name__ == "__main__":
-    main()
+    run_script(measure)

@@ -1,13 +1,12 @@
 #!/usr/bin/env python3
 """Write config/README.md and the JSON Schema from the declaration of the configuration's keys."""
 
-import argparse
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from semgap.pipeline.cli import run_script, script_parser
+from semgap.pipeline.cli import run_script
 from semgap.pipeline.config import config_schema
 from semgap.plumbing.markdown import markdown_table
 
@@ -53,21 +52,14 @@ def _allowed(described: Mapping[str, Any]) -> str:
     return " ".join(words)
 
 
-def document(arguments: argparse.Namespace) -> None:
-    """Write the page and the schema."""
+def document(
+    output: Annotated[Path, "writes the page"], schema: Annotated[Path, "writes the JSON Schema"]
+) -> None:
     header = ("Key", "Allowed", "Default", "Meaning")
     table = markdown_table(header, list(keys(config_schema())), text_columns=len(header))
-    arguments.output.write_text(f"{_INTRODUCTION}{table}\n")
-    arguments.schema.write_text(json.dumps(config_schema(), indent=2) + "\n")
-
-
-def main() -> None:
-    """Command line."""
-    parser = script_parser(__doc__)
-    parser.add_argument("--output", required=True, type=Path, help="writes the page")
-    parser.add_argument("--schema", required=True, type=Path, help="writes the JSON Schema")
-    run_script(parser, document)
+    output.write_text(f"{_INTRODUCTION}{table}\n")
+    schema.write_text(json.dumps(config_schema(), indent=2) + "\n")
 
 
 if __name__ == "__main__":
-    main()
+    run_script(document)

@@ -1,35 +1,29 @@
 #!/usr/bin/env python3
 """Measure what transports, plain sockets and well-kept libraries move over one link."""
 
-import argparse
 from pathlib import Path
+from typing import Annotated
 
 from semgap.linkbench.link_settings import LinkJob
-from semgap.pipeline.cli import add_settings, run_script, script_parser
+from semgap.pipeline.cli import run_script
 
 
-def measure(arguments: argparse.Namespace) -> None:
-    """Run the benchmark and write its samples."""
+def measure(
+    settings: Annotated[LinkJob, "the link, and how to measure it"],
+    times: Annotated[Path, "writes time samples (CSV)"],
+    wire: Annotated[Path, "writes captured bytes (CSV)"],
+    facts: Annotated[Path, "writes where it was (JSON)"],
+) -> None:
     from semgap.linkbench.measure import measure_link
     from semgap.linkbench.samples import TimeSample, WireSample
     from semgap.plumbing.csv_rows import write_rows
     from semgap.plumbing.files import write_record
 
-    times, wire, facts = measure_link(arguments.settings, scratch=arguments.times.parent)
-    write_rows(arguments.times, TimeSample, times)
-    write_rows(arguments.wire, WireSample, wire)
-    write_record(arguments.facts, facts)
-
-
-def main() -> None:
-    """Command line."""
-    parser = script_parser(__doc__)
-    parser.add_argument("--times", required=True, type=Path, help="writes time samples (CSV)")
-    parser.add_argument("--wire", required=True, type=Path, help="writes captured bytes (CSV)")
-    parser.add_argument("--facts", required=True, type=Path, help="writes where it was (JSON)")
-    add_settings(parser, LinkJob)
-    run_script(parser, measure)
+    time_samples, wire_samples, link_facts = measure_link(settings, scratch=times.parent)
+    write_rows(times, TimeSample, time_samples)
+    write_rows(wire, WireSample, wire_samples)
+    write_record(facts, link_facts)
 
 
 if __name__ == "__main__":
-    main()
+    run_script(measure)

@@ -1,53 +1,45 @@
 #!/usr/bin/env python3
 """Render the published table as Markdown, LaTeX and CSV."""
 
-import argparse
 from pathlib import Path
+from typing import Annotated
 
-from semgap.pipeline.cli import run_script, script_parser
+from semgap.pipeline.cli import run_script
 
 
-def render(arguments: argparse.Namespace) -> None:
-    """Write the three forms of the table."""
+def render(
+    summary: Annotated[Path, "the summary (CSV)"],
+    manifest: Annotated[Path, "describes the model"],
+    runs: Annotated[list[Path], "run records"],
+    expectation: Annotated[Path, "names the modes in the table's order"],
+    csv: Annotated[list[Path], "writes these files"],
+    tex: Annotated[list[Path], "writes these files"],
+    markdown: Annotated[list[Path], "writes these files"],
+) -> None:
+    from semgap.analysis import table
     from semgap.analysis.expectation import Asked
     from semgap.analysis.summary import SummaryRow
-    from semgap.analysis.table import PHASES, Experiment, latex, markdown, table_rows, unrounded_csv
     from semgap.measurement.run_record import RunRecord
     from semgap.model.manifest import Manifest
     from semgap.plumbing.csv_rows import read_rows
     from semgap.plumbing.files import read_record, write_atomically
 
-    summary = read_rows(arguments.summary, SummaryRow)
-    labels = read_record(arguments.expectation, Asked).expectation.labels
-    rows = table_rows(summary, labels, PHASES)
-    experiment = Experiment(
-        manifest=read_record(arguments.manifest, Manifest),
-        records=[read_record(path, RunRecord) for path in arguments.runs],
-        setup=table_rows(summary, labels, ("setup",)),
+    summary_rows = read_rows(summary, SummaryRow)
+    labels = read_record(expectation, Asked).expectation.labels
+    rows = table.table_rows(summary_rows, labels, table.PHASES)
+    experiment = table.Experiment(
+        manifest=read_record(manifest, Manifest),
+        records=[read_record(path, RunRecord) for path in runs],
+        setup=table.table_rows(summary_rows, labels, ("setup",)),
     )
-    for path in arguments.csv:
-        write_atomically(path, unrounded_csv(rows).encode())
-    for path in arguments.tex:
-        write_atomically(path, latex(rows, experiment).encode())
-    for path in arguments.markdown:
-        write_atomically(path, markdown(rows, experiment).encode())
-
-
-def main() -> None:
-    """Command line."""
-    parser = script_parser(__doc__)
-    parser.add_argument("--summary", required=True, type=Path, help="the summary (CSV)")
-    parser.add_argument("--manifest", required=True, type=Path, help="describes the model")
-    parser.add_argument("--runs", required=True, type=Path, nargs="+", help="run records")
-    parser.add_argument(
-        "--expectation", required=True, type=Path, help="names the modes in the table's order"
-    )
-    for form in ("csv", "tex", "markdown"):
-        parser.add_argument(
-            f"--{form}", required=True, type=Path, nargs="+", help="writes these files"
-        )
-    run_script(parser, render)
+    for files, text in (
+        (csv, table.unrounded_csv(rows)),
+        (tex, table.latex(rows, experiment)),
+        (markdown, table.markdown(rows, experiment)),
+    ):
+        for file in files:
+            write_atomically(file, text.encode())
 
 
 if __name__ == "__main__":
-    main()
+    run_script(render)

@@ -1,14 +1,21 @@
 #!/usr/bin/env python3
 """Report what the link benchmark found: goodput, round trips, bytes on the wire."""
 
-import argparse
 from pathlib import Path
+from typing import Annotated
 
-from semgap.pipeline.cli import run_script, script_parser
+from semgap.pipeline.cli import run_script
 
 
-def report(arguments: argparse.Namespace) -> None:
-    """Write the report, its figure, and its numbers."""
+def report(
+    times: Annotated[Path, "time samples (CSV)"],
+    wire: Annotated[Path, "captured bytes (CSV)"],
+    facts: Annotated[Path, "where it was (JSON)"],
+    markdown: Annotated[Path, "writes this file"],
+    goodput: Annotated[Path, "writes goodput rows (CSV)"],
+    round_trips: Annotated[Path, "writes this file (CSV)"],
+    figures: Annotated[list[Path], "writes these files"],
+) -> None:
     from semgap.linkbench.plot import plot_goodput
     from semgap.linkbench.rates import GoodputRow, RoundTripRow, goodput_rows, round_trip_rows
     from semgap.linkbench.report import link_report
@@ -16,28 +23,15 @@ def report(arguments: argparse.Namespace) -> None:
     from semgap.plumbing.csv_rows import read_rows, write_rows
     from semgap.plumbing.files import read_record, write_atomically
 
-    facts = read_record(arguments.facts, LinkFacts)
-    times = read_rows(arguments.times, TimeSample)
-    goodput = goodput_rows(times, read_rows(arguments.wire, WireSample), facts.contenders)
-    round_trips = round_trip_rows(times)
-    write_rows(arguments.goodput, GoodputRow, goodput)
-    write_rows(arguments.round_trips, RoundTripRow, round_trips)
-    plot_goodput(goodput, arguments.figures)
-    write_atomically(arguments.markdown, link_report(goodput, round_trips, facts).encode())
-
-
-def main() -> None:
-    """Command line."""
-    parser = script_parser(__doc__)
-    parser.add_argument("--times", required=True, type=Path, help="time samples (CSV)")
-    parser.add_argument("--wire", required=True, type=Path, help="captured bytes (CSV)")
-    parser.add_argument("--facts", required=True, type=Path, help="where it was (JSON)")
-    parser.add_argument("--markdown", required=True, type=Path, help="writes this file")
-    parser.add_argument("--goodput", required=True, type=Path, help="writes goodput rows (CSV)")
-    parser.add_argument("--round-trips", required=True, type=Path, help="writes this file (CSV)")
-    parser.add_argument("--figures", required=True, type=Path, nargs="+", help="writes these files")
-    run_script(parser, report)
+    link = read_record(facts, LinkFacts)
+    samples = read_rows(times, TimeSample)
+    goodputs = goodput_rows(samples, read_rows(wire, WireSample), link.contenders)
+    trips = round_trip_rows(samples)
+    write_rows(goodput, GoodputRow, goodputs)
+    write_rows(round_trips, RoundTripRow, trips)
+    plot_goodput(goodputs, figures)
+    write_atomically(markdown, link_report(goodputs, trips, link).encode())
 
 
 if __name__ == "__main__":
-    main()
+    run_script(report)

@@ -1,14 +1,18 @@
 #!/usr/bin/env python3
 """Report where each mode's steps spend their time, and what that is of local's."""
 
-import argparse
 from pathlib import Path
+from typing import Annotated
 
-from semgap.pipeline.cli import run_script, script_parser
+from semgap.pipeline.cli import run_script
 
 
-def report(arguments: argparse.Namespace) -> None:
-    """Write the report and its numbers."""
+def report(
+    runs: Annotated[list[Path], "run records"],
+    goodput: Annotated[Path, "the link's goodput (CSV)"],
+    markdown: Annotated[Path, "writes this file"],
+    csv: Annotated[Path, "writes this file"],
+) -> None:
     from semgap.analysis.overhead import OverheadRow, overhead_report, overhead_rows
     from semgap.linkbench.contenders.known import CEILING
     from semgap.linkbench.rates import GoodputRow, captured_goodput, uncaptured_goodput
@@ -16,25 +20,15 @@ def report(arguments: argparse.Namespace) -> None:
     from semgap.plumbing.csv_rows import read_rows, write_rows
     from semgap.plumbing.files import read_record, write_atomically
 
-    records = [read_record(path, RunRecord) for path in arguments.runs]
+    records = [read_record(path, RunRecord) for path in runs]
     captured = all(record.capture.captured for record in records)
-    goodput = captured_goodput if captured else uncaptured_goodput
-    ceiling = goodput(read_rows(arguments.goodput, GoodputRow), CEILING)
+    rates = captured_goodput if captured else uncaptured_goodput
+    ceiling = rates(read_rows(goodput, GoodputRow), CEILING)
     rows = overhead_rows(records)
     text = overhead_report(rows, ceiling)
-    write_rows(arguments.csv, OverheadRow, rows)
-    write_atomically(arguments.markdown, text.encode())
-
-
-def main() -> None:
-    """Command line."""
-    parser = script_parser(__doc__)
-    parser.add_argument("--runs", required=True, type=Path, nargs="+", help="run records")
-    parser.add_argument("--goodput", required=True, type=Path, help="the link's goodput (CSV)")
-    parser.add_argument("--markdown", required=True, type=Path, help="writes this file")
-    parser.add_argument("--csv", required=True, type=Path, help="writes this file")
-    run_script(parser, report)
+    write_rows(csv, OverheadRow, rows)
+    write_atomically(markdown, text.encode())
 
 
 if __name__ == "__main__":
-    main()
+    run_script(report)

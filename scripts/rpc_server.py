@@ -1,69 +1,59 @@
 #!/usr/bin/env python3
 """Start, serve or stop the server that gives each benchmark job a worker of its own."""
 
-import argparse
 from pathlib import Path
+from typing import Annotated
 
 from semgap.model.manifest import Manifest
-from semgap.pipeline.cli import add_settings, run_script, script_parser
+from semgap.pipeline.cli import run_script
 from semgap.plumbing.files import read_record, write_record
 from semgap.server.endpoint import ServerEndpoint, ServerJob
 
 
-def start(arguments: argparse.Namespace) -> None:
+def start(
+    endpoint: Annotated[Path, "writes this file, which describes the server"],
+    manifest: Annotated[Path, "describes the model"],
+    code: Annotated[str, "fingerprint of the server's code"],
+    settings: Annotated[ServerJob, "what the server is told to be"],
+) -> None:
     """Describe the endpoint, start its server and wait for a handshake."""
     import json
 
     from semgap.plumbing.versions import versions
     from semgap.server.lifecycle import ensure_server
 
-    manifest = read_record(arguments.manifest, Manifest)
-    endpoint = ServerEndpoint(
-        settings=arguments.settings.server,
-        worker=arguments.settings.worker,
-        secret_file=str(arguments.endpoint.with_name("secret")),
-        model_type=json.loads(manifest.model_config)["model_type"],
-        model_fingerprint=manifest.fingerprint,
-        code=arguments.code,
+    model = read_record(manifest, Manifest)
+    described = ServerEndpoint(
+        settings=settings.server,
+        worker=settings.worker,
+        secret_file=str(endpoint.with_name("secret")),
+        model_type=json.loads(model.model_config)["model_type"],
+        model_fingerprint=model.fingerprint,
+        code=code,
         versions=versions(),
     )
-    write_record(arguments.endpoint, endpoint)
-    ensure_server(endpoint, arguments.endpoint)
+    write_record(endpoint, described)
+    ensure_server(described, endpoint)
 
 
-def serve(arguments: argparse.Namespace) -> None:
+def serve(endpoint: Annotated[Path, "describes the server"]) -> None:
     """Be the server, in the foreground."""
     from semgap.model.skeleton import import_model_type
     from semgap.plumbing.versions import versions
     from semgap.server.supervisor import Supervisor
 
-    endpoint = read_record(arguments.endpoint, ServerEndpoint)
-    import_model_type(endpoint.model_type)
-    Supervisor(endpoint, versions()).run()
+    described = read_record(endpoint, ServerEndpoint)
+    import_model_type(described.model_type)
+    Supervisor(described, versions()).run()
 
 
-def stop(arguments: argparse.Namespace) -> None:
+def stop(endpoint: Annotated[Path, "describes the server"]) -> None:
     """Stop the server if it runs."""
     from semgap.server.lifecycle import stop_server
 
-    if arguments.endpoint.exists():
-        stop_server(read_record(arguments.endpoint, ServerEndpoint), arguments.endpoint)
-
-
-def main() -> None:
-    """Command line."""
-    parser = script_parser(__doc__)
-    commands = parser.add_subparsers(required=True)
-    for action in (start, serve, stop):
-        command = commands.add_parser(action.__name__, help=action.__doc__)
-        command.add_argument("--endpoint", required=True, type=Path, help="the endpoint's file")
-        command.set_defaults(action=action)
-    starting = commands.choices["start"]
-    starting.add_argument("--manifest", required=True, type=Path, help="describes the model")
-    starting.add_argument("--code", required=True, help="fingerprint of the server's code")
-    add_settings(starting, ServerJob)
-    run_script(parser, lambda arguments: arguments.action(arguments))
+    if endpoint.exists():
+        stop_server(read_record(endpoint, ServerEndpoint), endpoint)
 
 
 if __name__ == "__main__":
-    main()
+    run_script(start, serve, stop)

@@ -3,57 +3,22 @@
 from semgap.errors import ConfigError
 from semgap.policy import Label, Policy, WorkerPlace
 
+# fmt: off
 POLICIES: tuple[Policy, ...] = (
-    Policy(
-        mode="local",
-        label=Label("Local (Baseline)"),
-        worker=WorkerPlace.IN_PROCESS,
-        weights="resident",
-        kv_cache="resident",
-        logit_tolerance=0.0,
-    ),
-    Policy(
-        mode="naive",
-        label=Label("Semantic-Blind (Naive)"),
-        worker=WorkerPlace.SERVER,
-        weights="inline",
-        kv_cache="inline",
-        logit_tolerance=0.0,
-    ),
-    Policy(
-        mode="remote_cache",
-        label=Label("Semantic-Blind + Remote Cache"),
-        worker=WorkerPlace.SERVER,
-        weights="resident",
-        kv_cache="inline",
-        logit_tolerance=0.0,
-    ),
-    Policy(
-        mode="semantic",
-        label=Label("Framework-Level (\\sys)", latex="Framework-Level (\\sys)"),
-        worker=WorkerPlace.SERVER,
-        weights="resident",
-        kv_cache="resident",
-        logit_tolerance=0.0,
-    ),
-    Policy(
-        mode="delta",
-        label=Label("Semantic-Blind + Remote Cache, Deltas"),
-        worker=WorkerPlace.SERVER,
-        weights="resident",
-        kv_cache="delta",
-        logit_tolerance=0.0,
-    ),
-    Policy(
-        mode="token_only",
-        label=Label("Framework-Level, Token Only"),
-        worker=WorkerPlace.SERVER,
-        weights="resident",
-        kv_cache="resident",
-        logits="resident",
-        logit_tolerance=0.0,
-    ),
+    Policy("local", Label("Local (Baseline)"), WorkerPlace.IN_PROCESS,
+           weights="resident", kv_cache="resident"),
+    Policy("naive", Label("Semantic-Blind (Naive)"), WorkerPlace.SERVER,
+           weights="inline", kv_cache="inline"),
+    Policy("remote_cache", Label("Semantic-Blind + Remote Cache"), WorkerPlace.SERVER,
+           weights="resident", kv_cache="inline"),
+    Policy("semantic", Label("Framework-Level (\\sys)", latex="Framework-Level (\\sys)"),
+           WorkerPlace.SERVER, weights="resident", kv_cache="resident"),
+    Policy("delta", Label("Semantic-Blind + Remote Cache, Deltas"), WorkerPlace.SERVER,
+           weights="resident", kv_cache="delta"),
+    Policy("token_only", Label("Framework-Level, Token Only"), WorkerPlace.SERVER,
+           weights="resident", kv_cache="resident", logits="resident"),
 )
+# fmt: on
 
 
 def policy_of(mode: str) -> Policy:

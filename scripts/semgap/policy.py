@@ -29,19 +29,16 @@ class Label(msgspec.Struct, frozen=True):
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """One execution mode."""
+    """One execution mode. A placement is named by its module in ``semgap.placements``."""
 
     mode: str  # the identifier used in file names and in the configuration
     label: Label  # the name in the table, unless the configuration gives another
-    worker: WorkerPlace  # which process executes the model
-    # weights, kv_cache, tokens, logits: name of the placement of each semantic class: a module of
-    # ``semgap.placements``. Where logits are resident, the worker chooses the token
+    worker: WorkerPlace
     weights: str
     kv_cache: str
-    # largest accepted absolute difference of a logit from ``local``'s. 0 where the arithmetic is
-    # the same: same operators, shapes, dtype and device
-    logit_tolerance: float
     tokens: str = "inline"
-    logits: str = "inline"
-    # name of the unit of remote execution: a module of ``semgap.execution``
-    executor: str = "forward_pass"
+    logits: str = "inline"  # where they are resident, the worker chooses the token
+    executor: str = "forward_pass"  # the unit of remote execution: a module of semgap.execution
+    # Largest accepted absolute difference of a logit from local's. 0 where the arithmetic is the
+    # same: same operators, shapes, dtype and device.
+    logit_tolerance: float = 0.0

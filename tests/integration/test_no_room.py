@@ -15,12 +15,12 @@ from semgap.plumbing.files import write_atomically
 from small_models import PROJECT
 
 WRITE = """
-import argparse, pathlib
-from semgap.pipeline.cli import run_script, script_parser
+import pathlib, typing
+from semgap.pipeline.cli import run_script
 from semgap.plumbing.files import write_atomically
-parser = script_parser("Write a file.")
-parser.add_argument("--file", type=pathlib.Path)
-run_script(parser, lambda arguments: write_atomically(arguments.file, bytes(10_000_000)))
+def write(file: typing.Annotated[pathlib.Path, "writes this file"]):
+    write_atomically(file, bytes(10_000_000))
+run_script(write)
 """
 
 

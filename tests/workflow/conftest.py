@@ -56,7 +56,7 @@ def extended(finished, tmp_path_factory):
     placement, row = documented("A placement")
     (library / "placements" / "half_precision.py").write_text(placement)
     table = library / "modes.py"
-    end = "\n)\n\n\ndef policy_of"
+    end = "\n)\n# fmt: on"
     assert end in table.read_text()
     table.write_text(table.read_text().replace(end, f"\n{mode}{row}{end.lstrip()}"))
     added = ["delta", "token_only", "naive_with_deltas", "half"]

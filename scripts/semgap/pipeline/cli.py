@@ -1,12 +1,15 @@
-"""What all scripts share: progress, one clear paragraph on failure, the traceback in a log."""
+"""What all scripts share: flags, one clear paragraph on failure, the traceback in a log."""
 
 import argparse
 import errno
+import inspect
 import logging
 import os
 import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, get_args, get_origin
 
 import msgspec
 
@@ -19,14 +22,18 @@ log = logging.getLogger("semgap")
 _INTERRUPTED = 130
 
 
-def script_parser(description: str | None) -> argparse.ArgumentParser:
-    """A parser with the flags that every script has."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--log", type=Path, help="also write everything that is logged to this file"
-    )
+def run_script(*commands: Callable[..., None]) -> None:
+    """Parse the command line, do the work, and end the process with a fitting status.
+
+    Known failures are shown as one paragraph with cause and remedy; their traceback is in the log.
+
+    Args:
+        commands: the script's work. Each parameter is a flag, annotated with its type and meaning:
+            ``Annotated[Path, "describes the model"]``. Of several commands, the first argument
+            names one.
+    """
+    parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
+    parser.add_argument("--log", type=Path, help="also write all that is logged to this file")
     parser.add_argument(
         "--withdraw",
         type=Path,
@@ -34,22 +41,65 @@ def script_parser(description: str | None) -> argparse.ArgumentParser:
         default=[],
         help="delete these files if the work fails: what they say must not stand then",
     )
-    return parser
+    if len(commands) == 1:
+        _add_flags(parser, commands[0])
+    else:
+        subparsers = parser.add_subparsers(required=True)
+        for command in commands:
+            subparser = subparsers.add_parser(command.__name__, help=command.__doc__)
+            _add_flags(subparser, command)
+    flags = vars(parser.parse_args())
+    action, log_file, withdrawn = flags.pop("action"), flags.pop("log"), flags.pop("withdraw")
+    try:
+        log_to(log_file)
+    except OSError as error:
+        _withdraw(withdrawn)
+        parser.exit(
+            1,
+            f"[{parser.prog}] ERROR: The log '{log_file}' cannot be written: {error.strerror}. "
+            "Make its folder writable and run again.\n",
+        )
+    yield_idle_cores()
+    end_with_owner()
+    try:
+        action(**flags)
+    except KeyboardInterrupt as error:
+        _explain("Interrupted: what was not finished is made again by the next run.", error)
+        sys.exit(_INTERRUPTED)
+    except Exception as error:
+        _withdraw(withdrawn)
+        _explain(_message_of(error, log_file), error)
+        sys.exit(1)
 
 
-def add_settings(parser: argparse.ArgumentParser, settings_type: type[msgspec.Struct]) -> None:
-    """Give a parser the flag that takes a settings record as ``settings_json`` writes it."""
-    names = ", ".join(field.name for field in msgspec.structs.fields(settings_type))
+def _add_flags(parser: argparse.ArgumentParser, command: Callable[..., None]) -> None:
+    parser.set_defaults(action=command)
+    for name, parameter in inspect.signature(command).parameters.items():
+        value_type, meaning = get_args(parameter.annotation)
+        several = get_origin(value_type) is list
+        optional = isinstance(value_type, types.UnionType)
+        if several or optional:
+            value_type = get_args(value_type)[0]
+        if issubclass(value_type, msgspec.Struct):
+            fields = ", ".join(value_type.__struct_fields__)
+            meaning, value_type = f"{meaning}: a JSON object with {fields}", _decoder(value_type)
+        parser.add_argument(
+            f"--{name.replace('_', '-')}",
+            type=value_type,
+            nargs="+" if several else None,
+            required=not optional,
+            help=meaning,
+        )
 
-    def decoded(text: str) -> object:
+
+def _decoder(settings_type: type[msgspec.Struct]) -> Callable[[str], Any]:
+    def settings(text: str) -> Any:
         try:
             return msgspec.json.decode(text, type=settings_type)
         except msgspec.MsgspecError as error:
             raise argparse.ArgumentTypeError(str(error)) from None
 
-    parser.add_argument(
-        "--settings", required=True, type=decoded, help=f"a JSON object with {names}"
-    )
+    return settings
 
 
 def settings_json(settings: msgspec.Struct) -> str:
@@ -57,57 +107,24 @@ def settings_json(settings: msgspec.Struct) -> str:
     return msgspec.json.encode(settings).decode()
 
 
-def run_script(
-    parser: argparse.ArgumentParser, action: Callable[[argparse.Namespace], None]
-) -> None:
-    """Parse the command line, do the work, and end the process with a fitting status.
-
-    Known failures are shown as one paragraph with cause and remedy; their traceback is in the log.
-    """
-    arguments = parser.parse_args()
-    try:
-        log_to(arguments.log)
-    except OSError as error:
-        _withdraw(arguments.withdraw)
-        parser.exit(
-            1,
-            f"[{parser.prog}] ERROR: The log '{arguments.log}' cannot be written: "
-            f"{error.strerror}. Make its folder writable and run again.\n",
-        )
-    yield_idle_cores()
-    end_with_owner()
-    try:
-        action(arguments)
-    except SemgapError as error:
-        _withdraw(arguments.withdraw)
-        _explain(str(error), error)
-        sys.exit(1)
-    except KeyboardInterrupt as error:
-        _explain("Interrupted: what was not finished is made again by the next run.", error)
-        sys.exit(_INTERRUPTED)
-    except MemoryError as error:
-        _withdraw(arguments.withdraw)
-        _explain("Out of memory. Use a smaller model, or a machine with more memory.", error)
-        sys.exit(1)
-    except Exception as error:
-        _withdraw(arguments.withdraw)
-        _explain(f"{_unexpected(error)} The traceback is in {arguments.log or 'no log'}.", error)
-        sys.exit(1)
-
-
 def _withdraw(files: list[Path]) -> None:
     for file in files:
         file.unlink(missing_ok=True)
 
 
-def _unexpected(error: Exception) -> str:
+def _message_of(error: Exception, log_file: Path | None) -> str:
+    if isinstance(error, SemgapError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "Out of memory. Use a smaller model, or a machine with more memory."
     # Some libraries raise a type of their own for a full disk, with the system's text in it.
-    if (isinstance(error, OSError) and error.errno in NO_SPACE) or os.strerror(errno.ENOSPC) in str(
-        error
-    ):
+    no_space = isinstance(error, OSError) and error.errno in NO_SPACE
+    if no_space or os.strerror(errno.ENOSPC) in str(error):
         where = getattr(error, "filename", None) or "the results folder"
         return f"No space left in '{where}': make room there and run again."
-    return f"Unexpected {type(error).__name__}: {error}."
+    return (
+        f"Unexpected {type(error).__name__}: {error}. The traceback is in {log_file or 'no log'}."
+    )
 
 
 def log_to(log_file: Path | None) -> None:
