@@ -17,9 +17,8 @@ def download(
 ) -> None:
     from semgap.model.obtaining.hub import download_model
 
-    model = download_model(repo, revision, folder)
-    size_bytes = sum(file.size_bytes for file in model.files)
-    log.info("%s files, %.1f MB, verified", len(model.files), size_bytes / 1e6)
+    size_bytes = download_model(repo, revision, folder)
+    log.info("%.1f MB, verified", size_bytes / 1e6)
 
 
 if __name__ == "__main__":

@@ -77,25 +77,26 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, with_body):
         path = self.path.partition("?")[0]
         self.hub.requests.append((self.command, path, self.headers.get("Range", "")))
-        if match := re.fullmatch(rf"/api/models/{REPO}/revision/(\w+)", path):
-            self._describe(match[1])
+        if match := re.fullmatch(rf"/api/models/{REPO}/(revision|tree)/(\w+)", path):
+            self._describe(*match.groups())
         elif match := re.fullmatch(rf"/{REPO}/resolve/(\w+)/(.+)", path):
             self._file(match[1], match[2], with_body)
         else:
             self._error(404, "RepoNotFound")
 
-    def _describe(self, revision):
+    def _describe(self, what, revision):
         if revision != REVISION:
             self._error(404, "RevisionNotFound")
             return
-        siblings = []
+        entries = []
         for name, content in self.hub.files.items():
-            sibling = {"rfilename": name, "size": len(content), "blobId": _git_blob(content)}
+            entry = {"type": "file", "path": name, "size": len(content), "oid": _git_blob(content)}
             if _is_large(name):
                 sha256 = hashlib.sha256(content).hexdigest()
-                sibling["lfs"] = {"sha256": sha256, "size": len(content), "pointerSize": 130}
-            siblings.append(sibling)
-        body = json.dumps({"id": REPO, "sha": REVISION, "siblings": siblings}).encode()
+                entry["lfs"] = {"oid": sha256, "size": len(content), "pointerSize": 130}
+            entries.append(entry)
+        answer = entries if what == "tree" else {"id": REPO, "sha": REVISION, "siblings": []}
+        body = json.dumps(answer).encode()
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))

@@ -353,8 +353,8 @@ def test_a_change_of_the_configuration(finished, key):
 
 def test_a_new_row_of_the_policy_table_reruns_no_old_mode(finished):
     path = finished.folder / "scripts" / "semgap" / "modes.py"
-    row = '    Policy("other", Label("O"), WorkerPlace.SERVER, "resident", "inline", 0.0),\n'
-    with edited(path, path.read_text().replace(")\n\n\ndef", f"{row})\n\n\ndef", 1)):
+    row = '    Policy("other", Label("O"), WorkerPlace.SERVER, "resident", "inline"),\n'
+    with edited(path, path.read_text().replace(")\n# fmt: on", f"{row})\n# fmt: on", 1)):
         assert finished.planned() == set()
         with edited(finished.config_file, finished.config_file.read_text()):
             finished.configure(modes=[*MODES, "other"])
@@ -369,8 +369,8 @@ def test_a_changed_row_reruns_its_own_mode(finished):
     with edited(path, text):
         assert differences(finished, ANALYSIS) == (set(), set())
     text = path.read_text()
-    naive = text.index('mode="naive"')
-    changed = text[:naive] + text[naive:].replace("logit_tolerance=0.0", "logit_tolerance=0.1", 1)
+    unchanged, naive, rest = text.partition('weights="inline", kv_cache="inline"')
+    changed = f"{unchanged}{naive}, logit_tolerance=0.1{rest}"
     with edited(path, changed):
         assert differences(finished, measured("naive")) == (set(), set())
 

@@ -1,86 +1,30 @@
 """Downloading a causal language model from the Hugging Face Hub, at a pinned revision, verified."""
 
 import contextlib
-import errno
-import hashlib
+import fnmatch
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
-from huggingface_hub import HfApi, constants, hf_hub_url
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    RemoteEntryNotFoundError,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
+from huggingface_hub import HfApi, constants, errors, hf_hub_url
 from huggingface_hub.file_download import http_get
+from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
 from semgap.errors import ModelError
-from semgap.model.weight_files import SINGLE_FILES, WeightFormat, index_name, read_index
+from semgap.plumbing.files import NO_SPACE
 
 log = logging.getLogger(__name__)
 
 _CONFIG = "config.json"
-_COMPANIONS = (
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "tokenizer.model",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.json",
-    "merges.txt",
-)
 _TIMEOUT_S = 30.0
-_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
-_REFUSED = (401, 403)
+# Safetensors hold nothing but tensors, so they come first; each as one file or as shards.
+_FORMATS = (("model", ".safetensors"), ("pytorch_model", ".bin"))
 _LOG_IN = "Log in with 'hf auth login' to an account that may read it, or choose another model."
 
 
-class DownloadedFile(NamedTuple):
-    """A file that was downloaded and verified."""
-
-    name: str
-    size_bytes: int
-    # of the content, where the repository tells it: for files in large-file storage
-    sha256: str | None
-
-
-@dataclass(frozen=True)
-class DownloadedModel:
-    """What was downloaded."""
-
-    folder: Path
-    revision: str  # full hash of the commit
-    weight_format: WeightFormat
-    files: tuple[DownloadedFile, ...]  # all files of the model, each verified
-
-
-@dataclass(frozen=True)
-class _ListedFile:
-    """A file as the repository describes it."""
-
-    file: DownloadedFile
-    git_blob: str | None  # Git's SHA-1 of the content, for files that are not in large-file storage
-
-
-@dataclass(frozen=True)
-class _Snapshot:
-    """A repository at a commit."""
-
-    repo: str
-    commit: str
-    listed: Mapping[str, _ListedFile]
-
-
-def download_model(repo_id: str, revision: str, folder: Path) -> DownloadedModel:
-    """Download configuration, weights and tokenizer of a model into ``folder``.
+def download_model(repo: str, revision: str, folder: Path) -> int:
+    """Download configuration and weights of a model into ``folder``; returns their bytes.
 
     Files arrive in a folder beside it, which becomes ``folder`` when all are there and verified:
     a download that broke off is resumed by the next call. In a ``folder`` that has files already,
@@ -89,7 +33,7 @@ def download_model(repo_id: str, revision: str, folder: Path) -> DownloadedModel
     reads ``HF_ENDPOINT`` when it is imported.
 
     Args:
-        repo_id: owner and name.
+        repo: owner and name.
         revision: full hash of a commit.
 
     Raises:
@@ -100,105 +44,68 @@ def download_model(repo_id: str, revision: str, folder: Path) -> DownloadedModel
     finished_before = folder.is_dir() and any(folder.iterdir())
     work = folder if finished_before else folder.with_name(f"{folder.name}.partial")
     work.mkdir(parents=True, exist_ok=True)
-    snapshot = _list_files(repo_id, revision)
-    _fetch(snapshot, _CONFIG, work)
-    weight_format, weights = _fetch_weights(snapshot, work)
-    companions = [name for name in _COMPANIONS if name in snapshot.listed]
-    for name in companions:
-        _fetch(snapshot, name, work)
+    with _explained(repo, revision, "The list of files"):
+        # Unlike a listing, this is not tried again and again where the endpoint cannot be reached.
+        HfApi().model_info(repo, revision=revision, timeout=_TIMEOUT_S)
+        entries = list(HfApi().list_repo_tree(repo, revision=revision, recursive=True))
+    sizes_bytes = {entry.path: entry.size for entry in entries if isinstance(entry, RepoFile)}
+    wanted = _wanted(repo, revision, sizes_bytes)
+    for name in wanted:
+        with _explained(repo, revision, f"'{name}'"):
+            _fetch(hf_hub_url(repo, name, revision=revision), work / name, sizes_bytes[name])
+    with _explained(repo, revision, "The list of hashes"):
+        found = HfApi().verify_repo_checksums(repo, revision=revision, local_dir=work)
+    wrong = [mismatch["path"] for mismatch in found.mismatches]
+    for name in wrong:
+        (work / name).unlink()
+    if wrong:
+        raise ModelError(
+            f"'{wrong[0]}' of {repo} is not what the repository says: its hash differs.",
+            "It was deleted: run again to download it again.",
+        )
     if work != folder:
         work.rename(folder)
-    return DownloadedModel(
-        folder=folder,
-        revision=snapshot.commit,
-        weight_format=weight_format,
-        files=tuple(snapshot.listed[name].file for name in (_CONFIG, *weights, *companions)),
-    )
+    return sum(sizes_bytes[name] for name in wanted)
 
 
-def _list_files(repo: str, revision: str) -> _Snapshot:
-    with _explained(repo, revision, "The list of files"):
-        info = HfApi().model_info(repo, revision=revision, files_metadata=True, timeout=_TIMEOUT_S)
-    listed = {}
-    for sibling in info.siblings or ():
-        if sibling.size is None:
-            raise ModelError(
-                f"{constants.ENDPOINT} does not tell the size of '{sibling.rfilename}' of {repo}, "
-                "so that a download could not be verified.",
-                "Use an endpoint that is a complete Hub: unset HF_ENDPOINT or set another one.",
-            )
-        listed[sibling.rfilename] = _ListedFile(
-            DownloadedFile(
-                name=sibling.rfilename,
-                size_bytes=sibling.size,
-                sha256=sibling.lfs.sha256 if sibling.lfs else None,
-            ),
-            git_blob=None if sibling.lfs else sibling.blob_id,
-        )
-    return _Snapshot(repo, info.sha or revision, listed)
-
-
-def _fetch_weights(snapshot: _Snapshot, folder: Path) -> tuple[WeightFormat, Sequence[str]]:
-    for weight_format, single in SINGLE_FILES.items():
-        if single in snapshot.listed:
-            _fetch(snapshot, single, folder)
-            return weight_format, [single]
-        index = index_name(weight_format)
-        if index in snapshot.listed:
-            shards = sorted(set(read_index(_fetch(snapshot, index, folder)).values()))
-            for shard in shards:
-                _fetch(snapshot, shard, folder)
-            return weight_format, [index, *shards]
+def _wanted(repo: str, revision: str, listed: Collection[str]) -> list[str]:
+    for stem, suffix in _FORMATS:
+        shards = sorted(fnmatch.filter(listed, f"{stem}-[0-9]????-of-[0-9]????{suffix}"))
+        if f"{stem}{suffix}" in listed:
+            wanted = [_CONFIG, f"{stem}{suffix}"]
+        elif shards:
+            wanted = [_CONFIG, f"{stem}{suffix}.index.json", *shards]
+        else:
+            continue
+        for name in wanted:
+            if name not in listed:
+                raise ModelError(
+                    f"{repo} has no '{name}' at revision {revision}.",
+                    "Choose another revision or repository.",
+                )
+        return wanted
     raise ModelError(
-        f"{snapshot.repo} has neither {' nor '.join(SINGLE_FILES.values())} at revision "
-        f"{snapshot.commit}, whole or in shards.",
+        f"{repo} has neither {' nor '.join(map(''.join, _FORMATS))} at revision {revision}, whole "
+        "or in shards.",
         "Choose a repository with safetensors or PyTorch weights.",
     )
 
 
-def _fetch(snapshot: _Snapshot, name: str, folder: Path) -> Path:
-    """Have a verified file in ``folder``, continuing what an earlier call left of it."""
-    if name not in snapshot.listed:
-        raise ModelError(
-            f"{snapshot.repo} has no '{name}' at revision {snapshot.commit}.",
-            "Choose another revision or repository.",
-        )
-    listed = snapshot.listed[name]
-    size_bytes = listed.file.size_bytes
-    path = folder / name
-    # hf_hub_download() begins a file that broke off again from its first byte; this does not.
-    with _explained(snapshot.repo, snapshot.commit, f"'{name}'"), path.open("ab") as content:
+def _fetch(url: str, path: Path, size_bytes: int) -> None:
+    """Have a file, continuing what an earlier call left of it."""
+    # snapshot_download() begins a file that broke off again from its first byte; this does not.
+    with path.open("ab") as content:
         if content.tell() < size_bytes:
-            log.info("downloading %s (%.1f MB)", name, size_bytes / 1e6)
+            log.info("downloading %s (%.1f MB)", path.name, size_bytes / 1e6)
             http_get(
-                hf_hub_url(snapshot.repo, name, revision=snapshot.commit),
+                url,
                 content,
                 resume_size=content.tell(),
                 # A range of compressed content would not continue what is there.
                 headers={**build_hf_headers(), "Accept-Encoding": "identity"},
                 expected_size=size_bytes,
-                displayed_filename=name,
+                displayed_filename=path.name,
             )
-    if path.stat().st_size != size_bytes or not _is_content(path, listed):
-        path.unlink()
-        raise ModelError(
-            f"'{name}' of {snapshot.repo} is not what the repository says: its size or hash "
-            "differs.",
-            "It was deleted: run again to download it again.",
-        )
-    return path
-
-
-def _is_content(path: Path, listed: _ListedFile) -> bool:
-    if listed.file.sha256 is not None:
-        with path.open("rb") as content:
-            return hashlib.file_digest(content, "sha256").hexdigest() == listed.file.sha256
-    if listed.git_blob is None:
-        return True
-    # Git hashes a header with the content: https://git-scm.com/book/en/v2/Git-Internals-Git-Objects
-    digest = hashlib.sha1(f"blob {listed.file.size_bytes}\0".encode(), usedforsecurity=False)
-    digest.update(path.read_bytes())
-    return digest.hexdigest() == listed.git_blob
 
 
 @contextlib.contextmanager
@@ -206,30 +113,25 @@ def _explained(repo: str, revision: str, wanted: str) -> Iterator[None]:
     """Turn what asking for ``wanted`` raises into a cause and a remedy."""
     try:
         yield
-    except GatedRepoError as error:
+    except errors.GatedRepoError as error:
         raise ModelError(
             f"{wanted} of {repo} is only for those whom its owner has admitted (a gated model).",
             f"Ask for access on the model's page. {_LOG_IN}",
         ) from error
-    except (RepositoryNotFoundError, HFValidationError) as error:
+    except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
         raise ModelError(
             f"There is no public model '{repo}' at {constants.ENDPOINT}.",
             f"Check model.hub.repo. If the model is private: {_LOG_IN}",
         ) from error
-    except RevisionNotFoundError as error:
+    except errors.RevisionNotFoundError as error:
         raise ModelError(
             f"{repo} has no revision {revision}.", "Check model.hub.revision."
         ) from error
-    except RemoteEntryNotFoundError as error:
-        raise ModelError(
-            f"{wanted}, which {repo} lists, cannot be had: {error}.",
-            "Try again later, or choose another revision.",
-        ) from error
     except Exception as error:
         # Which exceptions mean that the network failed depends on huggingface_hub's HTTP library.
-        if isinstance(error, HfHubHTTPError) and error.response.status_code in _REFUSED:
+        if isinstance(error, errors.HfHubHTTPError) and error.response.status_code in (401, 403):
             raise ModelError(f"{wanted} of {repo} is refused: {error}.", _LOG_IN) from error
-        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        if isinstance(error, OSError) and error.errno in NO_SPACE:
             raise ModelError(
                 f"There is no room left on the disk for {wanted} of {repo}.",
                 "Make room and run again: what is there is kept.",
@@ -238,5 +140,5 @@ def _explained(repo: str, revision: str, wanted: str) -> Iterator[None]:
             f"{wanted} of {repo} could not be downloaded from {constants.ENDPOINT}, or the "
             f"download broke off: {type(error).__name__}: {error}.",
             "Check the network (and HF_ENDPOINT), then run again: what is there is kept. Without "
-            "internet set model.weights to local or seeded.",
+            "internet set model.weights to folder or seeded.",
         ) from error
