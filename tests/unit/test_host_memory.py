@@ -32,13 +32,9 @@ def streams() -> Iterator[tuple[TcpStream, TcpStream]]:
 def send_and_receive(streams, memory, tensors):
     sender, receiver = streams
     HostMemory().send(sender, Done(0, 0, 0, 0.0, 0.0), {TensorClass.KV_CACHE: tensors})
-    head_bytes, payload_bytes = read_prefix(receiver.peek(PREFIX.size))
-    head = receiver.peek(head_bytes)[PREFIX.size : head_bytes]
-    _header, layouts = decode(REPLIES, head, payload_bytes)
-    receiver.skip(head_bytes)
-    layout = layouts[TensorClass.KV_CACHE]
-    memory.prepare([layout])
-    return memory.receive(receiver, layout)
+    header_bytes, payload_bytes = read_prefix(receiver.receive(PREFIX.size))
+    _header, layouts = decode(REPLIES, receiver.receive(header_bytes), payload_bytes)
+    return memory.receive(receiver, layouts[TensorClass.KV_CACHE])
 
 
 @pytest.mark.parametrize("elements", [10, 40_000])

@@ -2,8 +2,8 @@
 
 import socket
 import time
-from collections.abc import Callable, Iterable
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Callable
+from typing import Protocol, TypeVar
 
 import msgspec
 import torch
@@ -42,10 +42,6 @@ _POLL_S = 0.001
 class Memory(Protocol):
     """Where received tensors are put and sent ones are taken from."""
 
-    def prepare(self, layouts: Iterable[Layout]) -> None:
-        """Have memory ready for groups that may come next."""
-        ...
-
     def receive(self, stream: TcpStream, layout: Layout) -> list[Tensor]:
         """Receive a group of tensors."""
         ...
@@ -61,12 +57,11 @@ class TcpChannel(Channel):
     def __init__(self, stream: TcpStream) -> None:
         self._stream = stream
         self._memory = HostMemory()
-        self._incoming = _Incoming(stream, self._memory, REPLIES)
 
     def request(self, message: RequestMessage) -> ReplyMessage:
         try:
             serialised_ns = self._memory.send(self._stream, message.header, message.tensors)
-            answer = self._incoming.next()
+            answer = _receive(self._stream, self._memory, REPLIES)
         except TransportError:
             # A reply that comes too late must not be taken for that to another request.
             self._stream.close()
@@ -81,35 +76,16 @@ class TcpChannel(Channel):
         self._stream.close()
 
 
-class _Incoming(Generic[Header]):
-    """The messages that arrive on a stream."""
-
-    def __init__(
-        self, stream: TcpStream, memory: Memory, decoder: msgspec.msgpack.Decoder[Envelope[Header]]
-    ) -> None:
-        self._stream = stream
-        self._memory = memory
-        self._decoder: msgspec.msgpack.Decoder[Envelope[Header]] = decoder
-        self._expected: Iterable[Layout] = ()
-
-    def next(self) -> tuple[Header, dict[TensorClass, list[Tensor]]] | None:
-        """The next message; None if the other side has hung up instead."""
-        # Most messages are like the one before: what can be done before it is here is done.
-        self._memory.prepare(self._expected)
-        early = self._stream.peek(PREFIX.size)
-        if early is None:
-            return None
-        head_bytes, payload_bytes = read_prefix(early)
-        if early.nbytes < head_bytes:
-            early = self._stream.peek(head_bytes)
-            assert early is not None, "its beginning is here"
-        header, layouts = decode(self._decoder, early[PREFIX.size : head_bytes], payload_bytes)
-        self._stream.skip(head_bytes)
-        self._expected = layouts.values()
-        tensors = {
-            name: self._memory.receive(self._stream, layout) for name, layout in layouts.items()
-        }
-        return header, tensors
+def _receive(
+    stream: TcpStream, memory: Memory, decoder: msgspec.msgpack.Decoder[Envelope[Header]]
+) -> tuple[Header, dict[TensorClass, list[Tensor]]] | None:
+    """The next message; None if the other side has hung up instead."""
+    prefix = stream.receive(PREFIX.size)
+    if prefix is None:
+        return None
+    header_bytes, payload_bytes = read_prefix(prefix)
+    header, layouts = decode(decoder, stream.receive(header_bytes) or b"", payload_bytes)
+    return header, {name: memory.receive(stream, layout) for name, layout in layouts.items()}
 
 
 def serve(
@@ -132,9 +108,8 @@ def serve(
     # The client may compute for as long as it likes between two requests.
     stream = TcpStream(accepted, timeout_s=0, poll_s=_POLL_S)
     memory = _memory_of(handler.device)
-    incoming = _Incoming(stream, memory, REQUESTS)
     try:
-        while (message := incoming.next()) is not None:
+        while (message := _receive(stream, memory, REQUESTS)) is not None:
             reply = handler.handle(RequestMessage(*message, time.monotonic_ns()))
             memory.send(stream, reply.header, reply.tensors)
             handler.settle()

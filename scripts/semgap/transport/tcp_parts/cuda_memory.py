@@ -40,9 +40,6 @@ class CudaMemory:
         self._copies = torch.cuda.Stream(device)
         self._ring = deque(_Slot() for _ in range(_SLOTS))
 
-    def prepare(self, layouts: Iterable[Layout]) -> None:
-        """Nothing: the device's allocator has memory at hand."""
-
     def receive(self, stream: TcpStream, layout: Layout) -> list[Tensor]:
         """Receive a group of tensors; work queued on the device from now on sees them whole."""
         block = torch.empty(layout.size_bytes, dtype=torch.uint8, device=self._device)
@@ -54,20 +51,15 @@ class CudaMemory:
                 stream.receive_into(slot.buffer, piece.nbytes)
                 piece.copy_(slot.memory[: piece.nbytes], non_blocking=True)
                 slot.copied.record()
-        return [_tensor_in(block, placed, DTYPES[placed.dtype]) for placed in layout.tensors]
+        return [_tensor_in(block, placed) for placed in layout.tensors]
 
     def send(self, stream: TcpStream, header: Request | Reply, tensors: Tensors) -> int:
         """Send a message from the device; returns when its head was ready to go."""
         padded = [list(padded_bytes(group)) for group in tensors.values()]
-        kinds = tuple(
-            (name, tuple((tensor.dtype, tensor.shape) for tensor in group))
-            for name, group in tensors.items()
-        )
-        payload_bytes = sum(padding + flat.nbytes for group in padded for padding, flat in group)
-        head = encode(header, kinds, payload_bytes)
+        head, layouts = encode(header, tensors)
         ready_ns = time.monotonic_ns()
         filled: deque[tuple[_Slot, int]] = deque()
-        with self._copying(payload_bytes):
+        with self._copying(sum(layout.size_bytes for layout in layouts)):
             for size_bytes, pieces in in_slots(itertools.chain.from_iterable(padded), _SLOT_BYTES):
                 if len(filled) == _SLOTS:
                     head = _send_slot(stream, head, *filled.popleft())
@@ -103,9 +95,9 @@ class CudaMemory:
         return self._ring[-1]
 
 
-def _tensor_in(block: Tensor, placed: Placed, dtype: torch.dtype) -> Tensor:
-    own = block[placed.offset : placed.offset + placed.elements * dtype.itemsize]
-    return own.view(dtype).view(placed.shape)
+def _tensor_in(block: Tensor, placed: Placed) -> Tensor:
+    own = block[placed.offset : placed.offset + placed.size_bytes]
+    return own.view(DTYPES[placed.spec.dtype]).view(placed.spec.shape)
 
 
 def _send_slot(stream: TcpStream, head: bytes, slot: _Slot, size_bytes: int) -> bytes:

@@ -3,18 +3,18 @@
 import os
 import socket
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from semgap.errors import WorkerLostError
 from semgap.plumbing.tcp_sockets import set_receive_timeout, set_send_timeout
 
 # Anything with the buffer protocol whose bytes are in one piece and counted one by one.
 Buffer = Any
+Result = TypeVar("Result")
 
 _MAX_BUFFERS = os.sysconf("SC_IOV_MAX")
 _EARLY_BYTES = 1 << 12
-_SLOW_REMEDY = "Look at the server's log; if the worker was only slow, raise server.step_timeout_s."
 
 
 class TcpStream:
@@ -36,8 +36,7 @@ class TcpStream:
         self._socket = connected
         self._timeout_s = timeout_s
         self._poll_ns = int(poll_s * 1e9)
-        self._early = memoryview(bytearray(_EARLY_BYTES))
-        self._begin = self._end = 0
+        self._early = b""
 
     def send(self, buffers: Sequence[Buffer], size_bytes: int) -> None:
         """Send buffers of together ``size_bytes``, straight from where they are.
@@ -45,46 +44,26 @@ class TcpStream:
         Raises:
             WorkerLostError: the other side is gone or takes nothing any more.
         """
-        try:
-            sent = self._socket.sendmsg(
-                buffers if len(buffers) <= _MAX_BUFFERS else buffers[:_MAX_BUFFERS]
-            )
-            while sent < size_bytes:
-                buffers = _after(buffers, sent)
-                size_bytes -= sent
-                sent = self._socket.sendmsg(buffers[:_MAX_BUFFERS])
-        except BlockingIOError:
-            raise WorkerLostError(
-                f"The other side took nothing for {self._timeout_s:g} s.", _SLOW_REMEDY
-            ) from None
-        except OSError as error:
-            raise _lost(f"broke off: {error.strerror}") from error
+        while size_bytes:
+            sent = self._call("took", self._socket.sendmsg, buffers[:_MAX_BUFFERS])
+            size_bytes -= sent
+            buffers = _after(buffers, sent) if size_bytes else ()
 
-    def peek(self, size_bytes: int) -> memoryview | None:
-        """All bytes that are here, at least so many; None if the other side has hung up instead.
+    def receive(self, size_bytes: int) -> bytes | None:
+        """Receive the next bytes of a message; None if the other side has hung up before it.
 
-        They stay where they are. One system call takes in all of a small message and the beginning
-        of a large one. The view is valid until the next call.
+        One system call takes in all of a small message and the beginning of a large one.
 
         Raises:
             WorkerLostError: the connection ended within these bytes, or fell silent.
         """
-        while self._end - self._begin < size_bytes:
-            if self._begin or size_bytes > self._early.nbytes:
-                self._make_room(size_bytes)
-            received = self._receive_soon(self._early[self._end :])
-            if not received:
-                if self._end:
-                    raise _lost("broke off within a message")
+        while len(self._early) < size_bytes:
+            chunk = self._receive_soon(max(_EARLY_BYTES, size_bytes - len(self._early)))
+            if not chunk and not self._early:
                 return None
-            self._end += received
-        return self._early[self._begin : self._end]
-
-    def skip(self, size_bytes: int) -> None:
-        """Pass over bytes that were peeked at."""
-        self._begin += size_bytes
-        if self._begin == self._end:
-            self._begin = self._end = 0
+            self._early += self._still_there(chunk)
+        taken, self._early = self._early[:size_bytes], self._early[size_bytes:]
+        return taken
 
     def receive_into(self, buffer: Buffer, size_bytes: int) -> None:
         """Fill a buffer.
@@ -92,49 +71,45 @@ class TcpStream:
         Raises:
             WorkerLostError: the connection ended or fell silent before it was full.
         """
-        view = memoryview(buffer)
-        early_bytes = min(size_bytes, self._end - self._begin)
-        if early_bytes:
-            view[:early_bytes] = self._early[self._begin : self._begin + early_bytes]
-            self.skip(early_bytes)
-        while early_bytes < size_bytes:
-            received = self._receive(view[early_bytes:size_bytes], socket.MSG_WAITALL)
-            if not received:
-                raise _lost("broke off within a message")
-            early_bytes += received
-
-    def _make_room(self, size_bytes: int) -> None:
-        """Move what is here to the front of a buffer that holds so many bytes."""
-        rest = self._early[self._begin : self._end]
-        if size_bytes > self._early.nbytes:
-            self._early = memoryview(bytearray(size_bytes))
-        self._early[: rest.nbytes] = rest
-        self._begin, self._end = 0, rest.nbytes
-
-    def _receive_soon(self, view: memoryview) -> int:
-        end_ns = time.monotonic_ns() + self._poll_ns
-        while time.monotonic_ns() < end_ns:
-            try:
-                return self._socket.recv_into(view, 0, socket.MSG_DONTWAIT)
-            except BlockingIOError:
-                continue
-            except OSError as error:
-                raise _lost(f"broke off: {error.strerror}") from error
-        return self._receive(view, 0)
-
-    def _receive(self, view: memoryview, flags: int) -> int:
-        try:
-            return self._socket.recv_into(view, 0, flags)
-        except BlockingIOError:
-            raise WorkerLostError(
-                f"The other side sent nothing for {self._timeout_s:g} s.", _SLOW_REMEDY
-            ) from None
-        except OSError as error:
-            raise _lost(f"broke off: {error.strerror}") from error
+        view = memoryview(buffer)[:size_bytes]
+        early, self._early = self._early[:size_bytes], self._early[size_bytes:]
+        view[: len(early)] = early
+        view = view[len(early) :]
+        while view:
+            received = self._call("sent", self._socket.recv_into, view, 0, socket.MSG_WAITALL)
+            view = view[self._still_there(received) :]
 
     def close(self) -> None:
         """Hang up."""
         self._socket.close()
+
+    def _receive_soon(self, most_bytes: int) -> bytes:
+        end_ns = time.monotonic_ns() + self._poll_ns
+        while time.monotonic_ns() < end_ns:
+            try:
+                return self._socket.recv(most_bytes, socket.MSG_DONTWAIT)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise _lost(error.strerror) from error
+        return self._call("sent", self._socket.recv, most_bytes)
+
+    def _call(self, what: str, system_call: Callable[..., Result], *arguments: object) -> Result:
+        try:
+            return system_call(*arguments)
+        except BlockingIOError:
+            raise WorkerLostError(
+                f"The other side {what} nothing for {self._timeout_s:g} s.",
+                "Look at the server's log; if the worker was only slow, raise "
+                "server.step_timeout_s.",
+            ) from None
+        except OSError as error:
+            raise _lost(error.strerror) from error
+
+    def _still_there(self, received: Result) -> Result:
+        if not received:
+            raise _lost("within a message")
+        return received
 
 
 def _after(buffers: Sequence[Buffer], sent: int) -> list[Buffer]:
@@ -147,8 +122,8 @@ def _after(buffers: Sequence[Buffer], sent: int) -> list[Buffer]:
     return []
 
 
-def _lost(what: str) -> WorkerLostError:
+def _lost(what: str | None) -> WorkerLostError:
     return WorkerLostError(
-        f"The connection between client and worker {what}.",
+        f"The connection between client and worker broke off: {what}.",
         "Look at the server's log for what became of the worker.",
     )
