@@ -2,8 +2,8 @@
 
 import socket
 import time
-from collections.abc import Callable
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Iterable
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 import torch
@@ -42,6 +42,10 @@ _POLL_S = 0.001
 class Memory(Protocol):
     """Where received tensors are put and sent ones are taken from."""
 
+    def prepare(self, layouts: Iterable[Layout]) -> None:
+        """Have memory ready for groups that may come next."""
+        ...
+
     def receive(self, stream: TcpStream, layout: Layout) -> list[Tensor]:
         """Receive a group of tensors."""
         ...
@@ -57,11 +61,12 @@ class TcpChannel(Channel):
     def __init__(self, stream: TcpStream) -> None:
         self._stream = stream
         self._memory = HostMemory()
+        self._incoming = _Incoming(stream, self._memory, REPLIES)
 
     def request(self, message: RequestMessage) -> ReplyMessage:
         try:
             serialised_ns = self._memory.send(self._stream, message.header, message.tensors)
-            answer = _receive(self._stream, self._memory, REPLIES)
+            answer = self._incoming.next()
         except TransportError:
             # A reply that comes too late must not be taken for that to another request.
             self._stream.close()
@@ -76,16 +81,32 @@ class TcpChannel(Channel):
         self._stream.close()
 
 
-def _receive(
-    stream: TcpStream, memory: Memory, decoder: msgspec.msgpack.Decoder[Envelope[Header]]
-) -> tuple[Header, dict[TensorClass, list[Tensor]]] | None:
-    """The next message; None if the other side has hung up instead."""
-    prefix = stream.receive(PREFIX.size)
-    if prefix is None:
-        return None
-    header_bytes, payload_bytes = read_prefix(prefix)
-    header, layouts = decode(decoder, stream.receive(header_bytes) or b"", payload_bytes)
-    return header, {name: memory.receive(stream, layout) for name, layout in layouts.items()}
+class _Incoming(Generic[Header]):
+    """The messages that arrive on a stream."""
+
+    def __init__(
+        self, stream: TcpStream, memory: Memory, decoder: msgspec.msgpack.Decoder[Envelope[Header]]
+    ) -> None:
+        self._stream = stream
+        self._memory = memory
+        self._decoder: msgspec.msgpack.Decoder[Envelope[Header]] = decoder
+        self._expected: Iterable[Layout] = ()
+
+    def next(self) -> tuple[Header, dict[TensorClass, list[Tensor]]] | None:
+        """The next message; None if the other side has hung up instead."""
+        # Most messages repeat the previous layout, so allocate its memory while waiting.
+        self._memory.prepare(self._expected)
+        prefix = self._stream.receive(PREFIX.size)
+        if prefix is None:
+            return None
+        header_bytes, payload_bytes = read_prefix(prefix)
+        encoded = self._stream.receive(header_bytes) or b""
+        header, layouts = decode(self._decoder, encoded, payload_bytes)
+        self._expected = layouts.values()
+        tensors = {
+            name: self._memory.receive(self._stream, layout) for name, layout in layouts.items()
+        }
+        return header, tensors
 
 
 def serve(
@@ -108,8 +129,9 @@ def serve(
     # The client may compute for as long as it likes between two requests.
     stream = TcpStream(accepted, timeout_s=0, poll_s=_POLL_S)
     memory = _memory_of(handler.device)
+    incoming = _Incoming(stream, memory, REQUESTS)
     try:
-        while (message := _receive(stream, memory, REQUESTS)) is not None:
+        while (message := incoming.next()) is not None:
             reply = handler.handle(RequestMessage(*message, time.monotonic_ns()))
             memory.send(stream, reply.header, reply.tensors)
             handler.settle()

@@ -40,6 +40,9 @@ class CudaMemory:
         self._copies = torch.cuda.Stream(device)
         self._ring = deque(_Slot() for _ in range(_SLOTS))
 
+    def prepare(self, layouts: Iterable[Layout]) -> None:
+        """Nothing: the device's allocator has memory at hand."""
+
     def receive(self, stream: TcpStream, layout: Layout) -> list[Tensor]:
         """Receive a group of tensors; work queued on the device from now on sees them whole."""
         block = torch.empty(layout.size_bytes, dtype=torch.uint8, device=self._device)

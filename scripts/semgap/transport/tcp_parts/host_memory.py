@@ -6,6 +6,7 @@ import mmap
 import time
 import weakref
 from collections import defaultdict
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -18,11 +19,14 @@ from semgap.transport.tcp_parts.tcp_stream import Buffer, TcpStream
 from semgap.transport.transport_contract import Tensors
 
 _SMALL_BYTES = 1 << 16
+_PREPARED_BYTES = 1 << 20
 _HUGE_PAGE_BYTES = 1 << 21
 _STEP_BYTES = 1 << 28
 _PADDING = bytes(ALIGNMENT)
 
 CharArray = ctypes.Array[ctypes.c_char]
+# Memory for a group, and the tensors that lie in it.
+Landing = tuple[Buffer, list[Tensor]]
 
 
 class HostMemory:
@@ -34,13 +38,29 @@ class HostMemory:
 
     def __init__(self) -> None:
         self._pool = BlockPool()
+        self._ready: dict[Layout, Landing] = {}
+
+    def prepare(self, layouts: Iterable[Layout]) -> None:
+        """Have memory ready for groups that may come next, while there is nothing else to do.
+
+        Only for what arrives in less time than that takes: it would else hold memory in vain,
+        since a KV cache never comes twice in the same size.
+        """
+        small = [layout for layout in layouts if layout.size_bytes < _PREPARED_BYTES]
+        self._ready = {layout: self._landing(layout) for layout in small}
 
     def receive(self, stream: TcpStream, layout: Layout) -> list[Tensor]:
         """Receive a group of tensors in one piece."""
+        ready = layout in self._ready
+        block, tensors = self._ready.pop(layout) if ready else self._landing(layout)
+        stream.receive_into(block, layout.size_bytes)
+        return tensors
+
+    def _landing(self, layout: Layout) -> Landing:
         small = layout.size_bytes < _SMALL_BYTES
         owner: Buffer = (bytearray if small else self._pool.lease)(layout.size_bytes)
-        stream.receive_into(np.frombuffer(owner, dtype=np.uint8), layout.size_bytes)
-        return [_tensor_in(owner, placed) for placed in layout.tensors]
+        tensors = [_tensor_in(owner, placed) for placed in layout.tensors]
+        return np.frombuffer(owner, dtype=np.uint8), tensors
 
     def send(self, stream: TcpStream, header: Request | Reply, tensors: Tensors) -> int:
         """Send a message straight from its tensors; returns when it was ready to go."""

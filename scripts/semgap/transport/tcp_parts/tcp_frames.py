@@ -8,6 +8,7 @@ tensors' own bytes, group by group. Within a group each tensor begins at a multi
 that a group can be received as one piece and used in place.
 """
 
+import functools
 import math
 import struct
 from collections.abc import Iterable, Mapping, Sequence
@@ -48,11 +49,14 @@ class TensorSpec(msgspec.Struct, frozen=True, array_like=True):
 Specs = Annotated[tuple[TensorSpec, ...], msgspec.Meta(max_length=_MAX_TENSORS)]
 
 
+Groups = dict[TensorClass, Specs]
+
+
 class Envelope(msgspec.Struct, Generic[Header], frozen=True, array_like=True):
-    """A header and what accompanies it: each class's tensors in their order."""
+    """A header and, encoded as ``Groups``, what accompanies it: each class's tensors in order."""
 
     header: Header
-    groups: dict[TensorClass, Specs]
+    groups: msgspec.Raw
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ class Placed:
     size_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Layout:
     """How a group's tensors lie in its bytes."""
 
@@ -75,6 +79,7 @@ class Layout:
 _ENCODER = msgspec.msgpack.Encoder()
 REQUESTS = msgspec.msgpack.Decoder(Envelope[Request])
 REPLIES = msgspec.msgpack.Decoder(Envelope[Reply])
+_GROUPS = msgspec.msgpack.Decoder(Groups)
 
 
 def encode(
@@ -125,11 +130,11 @@ def decode(
     """
     try:
         envelope = decoder.decode(header)
+        layouts = _layouts(bytes(envelope.groups))
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise TransportError(
             f"A message's header cannot be understood: {error}.", _SAME_VERSION
         ) from error
-    layouts = {name: _layout(specs) for name, specs in envelope.groups.items()}
     described_bytes = sum(layout.size_bytes for layout in layouts.values())
     if described_bytes != payload_bytes:
         raise TransportError(
@@ -138,6 +143,12 @@ def decode(
             _SAME_VERSION,
         )
     return envelope.header, layouts
+
+
+@functools.lru_cache(maxsize=8)
+def _layouts(groups: bytes) -> dict[TensorClass, Layout]:
+    """How each encoded group is laid out; most messages carry what the one before carried."""
+    return {name: _layout(specs) for name, specs in _GROUPS.decode(groups).items()}
 
 
 def _layout(specs: Iterable[TensorSpec]) -> Layout:
