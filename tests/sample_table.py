@@ -4,7 +4,6 @@ from sample_runs import phase, run
 from semgap.analysis.summary import MeasuredRun, repeat_rows, summarise
 from semgap.analysis.table import PHASES, Experiment, table_rows
 from semgap.analysis.traffic import TrafficRow
-from semgap.measurement.tcpdump import CaptureStatus
 from semgap.model.manifest import Manifest
 from semgap.modes import policy_of
 
@@ -45,15 +44,9 @@ def measured(mode, repeat, latency_s, network_bytes=1000, **more):
     return MeasuredRun(record, traffic)
 
 
-def rendered(labels=LABELS, repeats=(1, 2, 3), uncaptured_repeats=(), **more):
+def rendered(labels=LABELS, repeats=(1, 2, 3), **more):
     """The rows of a table and what its notes speak of."""
-    uncaptured = {"capture": CaptureStatus(False, "tcpdump is not installed.", "lo")}
-    runs = [
-        measured(mode, repeat, 0.1 * repeat, **more, **(uncaptured if missed else {}))
-        for mode in LABELS
-        for repeat in repeats
-        for missed in (repeat in uncaptured_repeats,)
-    ]
+    runs = [measured(mode, repeat, 0.1 * repeat, **more) for mode in LABELS for repeat in repeats]
     summary = summarise(repeat_rows(runs))
     experiment = Experiment(
         MANIFEST, [item.record for item in runs], table_rows(summary, labels, ("setup",))

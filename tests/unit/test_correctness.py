@@ -7,6 +7,7 @@ import pytest
 from sample_runs import run
 from semgap.analysis.correctness import RunResult, check_correctness
 from semgap.errors import CorrectnessError, MeasurementError
+from semgap.measurement.tcpdump import CaptureStatus
 from semgap.plumbing.versions import Versions
 
 LOGITS = np.array([[0, 1, 0], [0, 0, 1], [0, 0, 2]], dtype=np.float32)
@@ -64,7 +65,11 @@ def test_fewer_steps_are_refused():
 
 @pytest.mark.parametrize(
     "changed",
-    [{"compute_threads": 1}, {"versions": Versions("3.11", "2.11", "5.23")}],
+    [
+        {"compute_threads": 1},
+        {"versions": Versions("3.11", "2.11", "5.23")},
+        {"capture": CaptureStatus(False, "tcpdump is not installed.", "lo")},
+    ],
     ids=lambda changed: next(iter(changed)),
 )
 def test_runs_of_different_setups_do_not_mix(changed):

@@ -11,13 +11,13 @@ from pathlib import Path
 import msgspec
 
 from semgap.analysis.expectation import Expectation, ExpectedRun
+from semgap.analysis.summary import SPANS
 from semgap.analysis.traffic import TrafficRow, check_bounds
 from semgap.errors import MeasurementError
 from semgap.measurement.run_record import PhaseRecord, RunRecord
 from semgap.model.manifest import Manifest
 from semgap.model.prompt import Prompt, prompt_digest
 from semgap.plumbing.files import digest_of
-from semgap.policy import Policy
 
 # What may lie between the steps of a phase: the choice of a token, and a busy machine.
 _BESIDE_STEPS_SHARE = 0.02
@@ -115,23 +115,21 @@ def _check_settings(
     expectation: Expectation, manifest: Manifest, prompt: Prompt, runs: Sequence[RunFiles]
 ) -> None:
     differing = [
-        (run, what, found, wanted)
+        (run.record_file, what, found, wanted)
         for expected, run in zip(expectation.runs, runs, strict=True)
         for what, found, wanted in _properties(run.record, expected, manifest, prompt)
         if found != wanted
     ]
-    if not differing:
-        return
-    run, what, found, wanted = differing[0]
-    file = run.record_file
-    others = {str(other.record_file) for other, *_ in differing} - {str(file)}
-    raise MeasurementError(
-        f"'{file}' was measured with {what} {found}; this configuration says {wanted}."
-        + (f" {len(others)} more records do not fit it." if others else ""),
-        f"Delete the folder '{file.parents[1]}' and run again: all is measured again."
-        if others
-        else _remedy(file),
-    )
+    if differing:
+        file, what, found, wanted = differing[0]
+        others = len({other for other, *_ in differing}) - 1
+        raise MeasurementError(
+            f"'{file}' was measured with {what} {found}; this configuration says {wanted}."
+            + (f" {others} more records do not fit it." if others else ""),
+            f"Delete the folder '{file.parents[1]}' and run again: all is measured again."
+            if others
+            else _remedy(file),
+        )
 
 
 def _properties(
@@ -139,9 +137,8 @@ def _properties(
 ) -> Iterator[tuple[str, object, object]]:
     yield "mode", record.mode, expected.mode
     yield from _differing(record.settings, expected.settings)
-    for name in Policy.__struct_fields__:
-        if name != "label":
-            yield name, getattr(record.policy, name), getattr(expected.policy, name)
+    label = expected.policy.label
+    yield from _differing(msgspec.structs.replace(record.policy, label=label), expected.policy)
     yield "transport", record.transport, expected.transport
     yield "model", record.model_fingerprint, manifest.fingerprint
     yield "prompt", record.prompt_sha256, prompt_digest(prompt)
@@ -195,10 +192,7 @@ def _phase_contradictions(phase: PhaseRecord) -> Iterator[str]:
     if not 0 <= beside_s <= _BESIDE_STEPS_SHARE * phase.latency_s + _BESIDE_STEPS_S:
         yield f"has a latency of {phase.latency_s:.3f} s, but its steps took {steps_s:.3f} s"
     for number, step in enumerate(phase.steps, start=1):
-        spans_s = (
-            *(step.placement_s, step.serialise_s, step.send_s),
-            *(step.queue_s, step.worker_s, step.receive_s),
-        )
+        spans_s = [getattr(step, span) for span in SPANS if span != "compute_s"]
         if min(spans_s) < -_SPAN_SLACK_S or abs(sum(spans_s) - step.latency_s) > _SPAN_SLACK_S:
             yield f"has a step {number} of {step.latency_s:.6f} s that its spans do not add up to"
         if not 0 <= step.compute_s <= step.worker_s + _SPAN_SLACK_S:

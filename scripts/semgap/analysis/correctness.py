@@ -67,15 +67,23 @@ def _check_no_common_answer(others: Sequence[RunResult], reference: RunResult) -
 
 
 def _check_same_setup(record: RunRecord, reference: RunRecord) -> None:
-    for what in ("compute_threads", "versions", "machine"):
-        found, expected = getattr(record, what), getattr(reference, what)
+    for what, found, expected in (
+        ("number of compute threads", record.compute_threads, reference.compute_threads),
+        ("versions", record.versions, reference.versions),
+        ("machine", record.machine, reference.machine),
+        ("way to count bytes", _counted(record), _counted(reference)),
+    ):
         if found != expected:
             raise MeasurementError(
-                f"{record.name} was measured with another {what.replace('_', ' ')} than "
-                f"{reference.name}: {found} instead of {expected}.",
+                f"{record.name} was measured with another {what} than {reference.name}: {found} "
+                f"instead of {expected}.",
                 "Results of different set-ups do not mix: delete the experiment's runs/ folder "
                 "and measure all of them again.",
             )
+
+
+def _counted(record: RunRecord) -> str:
+    return "tcpdump" if record.capture.captured else "the transport"
 
 
 def _check_same_answer(result: RunResult, reference: RunResult) -> None:

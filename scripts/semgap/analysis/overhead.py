@@ -1,6 +1,6 @@
 """Where a step's time goes beyond computing, and how it compares with ``local``."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from statistics import median
 
 import msgspec
@@ -13,15 +13,6 @@ from semgap.plumbing.markdown import markdown_table
 # From here on, a step's transfer says how much a second crosses rather than how long one waits.
 _GOODPUT_BYTES = 64_000_000
 PHASES = ("prefill", "decode")
-SPANS = (
-    "placement_s",
-    "serialise_s",
-    "send_s",
-    "queue_s",
-    "other_worker_s",
-    "compute_s",
-    "receive_s",
-)
 
 
 class OverheadRow(msgspec.Struct, frozen=True):
@@ -32,8 +23,7 @@ class OverheadRow(msgspec.Struct, frozen=True):
     transport: str
     steps: int
     step_s: float
-    # median step ÷ median step of ``local``; empty where ``local`` was not run
-    of_local: float | None
+    of_local: float | None  # median step ÷ median step of local; empty where local was not run
     beyond_compute_s: float  # median of a step's latency minus its compute span
     placement_s: float
     serialise_s: float
@@ -44,20 +34,25 @@ class OverheadRow(msgspec.Struct, frozen=True):
     receive_s: float
     tensor_bytes_per_step: float  # median content of the tensors of both directions
     goodput_bytes_per_s: float  # tensor bytes of both directions ÷ (serialise + send + receive)
-    # median over repeats of a phase's latency ÷ the sum of its steps' transfer (serialise + send +
-    # receive) and compute spans
+    # Median over repeats of a phase's latency ÷ the sum of its steps' transfer (serialise + send +
+    # receive) and compute spans.
     phase_of_transfer_and_compute: float
+
+
+_SPANS = OverheadRow.__struct_fields__[7:14]
 
 
 def overhead_rows(records: Sequence[RunRecord]) -> list[OverheadRow]:
     """One row for each phase and mode, phases first."""
-    modes = list(dict.fromkeys(record.mode for record in records))
-    by_mode = {mode: [record for record in records if record.mode == mode] for mode in modes}
+    by_mode: dict[str, list[RunRecord]] = {}
+    for record in records:
+        by_mode.setdefault(record.mode, []).append(record)
     rows = []
-    for phase in PHASES:
-        local = by_mode.get(REFERENCE_MODE)
-        local_s = median(_latencies(_steps(local, phase))) if local else None
-        rows += [_row(phase, mode, own, local_s) for mode, own in by_mode.items()]
+    for name in PHASES:
+        local = _phases(by_mode.get(REFERENCE_MODE, ()), name)
+        local_s = median(step.latency_s for one in local for step in one.steps) if local else None
+        for mode, own in by_mode.items():
+            rows.append(_row(name, mode, own[0].transport, _phases(own, name), local_s))
     return rows
 
 
@@ -68,43 +63,32 @@ def overhead_report(rows: Sequence[OverheadRow], ceiling_bytes_per_s: float | No
         ceiling_bytes_per_s: goodput of plain sockets on the same link, captured or not as the runs
             were; None where it was not measured.
     """
-    table = markdown_table(
-        (
-            *("Phase", "Mode", "Transport", "Steps", "Step", "÷ local", "Step − compute"),
-            *(span.removesuffix("_s").replace("_", " ").capitalize() for span in SPANS),
-            "Phase ÷ (transfer + compute)",
-            "Transfer ÷ plain sockets",
-        ),
-        [
-            (
-                row.phase.capitalize(),
-                row.mode,
-                row.transport,
-                str(row.steps),
-                f"{row.step_s * 1e3:.3f}",
-                "–" if row.of_local is None else f"{row.of_local:.3f}",
-                f"{row.beyond_compute_s * 1e3:.3f}",
-                *(f"{getattr(row, span) * 1e3:.3f}" for span in SPANS),
-                f"{row.phase_of_transfer_and_compute:.3f}",
-                _of_ceiling(row, ceiling_bytes_per_s),
-            )
-            for row in rows
-        ],
-        text_columns=3,
+    header = (
+        *("Phase", "Mode", "Transport", "Steps", "Step", "÷ local", "Step − compute"),
+        *(span.removesuffix("_s").replace("_", " ").capitalize() for span in _SPANS),
+        *("Phase ÷ (transfer + compute)", "Transfer ÷ plain sockets"),
     )
-    return "\n\n".join(
+    cells = [
         (
-            "# Where a step's time goes",
-            table,
-            "Milliseconds, medians over all steps of all repeats: the client's placements cut and "
-            "join tensors, the client serialises, sends; the request waits in the queue, the "
-            "worker computes and does other things; the client receives. The spans tile a step; "
-            "their medians need not add up to the step's. Transfer ÷ plain sockets: tensor bytes ÷ "
-            "(serialise + send + receive), of the goodput that plain sockets have on this link; "
-            "for steps of 64 MB and more.",
-            "",
+            *(row.phase.capitalize(), row.mode, row.transport, str(row.steps)),
+            f"{row.step_s * 1e3:.3f}",
+            "–" if row.of_local is None else f"{row.of_local:.3f}",
+            *(f"{getattr(row, name) * 1e3:.3f}" for name in ("beyond_compute_s", *_SPANS)),
+            f"{row.phase_of_transfer_and_compute:.3f}",
+            _of_ceiling(row, ceiling_bytes_per_s),
         )
-    )
+        for row in rows
+    ]
+    return f"""# Where a step's time goes
+
+{markdown_table(header, cells, text_columns=3)}
+
+Milliseconds, medians over all steps of all repeats. The client's placements cut and join tensors,
+the client serialises and sends, the request waits in the queue, the worker computes and does other
+things, the client receives. The spans tile a step; their medians need not add up to the step's.
+Transfer ÷ plain sockets: tensor bytes ÷ (serialise + send + receive), of the goodput that plain
+sockets have on this link; for steps of 64 MB and more.
+"""
 
 
 def _of_ceiling(row: OverheadRow, ceiling_bytes_per_s: float | None) -> str:
@@ -114,46 +98,33 @@ def _of_ceiling(row: OverheadRow, ceiling_bytes_per_s: float | None) -> str:
     return f"{row.goodput_bytes_per_s / ceiling_bytes_per_s:.2f}"
 
 
-def _row(phase: str, mode: str, records: Sequence[RunRecord], local_s: float | None) -> OverheadRow:
-    steps = _steps(records, phase)
-    step_s = median(_latencies(steps))
+def _phases(records: Sequence[RunRecord], name: str) -> list[PhaseRecord]:
+    return [phase for record in records for phase in record.phases if phase.name == name]
 
-    def of(span: str) -> float:
-        return median(float(getattr(step, span)) for step in steps)
 
+def _row(
+    name: str, mode: str, transport: str, phases: Sequence[PhaseRecord], local_s: float | None
+) -> OverheadRow:
+    steps = [step for phase in phases for step in phase.steps]
+    step_s = median(step.latency_s for step in steps)
+    same_spans = (span for span in _SPANS if span != "other_worker_s")
     return OverheadRow(
-        phase=phase,
+        phase=name,
         mode=mode,
-        transport=records[0].transport,
+        transport=transport,
         steps=len(steps),
         step_s=step_s,
         of_local=None if local_s is None else step_s / local_s,
         beyond_compute_s=median(step.latency_s - step.compute_s for step in steps),
-        placement_s=of("placement_s"),
-        serialise_s=of("serialise_s"),
-        send_s=of("send_s"),
-        queue_s=of("queue_s"),
+        **{span: median(float(getattr(step, span)) for step in steps) for span in same_spans},
         other_worker_s=median(step.worker_s - step.compute_s for step in steps),
-        compute_s=of("compute_s"),
-        receive_s=of("receive_s"),
         tensor_bytes_per_step=median(map(_tensor_bytes, steps)),
         goodput_bytes_per_s=median(_tensor_bytes(step) / _transfer_s(step) for step in steps),
         phase_of_transfer_and_compute=median(
-            _of_transfer_and_compute(_phase(record, phase)) for record in records
+            phase.latency_s / sum(_transfer_s(step) + step.compute_s for step in phase.steps)
+            for phase in phases
         ),
     )
-
-
-def _steps(records: Sequence[RunRecord], phase: str) -> list[StepRecord]:
-    return [step for record in records for step in _phase(record, phase).steps]
-
-
-def _phase(record: RunRecord, name: str) -> PhaseRecord:
-    return next(phase for phase in record.phases if phase.name == name)
-
-
-def _latencies(steps: Iterable[StepRecord]) -> list[float]:
-    return [step.latency_s for step in steps]
 
 
 def _transfer_s(step: StepRecord) -> float:
@@ -161,8 +132,4 @@ def _transfer_s(step: StepRecord) -> float:
 
 
 def _tensor_bytes(step: StepRecord) -> int:
-    return sum(step.up_bytes.values()) + sum(step.down_bytes.values())
-
-
-def _of_transfer_and_compute(phase: PhaseRecord) -> float:
-    return phase.latency_s / sum(_transfer_s(step) + step.compute_s for step in phase.steps)
+    return step.total_up_bytes + step.total_down_bytes

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import msgspec
 import pandas as pd
 
-from semgap.analysis.traffic import DOWN, UP, TrafficRow, tensor_bytes_down, tensor_bytes_up
+from semgap.analysis.traffic import DOWN, UP, TrafficRow
 from semgap.measurement.run_record import PhaseRecord, RunRecord
 
 SPANS = ("placement_s", "serialise_s", "send_s", "queue_s", "worker_s", "compute_s", "receive_s")
@@ -40,11 +40,9 @@ class SummaryRow(msgspec.Struct, frozen=True):
     mode: str
     quantity: str
     n: int  # number of repeats in which it was measured
-    # empty where repeats were measured in different ways, which are not averaged
-    mean: float | None
-    # sample standard deviation (n−1); empty for one repeat, and where the mean is
-    std: float | None
-    source: str  # the instrument, by repeats where they differ
+    mean: float
+    std: float | None  # sample standard deviation (n−1); empty for one repeat
+    source: str  # the instrument
 
 
 def repeat_rows(runs: Sequence[MeasuredRun]) -> list[RepeatRow]:
@@ -63,11 +61,18 @@ def repeat_rows(runs: Sequence[MeasuredRun]) -> list[RepeatRow]:
 def summarise(rows: Sequence[RepeatRow]) -> list[SummaryRow]:
     """Mean and sample standard deviation of each quantity over the repeats."""
     frame = pd.DataFrame([msgspec.structs.asdict(row) for row in rows])
+    groups = frame.groupby(["phase", "mode", "quantity", "source"], sort=False).value
     return [
-        _summary_of(phase, mode, quantity, group)
-        for (phase, mode, quantity), group in frame.groupby(
-            ["phase", "mode", "quantity"], sort=False
+        SummaryRow(
+            phase,
+            mode,
+            quantity,
+            n=len(values),
+            mean=float(values.mean()),
+            std=float(values.std(ddof=1)) if len(values) > 1 else None,
+            source=source,
         )
+        for (phase, mode, quantity, source), values in groups
     ]
 
 
@@ -89,8 +94,8 @@ def _by_source(
         "tensors",
         {
             "steps": len(steps),
-            "tensor_up_bytes": tensor_bytes_up(steps),
-            "tensor_down_bytes": tensor_bytes_down(steps),
+            "tensor_up_bytes": sum(step.total_up_bytes for step in steps),
+            "tensor_down_bytes": sum(step.total_down_bytes for step in steps),
         },
     )
     crossed = {row.direction: row for row in traffic if row.phase == phase.name}
@@ -99,17 +104,13 @@ def _by_source(
         "network_bytes": up.payload_bytes + down.payload_bytes,
         "network_up_bytes": up.payload_bytes,
         "network_down_bytes": down.payload_bytes,
-        "network_retransmitted_bytes": _sum_if_measured(
-            up.retransmitted_bytes, down.retransmitted_bytes
-        ),
-        "network_frame_bytes": _sum_if_measured(up.frame_bytes, down.frame_bytes),
     }
-    yield up.source, {name: value for name, value in network.items() if value is not None}
+    for name in ("retransmitted_bytes", "frame_bytes"):
+        both = (getattr(up, name), getattr(down, name))
+        if None not in both:
+            network[f"network_{name}"] = sum(both)
+    yield up.source, network
     yield from phase.readings.items()
-
-
-def _sum_if_measured(up: int | None, down: int | None) -> int | None:
-    return None if up is None or down is None else up + down
 
 
 def _with_percentages(
@@ -119,27 +120,3 @@ def _with_percentages(
         yield name, value
         if name.endswith(_BUSY):
             yield f"{name.removesuffix(_BUSY)}_percent", 100 * value / latency_s
-
-
-def _summary_of(phase: str, mode: str, quantity: str, group: pd.DataFrame) -> SummaryRow:
-    comparable = group["source"].nunique() == 1
-    values = group["value"]
-    return SummaryRow(
-        phase=phase,
-        mode=mode,
-        quantity=quantity,
-        n=len(group),
-        mean=float(values.mean()) if comparable else None,
-        std=float(values.std(ddof=1)) if comparable and len(group) > 1 else None,
-        source=_sources(group),
-    )
-
-
-def _sources(group: pd.DataFrame) -> str:
-    repeats = group.groupby("source")["repeat"].apply(list)
-    if len(repeats) == 1:
-        return str(repeats.index[0])
-    return "; ".join(
-        f"{source} in repeat {', '.join(map(str, sorted(which)))}"
-        for source, which in repeats.items()
-    )

@@ -30,7 +30,7 @@ class TableRow:
     quantities: Mapping[str, SummaryRow]
 
     def mean(self, quantity: str) -> float | None:
-        """The mean over the repeats, if it was measured and in one way."""
+        """The mean over the repeats, if it was measured."""
         found = self.quantities.get(quantity)
         return None if found is None else found.mean
 
@@ -38,7 +38,6 @@ class TableRow:
     def latency(self) -> tuple[str, str]:
         """Mean and standard deviation in seconds, as the table shows them."""
         row = self.quantities["latency_s"]
-        assert row.mean is not None, "one clock measures every repeat"
         return with_deviation(row.mean, row.std)
 
 
@@ -132,10 +131,7 @@ def _cells(row: TableRow, label: str) -> list[str]:
     _mean, deviation = row.latency
     utilisation = row.mean("gpu_kernel_percent")
     return [
-        row.phase.capitalize(),
-        label,
-        _latency(row),
-        _gigabytes(row.mean("network_bytes")),
+        *(row.phase.capitalize(), label, _latency(row), _gigabytes(row)),
         _ABSENT if utilisation is None else f"{utilisation:.1f}",
         deviation,
     ]
@@ -146,8 +142,8 @@ def _latency(row: TableRow) -> str:
     return mean if deviation == _ABSENT else f"{mean} ± {deviation}"
 
 
-def _gigabytes(mean_bytes: float | None) -> str:
-    return _ABSENT if mean_bytes is None else significant(mean_bytes / _BYTES_PER_GB)
+def _gigabytes(row: TableRow) -> str:
+    return significant(row.quantities["network_bytes"].mean / _BYTES_PER_GB)
 
 
 def _in_latex(cells: Sequence[str]) -> list[str]:
@@ -158,29 +154,30 @@ def _in_latex(cells: Sequence[str]) -> list[str]:
 
 def _notes(rows: Sequence[TableRow], experiment: Experiment) -> list[str]:
     manifest, record = experiment.manifest, experiment.records[0]
-    steps = sum(len(phase.steps) for phase in record.phases if phase.name == "decode")
+    steps = record.settings.workload.decode_steps
+    machine, versions = record.machine, record.versions
+    places = {one.transport for one in experiment.records} - {str(WorkerPlace.IN_PROCESS)}
+    tolerance = max(one.policy.logit_tolerance for one in experiment.records)
     pretrained = "" if manifest.pretrained else "; this is not the pretrained model"
-    machine = record.machine
-    device = machine.gpu or f"{machine.cpu}, {record.compute_threads} threads"
-    transports = sorted(
-        {item.transport for item in experiment.records} - {str(WorkerPlace.IN_PROCESS)}
-    )
     return [
         f"Experiment `{record.settings.experiment}`: {manifest.name} "
         f"({manifest.parameters / 1e6:,.1f} M parameters, {manifest.weights_bytes / 1e6:,.2f} MB "
         f"of {manifest.dtype}), weights {manifest.origin}{pretrained}; "
         f"{record.prompt_tokens}-token prompt, {steps} decode steps.",
-        _repeats_note(min(row.quantities["latency_s"].n for row in rows)),
-        f"Computed on {device}; {machine.cores} cores, {machine.memory_bytes / 1e9:.1f} GB; Linux "
-        f"{machine.kernel}, Python {record.versions.python}, torch {record.versions.torch}, "
-        f"transformers {record.versions.transformers}.",
-        f"Transport: {', '.join(transports) or 'none'}; TCP connections on interface "
+        _repeats_note(rows[0].quantities["latency_s"].n),
+        f"Computed on {machine.gpu or f'{machine.cpu}, {record.compute_threads} threads'}; "
+        f"{machine.cores} cores, {machine.memory_bytes / 1e9:.1f} GB; Linux {machine.kernel}, "
+        f"Python {versions.python}, torch {versions.torch}, transformers {versions.transformers}.",
+        f"Transport: {', '.join(sorted(places)) or 'none'}; TCP connections on interface "
         f"{record.capture.interface}; client and worker share one machine.",
-        _network_note(rows, experiment.records),
+        _network_note(record),
         *_setup_notes(experiment.setup),
-        *_device_notes(record),
+        "GPU Util: time in GPU kernels (CUPTI, in a pass of its own) ÷ the phase's wall time."
+        if machine.gpu
+        else "GPU Util: – because a CPU computed; the worker's processor use is in table.csv "
+        "(mean_worker_cpu_percent, 100 = one core).",
         "Every repeat of every mode gave the same tokens as `local`, with logits within the "
-        f"tolerance of its policy (at most {_largest_tolerance(experiment.records):g}).",
+        f"tolerance of its policy (at most {tolerance:g}).",
         "Limits: a single node, no real network link; the semantic-blind baselines are simulated "
         "at PyTorch level.",
     ]
@@ -196,55 +193,25 @@ def _repeats_note(n: int) -> str:
     )
 
 
-def _network_note(rows: Sequence[TableRow], records: Sequence[RunRecord]) -> str:
-    reasons = sorted({item.capture.reason for item in records if not item.capture.captured})
-    if not reasons:
+def _network_note(record: RunRecord) -> str:
+    if record.capture.captured:
         return (
             "Network: TCP payload of both directions over the whole phase, retransmissions not "
             "counted (1 GB = 1e9 bytes), captured by tcpdump without drops; mean of the repeats."
         )
-    mixed = sorted(
-        {
-            f"{escaped_markdown(row.label)}: {row.quantities['network_bytes'].source}"
-            for row in rows
-            if row.mean("network_bytes") is None
-        }
-    )
     return (
-        f"Network: NOT (or not always) captured by tcpdump ({'; '.join(reasons)}). What was not "
-        "captured is counted by the transport: content of the tensors alone, without framing, and "
-        "0 where client and worker are one process (1 GB = 1e9 bytes); mean of the repeats."
-        + (
-            f" Counted in different ways, and therefore not averaged: {'; '.join(mixed)}; "
-            "repeats.csv has each."
-            if mixed
-            else ""
-        )
+        f"Network: NOT captured by tcpdump ({record.capture.reason}). The transport counts "
+        "instead: content of the tensors alone, without framing, and 0 where client and worker are "
+        "one process (1 GB = 1e9 bytes); mean of the repeats."
     )
 
 
 def _setup_notes(setup: Sequence[TableRow]) -> list[str]:
     shipped = [
-        f"{escaped_markdown(row.label)} {_gigabytes(row.mean('network_bytes'))} GB in "
-        f"{_latency(row)} s"
+        f"{escaped_markdown(row.label)} {_gigabytes(row)} GB in {_latency(row)} s"
         for row in setup
-        if row.mean("tensor_up_bytes") and row.mean("network_bytes") != 0
+        if row.mean("tensor_up_bytes") and row.mean("network_bytes")
     ]
     if not shipped:
         return []
     return [f"Setup (weights shipped once, before the phases above): {'; '.join(shipped)}."]
-
-
-def _device_notes(record: RunRecord) -> list[str]:
-    if record.machine.gpu:
-        return [
-            "GPU Util: time in GPU kernels (CUPTI, in a pass of its own) ÷ the phase's wall time."
-        ]
-    return [
-        "GPU Util: – because a CPU computed; the worker's processor use is in table.csv "
-        "(mean_worker_cpu_percent, 100 = one core)."
-    ]
-
-
-def _largest_tolerance(records: Sequence[RunRecord]) -> float:
-    return max(record.policy.logit_tolerance for record in records)

@@ -6,22 +6,31 @@ from semgap.policy import TensorClass
 
 
 class StepRecord(msgspec.Struct, frozen=True):
-    """One request and its reply, timed by the client."""
+    """One request and its reply, timed by the client.
 
-    # from the first tensor that a placement is asked for to the last that it joined; the sum of the
-    # following six, which tile it
+    The latency is from the first tensor that a placement is asked for to the last that it joined.
+    Six spans tile it: placement, serialise, send, queue, worker and receive.
+    """
+
     latency_s: float
     placement_s: float  # the client's placements, before the exchange and after it
-    # until the client's transport had the request in the form in which it travels
-    serialise_s: float
+    serialise_s: float  # until the client's transport had the request in the form it travels in
     send_s: float  # until the worker's transport had the whole request
     queue_s: float  # until the worker's handler began
-    worker_s: float  # the worker's handler, of which ``compute_s`` is the forward pass
+    worker_s: float  # the worker's handler, of which compute_s is the forward pass
     compute_s: float
     receive_s: float  # from the handler's end until the client had the reply
-    # up_bytes, down_bytes: content of the tensors sent and received, by semantic class
-    up_bytes: dict[TensorClass, int]
-    down_bytes: dict[TensorClass, int]
-    # up_tensors, down_tensors: number of tensors sent and received
-    up_tensors: int
-    down_tensors: int
+    up_bytes: dict[TensorClass, int]  # content of the tensors sent
+    down_bytes: dict[TensorClass, int]  # content of the tensors received
+    up_tensors: int  # number of tensors sent
+    down_tensors: int  # number of tensors received
+
+    @property
+    def total_up_bytes(self) -> int:
+        """Content of all tensors sent."""
+        return sum(self.up_bytes.values())
+
+    @property
+    def total_down_bytes(self) -> int:
+        """Content of all tensors received."""
+        return sum(self.down_bytes.values())

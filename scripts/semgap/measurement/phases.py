@@ -86,9 +86,7 @@ class Phases:
         self._note_sockets()
         client_readings = client_meters.stop()
         read = self._client.read_meters()
-        moved_bytes = sum(
-            sum(step.up_bytes.values()) + sum(step.down_bytes.values()) for step in steps
-        )
+        moved_bytes = sum(step.total_up_bytes + step.total_down_bytes for step in steps)
         self.say(f"{name} took {latency_s:.3f} s, tensors {moved_bytes / 1e6:,.3f} MB")
         self.phases += (
             PhaseRecord(

@@ -75,10 +75,10 @@ class TrafficWindow:
         sent_bytes = sum(flow.sent_bytes for flow in flows)
         payload_bytes = sum(flow.payload_bytes for flow in flows)
         return Counted(
-            payload_bytes=payload_bytes,
-            retransmitted_bytes=sent_bytes - payload_bytes,
-            frame_bytes=sum(flow.frame_bytes for flow in flows),
-            packets=sum(flow.packets for flow in flows),
+            payload_bytes,
+            sent_bytes - payload_bytes,
+            sum(flow.frame_bytes for flow in flows),
+            sum(flow.packets for flow in flows),
         )
 
 
