@@ -14,16 +14,14 @@ def report(
     csv: Annotated[Path, "writes this file"],
 ) -> None:
     from semgap.analysis.overhead import OverheadRow, overhead_report, overhead_rows
-    from semgap.linkbench.contenders.known import CEILING
-    from semgap.linkbench.rates import GoodputRow, captured_goodput, uncaptured_goodput
+    from semgap.linkbench.rates import GoodputRow, ceiling_of
     from semgap.measurement.run_record import RunRecord
     from semgap.plumbing.csv_rows import read_rows, write_rows
     from semgap.plumbing.files import read_record, write_atomically
 
     records = [read_record(path, RunRecord) for path in runs]
     captured = all(record.capture.captured for record in records)
-    rates = captured_goodput if captured else uncaptured_goodput
-    ceiling = rates(read_rows(goodput, GoodputRow), CEILING)
+    ceiling = ceiling_of(read_rows(goodput, GoodputRow), captured)
     rows = overhead_rows(records)
     text = overhead_report(rows, ceiling)
     write_rows(csv, OverheadRow, rows)

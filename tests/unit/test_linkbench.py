@@ -8,17 +8,16 @@ from sample_runs import phase, run, step
 from semgap.analysis.overhead import overhead_report, overhead_rows
 from semgap.linkbench.contenders.known import CEILING
 from semgap.linkbench.measure import message_sizes
-from semgap.linkbench.rates import captured_goodput, goodput_rows, round_trip_rows, settled
+from semgap.linkbench.rates import ceiling_of, goodput_rows, round_trip_rows, settled
 from semgap.linkbench.report import link_report
 from semgap.linkbench.samples import LinkFacts, TimeSample, WireSample
+from semgap.measurement.run_record import Machine
 
 MEGABYTES_64 = 64_000_000
 FACTS = LinkFacts(
     contenders=(CEILING, "tcp"),
     host="127.0.0.1",
-    cpu="a processor",
-    cores=2,
-    kernel="6.0",
+    machine=Machine("host", "6.0", "a processor", 2, 8_000_000_000, ""),
     device="cpu",
     torch="2.13",
     congestion_control="cubic",
@@ -54,8 +53,8 @@ def test_goodput_is_compared_within_a_round():
 
 
 def test_goodput_under_a_capture_is_that_of_the_largest_captured_message():
-    assert captured_goodput(goodput_rows(TIMES, WIRE, FACTS.contenders), CEILING) == 4e9
-    assert captured_goodput(goodput_rows(TIMES, [], FACTS.contenders), CEILING) is None
+    assert ceiling_of(goodput_rows(TIMES, WIRE, FACTS.contenders), captured=True) == 4e9
+    assert ceiling_of(goodput_rows(TIMES, [], FACTS.contenders), captured=True) is None
 
 
 def test_round_trips_are_compared_within_a_round():

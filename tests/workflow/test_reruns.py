@@ -63,7 +63,6 @@ OF_THE_LINK = [
         "contenders/gloo",
         "contenders/iperf3",
         "contenders/known",
-        "contenders/payload",
         "contenders/plain_sockets",
         "contenders/through_transport",
         "contenders/zeromq",

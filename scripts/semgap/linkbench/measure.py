@@ -8,17 +8,17 @@ import os
 import random
 import socket
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from semgap.errors import MeasurementError
 from semgap.linkbench.contenders.contender import ACKNOWLEDGEMENT_BYTES, TIMEOUT_S, Contender, Link
 from semgap.linkbench.contenders.iperf3 import iperf3_goodput
 from semgap.linkbench.contenders.known import contenders
-from semgap.linkbench.contenders.payload import Payload
 from semgap.linkbench.link_settings import LinkJob
 from semgap.linkbench.rates import settled
 from semgap.linkbench.samples import LinkFacts, TimeSample, WireSample
@@ -57,47 +57,59 @@ def measure_link(
     Raises:
         MeasurementError: a contender's peer did not start.
     """
-    host = describe_machine("")
-    client_cores, peer_cores = _sides()
-    keep_to(client_cores)
-    sizes = message_sizes(job.link.max_message_bytes)
-    payload = Payload(sizes[-1])
-    chosen = contenders()
+    machine = describe_machine("")
+    # Different cores for the two sides, as two hosts have. Otherwise the scheduler puts some
+    # contenders' processes on one core, where a round trip needs no other core to wake up.
+    cores = sorted(os.sched_getaffinity(0))
+    client_cores, peer_cores = (cores[0::2], cores[1::2]) if len(cores) > 1 else (cores, cores)
+    _keep_to(client_cores)
+    with socket.socket() as probe:
+        system_congestion_control = congestion_control_of(probe)
+        congestion_control = prefer_unpaced(probe)
+    link = job.link
+    # Ones: zeros that were never written would be one page, read over and over.
+    memory = torch.ones(link.max_message_bytes, dtype=torch.uint8).numpy()
+
+    def message_of(size_bytes: int) -> Tensor:
+        # Its storage is no larger than itself: PyTorch RPC would copy it before it sends it, which
+        # it does with no weight of a step.
+        return torch.frombuffer(memory, dtype=torch.uint8, count=size_bytes)
+
+    messages = [message_of(size) for size in message_sizes(link.max_message_bytes)]
     order = random.Random(0)
     times: list[TimeSample] = []
     iperf3: list[float] = []
-    congestion_controls = _congestion_controls()
+    chosen = contenders()
     with contextlib.ExitStack() as stack:
         links = {
             each.name: stack.enter_context(connected(each, job, peer_cores)) for each in chosen
         }
-        deadline_s = time.monotonic() + job.link.time_budget_s
+        deadline_s = time.monotonic() + link.time_budget_s
         for index in itertools.count():
-            enough = index > job.link.rounds
+            enough = index > link.rounds
             if enough and (time.monotonic() > deadline_s or settled(times, _SETTLED_WITHIN)):
                 break
-            log.info("round %s, of at least %s", index, job.link.rounds)
+            log.info("round %s, of at least %s", index, link.rounds)
             samples = [
-                *_goodput_round(links, payload, sizes, index, order),
-                *_round_trips(links, job.link.round_trips // job.link.rounds, index, order),
+                *_goodput_round(links, messages, index, order),
+                *_round_trips(links, link.round_trips // link.rounds, index, order),
             ]
             if index:  # the first round touches all memory for the first time
                 times.extend(samples)
-                goodput = iperf3_goodput(
-                    job.host, free_port(job.host), congestion_controls[0], peer_cores
-                )
+                port = free_port(job.host)
+                goodput = iperf3_goodput(job.host, port, congestion_control, peer_cores)
                 iperf3.extend([] if goodput is None else [goodput])
-        wire, reason = captured_exchanges(links, payload, job.link.rounds, job.interface, scratch)
+        wire, reason = captured_exchanges(
+            links, message_of, link.max_message_bytes, link.rounds, job.interface, scratch
+        )
     facts = LinkFacts(
         contenders=tuple(each.name for each in chosen),
         host=job.host,
-        cpu=host.cpu,
-        cores=host.cores,
-        kernel=host.kernel,
+        machine=machine,
         device=job.device,
         torch=versions().torch,
-        congestion_control=congestion_controls[0],
-        system_congestion_control=congestion_controls[1],
+        congestion_control=congestion_control,
+        system_congestion_control=system_congestion_control,
         iperf3_bytes_per_s=tuple(iperf3),
         no_wire_samples=reason,
     )
@@ -106,33 +118,27 @@ def measure_link(
 
 def message_sizes(largest_bytes: int) -> list[int]:
     """Sizes from 1 KB up, each about four times the one before, and the largest itself."""
-    sizes = []
-    thousand = _SMALLEST_MESSAGE_BYTES
-    while thousand < largest_bytes:
-        sizes += [
-            step * thousand for step in _STEPS_IN_A_THOUSAND if step * thousand < largest_bytes
-        ]
-        thousand *= 1_000
-    return [*sizes, largest_bytes]
+    thousands = (_SMALLEST_MESSAGE_BYTES * 1_000**power for power in itertools.count())
+    sizes = (step * thousand for thousand in thousands for step in _STEPS_IN_A_THOUSAND)
+    return [*itertools.takewhile(lambda size: size < largest_bytes, sizes), largest_bytes]
 
 
 def _goodput_round(
-    links: dict[str, Link], payload: Payload, sizes: Sequence[int], index: int, order: random.Random
+    links: Mapping[str, Link], messages: Sequence[Tensor], index: int, order: random.Random
 ) -> Iterator[TimeSample]:
-    for size_bytes in sizes:
-        message = payload.message(size_bytes)
-        messages = max(_MIN_MESSAGES, min(_MAX_MESSAGES, _ROUND_BYTES // size_bytes))
+    for message in messages:
+        count = max(_MIN_MESSAGES, min(_MAX_MESSAGES, _ROUND_BYTES // message.nbytes))
         for name, link in order.sample(list(links.items()), len(links)):
             time.sleep(_BETWEEN_TURNS_S)
             begin_s = time.perf_counter()
-            for _ in range(messages):
+            for _ in range(count):
                 link.exchange(message, ACKNOWLEDGEMENT_BYTES)
-            mean_s = (time.perf_counter() - begin_s) / messages
-            yield TimeSample(name, size_bytes, ACKNOWLEDGEMENT_BYTES, index, mean_s)
+            mean_s = (time.perf_counter() - begin_s) / count
+            yield TimeSample(name, message.nbytes, ACKNOWLEDGEMENT_BYTES, index, mean_s)
 
 
 def _round_trips(
-    links: dict[str, Link], count: int, index: int, order: random.Random
+    links: Mapping[str, Link], count: int, index: int, order: random.Random
 ) -> Iterator[TimeSample]:
     nothing = torch.empty(0, dtype=torch.uint8)
     for _ in range(max(1, count // _ROUND_TRIPS_IN_TURN)):
@@ -156,11 +162,13 @@ def connected(contender: Contender, job: LinkJob, peer_cores: Collection[int]) -
     )
     peer.start()
     try:
-        if not _wait_until_ready(ready, peer):
-            raise MeasurementError(
-                f"The peer of '{contender.name}' did not start.",
-                "Its traceback is in this job's log; repair or uninstall that library.",
-            )
+        deadline_s = time.monotonic() + TIMEOUT_S
+        while not ready.wait(0.1):
+            if not peer.is_alive() or time.monotonic() > deadline_s:
+                raise MeasurementError(
+                    f"The peer of '{contender.name}' did not start.",
+                    "Its traceback is in this job's log; repair or uninstall that library.",
+                )
         link = contender.connect(job.host, port)
         yield link
         link.close()
@@ -174,37 +182,11 @@ def _serve(
     contender: Contender, job: LinkJob, port: int, cores: Collection[int], ready: Event
 ) -> None:
     die_with_parent()
-    keep_to(cores)
-    device = open_device(job.device).torch_device
-    contender.serve(job.host, port, device, ready.set)
+    _keep_to(cores)
+    contender.serve(job.host, port, open_device(job.device).torch_device, ready.set)
 
 
-def _sides() -> tuple[Collection[int], Collection[int]]:
-    """Cores for the client and for the peers: different ones, as two hosts have.
-
-    Otherwise the scheduler puts some contenders' two processes on one core, where a round trip
-    needs no other core to wake up, and others' not.
-    """
-    cores = sorted(os.sched_getaffinity(0))
-    return (cores[0::2], cores[1::2]) if len(cores) > 1 else (cores, cores)
-
-
-def keep_to(cores: Collection[int]) -> None:
+def _keep_to(cores: Collection[int]) -> None:
     """Run this process on these cores."""
     torch.set_num_threads(1)
     os.sched_setaffinity(0, cores)
-
-
-def _wait_until_ready(ready: Event, peer: multiprocessing.process.BaseProcess) -> bool:
-    deadline_s = time.monotonic() + TIMEOUT_S
-    while time.monotonic() < deadline_s and peer.is_alive():
-        if ready.wait(0.1):
-            return True
-    return ready.is_set()
-
-
-def _congestion_controls() -> tuple[str, str]:
-    """The one that is chosen here, and the system's own."""
-    with socket.socket() as probe:
-        system = congestion_control_of(probe)
-        return prefer_unpaced(probe), system

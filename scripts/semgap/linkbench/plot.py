@@ -15,21 +15,20 @@ def plot_goodput(rows: Sequence[GoodputRow], files: Sequence[Path]) -> None:
     """Draw each contender's goodput over the message size, into files by their suffix."""
     figure = Figure(figsize=(7.0, 4.2), layout="constrained")
     axes = figure.subplots()
-    names = list(dict.fromkeys(row.contender for row in rows))
-    for index, name in enumerate(names):
-        mine = [row for row in rows if row.contender == name]
+    for index, name in enumerate(dict.fromkeys(row.contender for row in rows)):
+        own = [
+            (row.payload_bytes, row.median_bytes_per_s / 1e9)
+            for row in rows
+            if row.contender == name
+        ]
         axes.plot(
-            [row.payload_bytes for row in mine],
-            [row.median_bytes_per_s / 1e9 for row in mine],
+            *zip(*own, strict=True),
             marker=_MARKERS[index % len(_MARKERS)],
             markersize=4,
             linewidth=1.2,
             label=name,
         )
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xlabel("message (bytes)")
-    axes.set_ylabel("goodput (GB/s)")
+    axes.set(xscale="log", yscale="log", xlabel="message (bytes)", ylabel="goodput (GB/s)")
     axes.grid(visible=True, which="major", linewidth=0.3)
     axes.legend(fontsize=8)
     for file in files:

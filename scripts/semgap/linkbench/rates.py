@@ -13,149 +13,123 @@ from semgap.linkbench.contenders.known import CEILING
 from semgap.linkbench.samples import TimeSample, WireSample
 
 
-class GoodputRow(msgspec.Struct, frozen=True):
-    """Goodput of one contender at one message size."""
+class Compared(msgspec.Struct, frozen=True):
+    """A contender beside the ceiling: the ratio of one round, geometric mean of the rounds."""
 
     contender: str
+    of_ceiling: float
+    of_ceiling_low: float | None  # its 95 % interval; empty for one round
+    of_ceiling_high: float | None
+
+
+class GoodputRow(Compared, frozen=True):
+    """Goodput of one contender at one message size."""
+
     payload_bytes: int
     rounds: int
     median_bytes_per_s: float
     min_bytes_per_s: float
     max_bytes_per_s: float
-    of_ceiling: float  # goodput ÷ the ceiling's in the same round, geometric mean of the rounds
-    # of_ceiling_low, of_ceiling_high: its 95 % interval; empty for one round
-    of_ceiling_low: float | None
-    of_ceiling_high: float | None
-    captured_bytes_per_s: float | None  # median goodput while tcpdump captured the interface
-    # captured bytes of both directions ÷ content, the largest of the rounds. Both are empty at
-    # sizes that were not captured
+    # Both are empty at sizes that were not captured: median goodput while tcpdump captured the
+    # interface, and captured bytes of both directions ÷ content, the largest of the rounds.
+    captured_bytes_per_s: float | None
     wire_of_payload: float | None
 
 
-class RoundTripRow(msgspec.Struct, frozen=True):
+class RoundTripRow(Compared, frozen=True):
     """Round trips of one contender: one number there, ``reply_bytes`` back."""
 
-    contender: str
     reply_bytes: int
     n: int
     median_s: float
     p99_s: float
-    of_ceiling: float  # a round's median divided by the ceiling's, geometric mean of the rounds
-    # of_ceiling_low, of_ceiling_high: its 95 % interval; empty for one round
-    of_ceiling_low: float | None
-    of_ceiling_high: float | None
 
 
 def goodput_rows(
     times: Sequence[TimeSample], wire: Sequence[WireSample], contenders: Sequence[str]
 ) -> list[GoodputRow]:
     """One row for each contender, in the given order, and message size."""
-    frame = pd.DataFrame([msgspec.structs.asdict(sample) for sample in times])
-    frame = frame[frame.payload_bytes > 0].copy()
-    frame["goodput"] = frame.payload_bytes / frame.seconds
-    per_round = frame.set_index(["payload_bytes", "round"])
-    ceiling = per_round[per_round.contender == CEILING].goodput
-    frame["of_ceiling"] = (per_round.goodput / ceiling.reindex(per_round.index)).to_numpy()
+    frame = _frame(times)
+    frame = (
+        frame[frame.payload_bytes > 0]
+        .set_index(["contender", "payload_bytes", "round"])
+        .sort_index()
+    )
+    goodput = frame.index.get_level_values("payload_bytes") / frame.seconds
     rows = []
-    for (contender, size_bytes), group in frame.groupby(["contender", "payload_bytes"]):
-        captured = [
-            each
-            for each in wire
-            if each.contender == contender and each.payload_bytes == size_bytes
-        ]
-        ratio, low, high = _with_interval(group.of_ceiling)
-        rows.append(
-            GoodputRow(
-                contender=str(contender),
-                payload_bytes=int(size_bytes),
-                rounds=len(group),
-                median_bytes_per_s=float(group.goodput.median()),
-                min_bytes_per_s=float(group.goodput.min()),
-                max_bytes_per_s=float(group.goodput.max()),
-                of_ceiling=ratio,
-                of_ceiling_low=low,
-                of_ceiling_high=high,
-                captured_bytes_per_s=_median(
-                    [each.payload_bytes / each.seconds for each in captured]
-                ),
-                wire_of_payload=max(
-                    (
-                        each.wire_bytes / (each.payload_bytes + each.reply_bytes)
-                        for each in captured
-                    ),
-                    default=None,
-                ),
-            )
+    for (contender, size_bytes), rates in goodput.groupby(["contender", "payload_bytes"]):
+        which = (contender, size_bytes)
+        captured = [one for one in wire if (one.contender, one.payload_bytes) == which]
+        of_wire = [one.wire_bytes / (one.payload_bytes + one.reply_bytes) for one in captured]
+        while_captured = [one.payload_bytes / one.seconds for one in captured]
+        row = GoodputRow(
+            contender,
+            *_compared(rates.droplevel([0, 1]), goodput[CEILING, size_bytes]),
+            payload_bytes=size_bytes,
+            rounds=len(rates),
+            median_bytes_per_s=float(rates.median()),
+            min_bytes_per_s=float(rates.min()),
+            max_bytes_per_s=float(rates.max()),
+            captured_bytes_per_s=median(while_captured) if captured else None,
+            wire_of_payload=max(of_wire, default=None),
         )
+        rows.append(row)
     return sorted(rows, key=lambda row: (contenders.index(row.contender), row.payload_bytes))
-
-
-def captured_goodput(rows: Sequence[GoodputRow], contender: str) -> float | None:
-    """Goodput in bytes/s of the largest messages that were captured; None where none was."""
-    captured = [row for row in rows if row.contender == contender and row.captured_bytes_per_s]
-    return max(captured, key=_size).captured_bytes_per_s if captured else None
-
-
-def uncaptured_goodput(rows: Sequence[GoodputRow], contender: str) -> float:
-    """Goodput in bytes/s of the largest messages while nothing was captured."""
-    return max((row for row in rows if row.contender == contender), key=_size).median_bytes_per_s
 
 
 def round_trip_rows(times: Sequence[TimeSample]) -> list[RoundTripRow]:
     """One row for each contender."""
-    frame = pd.DataFrame([msgspec.structs.asdict(sample) for sample in times])
+    frame = _frame(times)
     frame = frame[frame.payload_bytes == 0]
     medians = frame.groupby(["contender", "round"]).seconds.median()
-    ceiling = medians[CEILING]
     return [
         RoundTripRow(
-            contender=str(contender),
+            contender,
+            *_compared(medians[contender], medians[CEILING]),
             reply_bytes=int(group.reply_bytes.iloc[0]),
             n=len(group),
             median_s=float(group.seconds.median()),
             p99_s=float(group.seconds.quantile(0.99)),
-            of_ceiling=ratio,
-            of_ceiling_low=low,
-            of_ceiling_high=high,
         )
         for contender, group in frame.groupby("contender")
-        for ratio, low, high in (_with_interval(medians[contender] / ceiling),)
     ]
+
+
+def ceiling_of(rows: Sequence[GoodputRow], captured: bool) -> float | None:
+    """The ceiling's goodput in bytes/s with its largest messages; None where none was captured.
+
+    Args:
+        captured: whether it is to be that under a capture.
+    """
+    rates = {
+        row.payload_bytes: row.captured_bytes_per_s if captured else row.median_bytes_per_s
+        for row in rows
+        if row.contender == CEILING and (row.captured_bytes_per_s or not captured)
+    }
+    return rates[max(rates)] if rates else None
 
 
 def settled(times: Sequence[TimeSample], within: float) -> bool:
-    """Whether each ratio's 95 % interval lies within a share of the ratio itself.
-
-    Args:
-        within: the share, of 1.
-    """
+    """Whether each ratio's 95 % interval lies within a share, of 1, of the ratio itself."""
     contenders = sorted({sample.contender for sample in times})
-    goodput = goodput_rows(times, [], contenders)
-    ratios = [(row.of_ceiling, row.of_ceiling_low, row.of_ceiling_high) for row in goodput]
-    ratios += [
-        (row.of_ceiling, row.of_ceiling_low, row.of_ceiling_high) for row in round_trip_rows(times)
-    ]
     return all(
-        low is not None
-        and high is not None
-        and ratio * (1 - within) <= low <= high <= ratio * (1 + within)
-        for ratio, low, high in ratios
+        row.of_ceiling_low is not None
+        and row.of_ceiling_high is not None
+        and row.of_ceiling * (1 - within) <= row.of_ceiling_low
+        and row.of_ceiling_high <= row.of_ceiling * (1 + within)
+        for row in (*goodput_rows(times, [], contenders), *round_trip_rows(times))
     )
 
 
-def _with_interval(ratios: pd.Series) -> tuple[float, float | None, float | None]:
-    """Geometric mean and its 95 % interval, by Student's t on the logarithms."""
-    logarithms = np.log(ratios.to_numpy())
+def _frame(times: Sequence[TimeSample]) -> pd.DataFrame:
+    return pd.DataFrame([msgspec.structs.asdict(sample) for sample in times])
+
+
+def _compared(own: pd.Series, ceiling: pd.Series) -> tuple[float, float | None, float | None]:
+    """Geometric mean of the ratios by round, and its 95 % interval by Student's t."""
+    logarithms = np.log((own / ceiling).to_numpy())
     mean = float(logarithms.mean())
     if logarithms.size < 2:
         return math.exp(mean), None, None
     half = float(scipy.stats.t.ppf(0.975, logarithms.size - 1) * scipy.stats.sem(logarithms))
     return math.exp(mean), math.exp(mean - half), math.exp(mean + half)
-
-
-def _median(values: Sequence[float]) -> float | None:
-    return median(values) if values else None
-
-
-def _size(row: GoodputRow) -> int:
-    return row.payload_bytes

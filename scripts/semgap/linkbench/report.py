@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from semgap.linkbench.rates import GoodputRow, RoundTripRow
+from semgap.linkbench.rates import Compared, GoodputRow, RoundTripRow
 from semgap.linkbench.samples import LinkFacts
 from semgap.plumbing.markdown import markdown_table
 
@@ -11,21 +11,26 @@ def link_report(
     goodput: Sequence[GoodputRow], round_trips: Sequence[RoundTripRow], facts: LinkFacts
 ) -> str:
     """Goodput by message size, round trips, and bytes on the wire."""
-    return "\n\n".join(
-        (
-            "# The link: transports beside plain sockets and libraries",
-            "## Goodput (GB/s), median of the rounds",
-            _goodput_table(goodput),
-            "A message goes one way, its acknowledgement of 8 bytes comes back, then the next one "
-            "goes. In brackets: the ratio to plain sockets in the same round, geometric mean of "
-            "the rounds with its 95 % interval.",
-            "## Round trip: one number there, 200 KB back",
-            _round_trip_table(round_trips),
-            "## Bytes on the wire ÷ content",
-            _wire_table(goodput, facts),
-            _notes(facts),
-        )
-    )
+    return f"""# The link: transports beside plain sockets and libraries
+
+## Goodput (GB/s), median of the rounds
+
+{_goodput_table(goodput)}
+
+A message goes one way, its acknowledgement of 8 bytes comes back, then the next one goes. In
+brackets: the ratio to plain sockets in the same round, geometric mean of the rounds with its 95 %
+interval.
+
+## Round trip: one number there, 200 KB back
+
+{_round_trip_table(round_trips)}
+
+## Bytes on the wire ÷ content
+
+{_wire_table(goodput, facts)}
+
+{_notes(facts)}
+"""
 
 
 def _goodput_table(rows: Sequence[GoodputRow]) -> str:
@@ -42,44 +47,42 @@ def _goodput_table(rows: Sequence[GoodputRow]) -> str:
 
 
 def _round_trip_table(rows: Sequence[RoundTripRow]) -> str:
-    return markdown_table(
-        ("Contender", "Median (µs)", "p99 (µs)", "÷ plain sockets", "n"),
-        [
-            (
-                row.contender,
-                f"{row.median_s * 1e6:.1f}",
-                f"{row.p99_s * 1e6:.1f}",
-                _ratio(row),
-                str(row.n),
-            )
-            for row in sorted(rows, key=lambda row: row.median_s)
-        ],
-    )
+    cells = [
+        (
+            *(row.contender, f"{row.median_s * 1e6:.1f}", f"{row.p99_s * 1e6:.1f}"),
+            *(_ratio(row), str(row.n)),
+        )
+        for row in sorted(rows, key=lambda row: row.median_s)
+    ]
+    return markdown_table(("Contender", "Median (µs)", "p99 (µs)", "÷ plain sockets", "n"), cells)
 
 
 def _wire_table(rows: Sequence[GoodputRow], facts: LinkFacts) -> str:
     if facts.no_wire_samples:
         return f"Nothing was captured: {facts.no_wire_samples}"
-    measured = [row for row in rows if row.wire_of_payload is not None]
-    sizes = sorted({row.payload_bytes for row in measured})
-    by_key = {(row.contender, row.payload_bytes): row for row in measured}
+    captured: dict[str, list[GoodputRow]] = {}
+    for row in rows:
+        if row.wire_of_payload is not None:
+            captured.setdefault(row.contender, []).append(row)
+    sizes = sorted({row.payload_bytes for own in captured.values() for row in own})
     return markdown_table(
         ("Contender", *map(_size, sizes), f"GB/s while captured, {_size(sizes[-1])}"),
         [
             (
                 name,
-                *(f"{by_key[name, size].wire_of_payload:.5f}" for size in sizes),
-                f"{(by_key[name, sizes[-1]].captured_bytes_per_s or 0) / 1e9:.3g}",
+                *(f"{row.wire_of_payload:.5f}" for row in own),
+                f"{(own[-1].captured_bytes_per_s or 0) / 1e9:.3g}",
             )
-            for name in dict.fromkeys(row.contender for row in measured)
+            for name, own in captured.items()
         ],
     )
 
 
 def _notes(facts: LinkFacts) -> str:
+    machine = facts.machine
     notes = [
-        f"{facts.cpu}, {facts.cores} cores, Linux {facts.kernel}, torch {facts.torch}; address "
-        f"{facts.host}; transports deliver to {facts.device}, all others to host memory.",
+        f"{machine.cpu}, {machine.cores} cores, Linux {machine.kernel}, torch {facts.torch}; "
+        f"address {facts.host}; transports deliver to {facts.device}, all others to host memory.",
         "Contenders take turns within each round; client and peers have different cores where "
         "there is more than one. After a reply, the peer of `tcp` looks for the next message for "
         "1 ms before it sleeps; the others' sleep at once.",
@@ -93,10 +96,10 @@ def _notes(facts: LinkFacts) -> str:
             f"iperf3, one stream, {facts.congestion_control}: {rates[0]:.2f} to {rates[-1]:.2f} "
             "GB/s (it sends one small buffer over and over, which stays in the cache)."
         )
-    return "\n".join(f"- {note}" for note in notes) + "\n"
+    return "\n".join(f"- {note}" for note in notes)
 
 
-def _ratio(row: GoodputRow | RoundTripRow) -> str:
+def _ratio(row: Compared) -> str:
     if row.of_ceiling_low is None or row.of_ceiling_high is None:
         return f"{row.of_ceiling:.2f}"
     half = max(row.of_ceiling_high - row.of_ceiling, row.of_ceiling - row.of_ceiling_low)

@@ -2,13 +2,15 @@
 
 import msgspec
 
+from semgap.measurement.run_record import Machine
+
 
 class TimeSample(msgspec.Struct, frozen=True):
     """One timed exchange, or the mean of a round's exchanges of that size."""
 
     contender: str
     payload_bytes: int  # bytes moved to the peer; 0 for a round trip, whose request is one number
-    reply_bytes: int  # bytes of the reply
+    reply_bytes: int
     round: int  # contenders take turns within a round
     seconds: float  # from handing the payload over until the reply was there
 
@@ -17,7 +19,6 @@ class WireSample(msgspec.Struct, frozen=True):
     """Some exchanges in a row that tcpdump saw."""
 
     contender: str
-    # payload_bytes, reply_bytes: content of each
     payload_bytes: int
     reply_bytes: int
     round: int
@@ -30,13 +31,10 @@ class LinkFacts(msgspec.Struct, frozen=True):
 
     contenders: tuple[str, ...]  # in the order of the report
     host: str
-    cpu: str
-    cores: int
-    kernel: str
+    machine: Machine
     device: str
     torch: str
     congestion_control: str  # of the sockets that do not leave it to the system
     system_congestion_control: str  # of those that do
-    # goodput by iperf3, a sample a round; empty where it is not installed
-    iperf3_bytes_per_s: tuple[float, ...]
+    iperf3_bytes_per_s: tuple[float, ...]  # one sample per round; empty where it is not installed
     no_wire_samples: str  # why nothing was captured; empty if it was

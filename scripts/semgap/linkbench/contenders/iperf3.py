@@ -23,11 +23,12 @@ def iperf3_goodput(
     command = shutil.which("iperf3")
     if command is None:
         return None
-    with subprocess.Popen(
-        [command, "--server", "--one-off", "--bind", host, "--port", str(port), "--forceflush"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-    ) as server:
+    serve = [command, "--server", "--one-off", "--bind", host, "--port", str(port), "--forceflush"]
+    ask = [
+        *(command, "--client", host, "--port", str(port), "--json"),
+        *("--time", _SECONDS, "--congestion", congestion_control),
+    ]
+    with subprocess.Popen(serve, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as server:
         with contextlib.suppress(ProcessLookupError):
             os.sched_setaffinity(server.pid, server_cores)
         assert server.stdout is not None
@@ -35,18 +36,9 @@ def iperf3_goodput(
             if not line:
                 return None
         try:
-            client = subprocess.run(
-                [
-                    *(command, "--client", host, "--port", str(port), "--json"),
-                    *("--time", _SECONDS, "--congestion", congestion_control),
-                ],
-                capture_output=True,
-                check=True,
-                timeout=TIMEOUT_S,
-            )
+            said = subprocess.run(ask, capture_output=True, check=True, timeout=TIMEOUT_S).stdout
         except subprocess.SubprocessError:
             return None
         finally:
             server.terminate()
-    received = json.loads(client.stdout)["end"]["sum_received"]
-    return float(received["bits_per_second"]) / _BITS_PER_BYTE
+    return float(json.loads(said)["end"]["sum_received"]["bits_per_second"]) / _BITS_PER_BYTE

@@ -2,15 +2,18 @@
 
 import socket
 import struct
+from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from semgap.linkbench.contenders.contender import TIMEOUT_S, Link, Ready
-from semgap.plumbing.tcp_sockets import prefer_unpaced
 
 _SIZES = struct.Struct("<qq")
+
+# Chooses the congestion control of a socket that is not connected yet.
+Prepare = Callable[[socket.socket], object]
 
 
 class _PlainLink(Link):
@@ -30,44 +33,16 @@ class _PlainLink(Link):
         self._socket.close()
 
 
-def serve_unpaced(host: str, port: int, _device: torch.device, say_ready: Ready) -> None:
-    """Serve with the congestion control that ``tcp`` prefers."""
+def serve(prepare: Prepare, host: str, port: int, _device: torch.device, say_ready: Ready) -> None:
+    """Serve one client; ``prepare`` is done to the listening socket first."""
     with socket.socket() as listener:
-        prefer_unpaced(listener)
-        _serve(listener, host, port, say_ready)
-
-
-def serve_as_configured(host: str, port: int, _device: torch.device, say_ready: Ready) -> None:
-    """Serve with the congestion control that the system is configured for."""
-    with socket.socket() as listener:
-        _serve(listener, host, port, say_ready)
-
-
-def connect_unpaced(host: str, port: int) -> Link:
-    """Connect with the congestion control that ``tcp`` prefers."""
-    connecting = socket.socket()
-    prefer_unpaced(connecting)
-    return _connected(connecting, host, port)
-
-
-def connect_as_configured(host: str, port: int) -> Link:
-    """Connect with the congestion control that the system is configured for."""
-    return _connected(socket.socket(), host, port)
-
-
-def _connected(connecting: socket.socket, host: str, port: int) -> Link:
-    connecting.connect((host, port))
-    connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return _PlainLink(connecting)
-
-
-def _serve(listener: socket.socket, host: str, port: int, say_ready: Ready) -> None:
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listener.bind((host, port))
-    listener.listen(1)
-    listener.settimeout(TIMEOUT_S)
-    say_ready()
-    accepted, _peer = listener.accept()
+        prepare(listener)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(1)
+        listener.settimeout(TIMEOUT_S)
+        say_ready()
+        accepted, _peer = listener.accept()
     with accepted:
         accepted.setblocking(True)
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -79,6 +54,15 @@ def _serve(listener: socket.socket, host: str, port: int, say_ready: Ready) -> N
                 buffer = _memory(max(payload_bytes, reply_bytes))
             _receive(accepted, buffer[:payload_bytes])
             accepted.sendall(buffer[:reply_bytes])
+
+
+def connect(prepare: Prepare, host: str, port: int) -> Link:
+    """Connect a socket to which ``prepare`` is done first."""
+    connecting = socket.socket()
+    prepare(connecting)
+    connecting.connect((host, port))
+    connecting.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return _PlainLink(connecting)
 
 
 def _memory(size_bytes: int) -> memoryview:
