@@ -27,8 +27,7 @@ def measure(
     from semgap.measurement.job import BenchmarkFiles, run_benchmark
     from semgap.model.manifest import Manifest
     from semgap.model.prompt import Prompt
-    from semgap.model.weight_files import check_weight_files
-    from semgap.model.weights import map_weights
+    from semgap.model.weights import check_weight_files, map_weights
     from semgap.modes import policy_of
     from semgap.plumbing.files import digest_of, read_record, write_atomically, write_record
 

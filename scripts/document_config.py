@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from semgap.pipeline.cli import run_script
 from semgap.pipeline.config import config_schema
-from semgap.plumbing.markdown import markdown_table
+from semgap.plumbing.markup import markdown_table
 
 _INTRODUCTION = """\
 # Configuration

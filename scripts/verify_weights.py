@@ -13,7 +13,7 @@ def verify(
     fingerprint: Annotated[Path, "writes the fingerprint of the model that they are"],
 ) -> None:
     from semgap.model.manifest import Manifest
-    from semgap.model.weight_files import check_weight_files
+    from semgap.model.weights import check_weight_files
     from semgap.plumbing.files import read_record, write_atomically
 
     model = read_record(manifest, Manifest)

@@ -50,10 +50,6 @@ class Fetch(msgspec.Struct, frozen=True, tag="fetch"):
     reference_id: str
 
 
-class Ping(msgspec.Struct, frozen=True, tag="ping"):
-    """Ask for nothing but a reply."""
-
-
 class StartMeters(msgspec.Struct, frozen=True, tag="start_meters"):
     """Enter meters on the worker's host."""
 
@@ -99,14 +95,6 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
 
 
 Request = (
-    Configure
-    | StoreWeights
-    | Forward
-    | GreedyForward
-    | Release
-    | Fetch
-    | Ping
-    | StartMeters
-    | ReadMeters
+    Configure | StoreWeights | Forward | GreedyForward | Release | Fetch | StartMeters | ReadMeters
 )
 Reply = Done | Chosen | Failed

@@ -16,8 +16,7 @@ from semgap.errors import CaptureError
 from semgap.measurement.probe import send_probe
 from semgap.measurement.tcpdump import CaptureStatus, CaptureUnavailableError, capture
 from semgap.pcap.reader import read_segments
-from semgap.plumbing.connections import SocketPair, reverse_of
-from semgap.plumbing.process_sockets import sockets_of
+from semgap.plumbing.connections import SocketPair, reverse_of, sockets_of
 from small_models import PROJECT
 
 pytestmark = needs("tcpdump")

@@ -24,7 +24,7 @@ from semgap.plumbing.files import write_record
 from semgap.plumbing.processes import OWNER_VARIABLE
 from semgap.plumbing.tcp_sockets import free_port
 from semgap.plumbing.versions import versions
-from semgap.protocol import Ping
+from semgap.protocol import ReadMeters
 from semgap.server import control
 from semgap.server.endpoint import ServerEndpoint, ServerSettings
 from semgap.server.lifecycle import ensure_server, log_file_of, stop_server
@@ -119,9 +119,9 @@ def answer_of(connection):
     return connection.recv()
 
 
-def ping_when_told(session, connection):
+def ask_when_told(session, connection):
     connection.recv()
-    session.channel.request(RequestMessage(Ping()))
+    session.channel.request(RequestMessage(ReadMeters()))
 
 
 def wait(_session, connection):
@@ -246,10 +246,10 @@ def test_a_server_whose_secret_is_gone_is_ended_and_replaced(own):
 def test_a_killed_worker_is_reported_with_its_signal(server, client):
     endpoint, file = server
     pid = ensure_server(endpoint, file).pid
-    _process, connection = client(file, ping_when_told)
+    _process, connection = client(file, ask_when_told)
     (worker,) = workers_of(pid)
     worker.kill()
-    connection.send("ping")
+    connection.send("ask")
     error = answer_of(connection)
     assert error.startswith(WorkerLostError.__name__)
     assert "The worker was killed (SIGKILL" in error
@@ -292,10 +292,10 @@ def test_a_paused_worker_is_told_from_a_dead_one(server, client, tmp_path):
     pid = ensure_server(endpoint, file).pid
     impatient = tmp_path / "impatient.json"
     write_record(impatient, with_settings(endpoint, step_timeout_s=1))
-    _process, connection = client(impatient, ping_when_told)
+    _process, connection = client(impatient, ask_when_told)
     (worker,) = workers_of(pid)
     worker.suspend()
-    connection.send("ping")
+    connection.send("ask")
     assert "The worker lives, but did not answer in time." in answer_of(connection)
     assert eventually(lambda: not workers_of(pid))
 

@@ -13,10 +13,10 @@ from semgap.errors import WorkerLostError
 from semgap.measurement.tcpdump import capture
 from semgap.pcap.reader import read_segments
 from semgap.pcap.traffic_window import TrafficWindow
-from semgap.plumbing.process_sockets import sockets_of
+from semgap.plumbing.connections import sockets_of
 from semgap.plumbing.tcp_sockets import free_port
 from semgap.policy import TensorClass
-from semgap.protocol import Done, Ping
+from semgap.protocol import Done, ReadMeters
 from semgap.transport.transport_contract import (
     ReplyMessage,
     RequestMessage,
@@ -123,7 +123,7 @@ def test_tensors_of_all_kinds_arrive_as_they_were(exchange):
         TensorClass.KV_CACHE: [torch.randn(6, 8, generator=generator).t()],
         TensorClass.TOKENS: [torch.arange(12).view(1, 12), torch.tensor([True, False, True])],
     }
-    (received,) = exchange(Echo(), RequestMessage(Ping(), tensors))
+    (received,) = exchange(Echo(), RequestMessage(ReadMeters(), tensors))
     expected = [
         (str(name), str(tensor.dtype), tuple(tensor.shape), tensor.float())
         for name, group in tensors.items()
@@ -138,31 +138,31 @@ def test_tensors_of_all_kinds_arrive_as_they_were(exchange):
 
 def test_more_tensors_than_one_system_call_takes(exchange):
     tensors = {TensorClass.KV_CACHE: [torch.full((3,), float(n)) for n in range(2_500)]}
-    (received,) = exchange(Echo(), RequestMessage(Ping(), tensors))
+    (received,) = exchange(Echo(), RequestMessage(ReadMeters(), tensors))
     assert [values for *_, values in received] == [[2.0 * n] * 3 for n in range(2_500)]
 
 
 def test_a_message_of_many_socket_buffers(exchange):
     tensors = {TensorClass.KV_CACHE: [torch.arange(1_500_000, dtype=torch.int64)]}
-    (received,) = exchange(Echo(), RequestMessage(Ping(), tensors))
+    (received,) = exchange(Echo(), RequestMessage(ReadMeters(), tensors))
     assert received[0][3][-1] == 2 * 1_499_999
 
 
 def test_a_dead_worker_is_named(exchange):
-    ((kind, message),) = exchange(Dying(), RequestMessage(Ping()))
+    ((kind, message),) = exchange(Dying(), RequestMessage(ReadMeters()))
     assert kind == "lost"
     assert "server's log" in message
 
 
 def _client(transport, port, connection):
     channel = load_transport(transport).connect("127.0.0.1", port, TIMEOUTS)
-    channel.request(RequestMessage(Ping()))
+    channel.request(RequestMessage(ReadMeters()))
     for count in TENSORS:
         tensors = {TensorClass.KV_CACHE: [torch.ones(256) for _ in range(count)]}
         connection.send(sockets_of(os.getpid()).connections)
         connection.recv()
         for _ in range(CALLS):
-            channel.request(RequestMessage(Ping(), tensors))
+            channel.request(RequestMessage(ReadMeters(), tensors))
         connection.send("done")
         connection.recv()
     channel.close()

@@ -10,11 +10,9 @@ import torch
 
 from semgap.errors import ConfigError, ModelError
 from semgap.model.obtaining.seeded import seeded_weight
-from semgap.model.obtaining.sources import pretrained_weights, seeded_weights
-from semgap.model.obtaining.store import store_weights
+from semgap.model.obtaining.sources import pretrained_weights, seeded_weights, store_weights
 from semgap.model.prompt import seeded_prompt
-from semgap.model.weight_files import check_weight_files
-from semgap.model.weights import map_weights, shard_plan
+from semgap.model.weights import check_weight_files, map_weights, shard_plan
 from small_models import store_small_model
 
 CPU = torch.device("cpu")

@@ -17,9 +17,8 @@ from sample_runs import phase, run
 from semgap.analysis.traffic import traffic_of_run
 from semgap.errors import CaptureError
 from semgap.measurement.tcpdump import CaptureStatus
-from semgap.pcap.flow_bytes import FlowBytes
 from semgap.pcap.reader import Segments, read_segments
-from semgap.pcap.traffic_window import TrafficWindow
+from semgap.pcap.traffic_window import FlowBytes, TrafficWindow
 from semgap.plumbing.connections import SocketPair
 
 LINKS = (1, 113, 276)

@@ -8,7 +8,7 @@ from hypothesis import given
 
 from semgap.errors import TransportError
 from semgap.policy import TensorClass
-from semgap.protocol import Done, Ping, Release
+from semgap.protocol import Done, ReadMeters, Release
 from semgap.transport.tcp_parts.tcp_frames import (
     ALIGNMENT,
     DTYPES,
@@ -80,17 +80,17 @@ def test_a_reply_is_no_request():
 
 
 def test_an_announced_size_must_be_the_described_one():
-    message, _layouts = encode(Ping(), THREE_TOKENS)
+    message, _layouts = encode(ReadMeters(), THREE_TOKENS)
     with pytest.raises(TransportError, match="announces 23 bytes but describes tensors of 24"):
         decode(REQUESTS, message[PREFIX.size :], 23)
 
 
 def test_an_unknown_dtype_or_class_is_refused():
     with pytest.raises(TransportError, match="complex64"):
-        encode(Ping(), {TensorClass.TOKENS: [torch.zeros(1, dtype=torch.complex64)]})
+        encode(ReadMeters(), {TensorClass.TOKENS: [torch.zeros(1, dtype=torch.complex64)]})
     for groups in ({"tokens": [["complex64", [1]]]}, {"gradients": [["float32", [2]]]}):
         with pytest.raises(TransportError, match="cannot be understood"):
-            decode(REQUESTS, msgspec.msgpack.encode((Ping(), groups)), 8)
+            decode(REQUESTS, msgspec.msgpack.encode((ReadMeters(), groups)), 8)
 
 
 def test_a_header_of_absurd_size_is_refused_before_it_is_received():

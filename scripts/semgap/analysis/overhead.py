@@ -8,7 +8,7 @@ import msgspec
 from semgap.analysis.correctness import REFERENCE_MODE
 from semgap.inference.steps import StepRecord
 from semgap.measurement.run_record import PhaseRecord, RunRecord
-from semgap.plumbing.markdown import markdown_table
+from semgap.plumbing.markup import markdown_table
 
 # From here on, a step's transfer says how much a second crosses rather than how long one waits.
 _GOODPUT_BYTES = 64_000_000

@@ -9,8 +9,7 @@ import pandas as pd
 from semgap.analysis.summary import SummaryRow
 from semgap.measurement.run_record import RunRecord
 from semgap.model.manifest import Manifest
-from semgap.plumbing.escaping import escaped_latex, escaped_markdown
-from semgap.plumbing.markdown import markdown_table
+from semgap.plumbing.markup import escaped_latex, escaped_markdown, markdown_table
 from semgap.policy import Label, WorkerPlace
 
 PHASES = ("prefill", "decode")

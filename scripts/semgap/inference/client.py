@@ -9,24 +9,12 @@ import msgspec
 from torch import Tensor
 
 import semgap.errors
+from semgap import protocol
 from semgap.errors import RemoteError, SemgapError
 from semgap.inference.steps import StepRecord
 from semgap.model.manifest import Manifest
 from semgap.placements.placement_contract import Held, load_placement
 from semgap.policy import Policy, TensorClass
-from semgap.protocol import (
-    Configure,
-    Done,
-    Failed,
-    Fetch,
-    Forward,
-    GreedyForward,
-    ReadMeters,
-    Release,
-    Request,
-    StartMeters,
-    StoreWeights,
-)
 from semgap.transport.transport_contract import Channel, RequestMessage, Tensors, tensor_bytes
 
 # Setup sends weights in messages of this size, so that neither side holds a second copy of them.
@@ -34,8 +22,8 @@ _SETUP_MESSAGE_BYTES = 64_000_000
 
 # The kind of pass by the placement of the logits: resident logits do not cross with a step, so the
 # worker has to choose the token.
-_PASS_TYPES: Mapping[str, type[Forward]] = MappingProxyType(
-    {"inline": Forward, "resident": GreedyForward}
+_PASS_TYPES: Mapping[str, type[protocol.Forward]] = MappingProxyType(
+    {"inline": protocol.Forward, "resident": protocol.GreedyForward}
 )
 
 
@@ -43,7 +31,7 @@ _PASS_TYPES: Mapping[str, type[Forward]] = MappingProxyType(
 class Exchange:
     """A request that was carried out: the reply, and what it took."""
 
-    done: Done
+    done: protocol.Done
     tensors: Tensors
     step: StepRecord
 
@@ -68,16 +56,18 @@ class InferenceClient:
         self._token_placement = load_placement(policy.tokens)
         self._pass_type = _PASS_TYPES[policy.logits]
 
-    def configure(self, engine: str) -> Done:
+    def configure(self, engine: str) -> protocol.Done:
         """Let the worker build the model's architecture and the engine; no weight crosses."""
         names = tuple(tensor.name for tensor in self._manifest.tensors)
-        header = Configure(self._manifest.model_config, self._manifest.dtype, names, engine)
+        header = protocol.Configure(
+            self._manifest.model_config, self._manifest.dtype, names, engine
+        )
         return self._exchange(header).done
 
     def setup(self) -> list[StepRecord]:
         """Send the weights that the policy keeps on the worker."""
         return [
-            self._exchange(StoreWeights(first), {TensorClass.WEIGHTS: weights}).step
+            self._exchange(protocol.StoreWeights(first), {TensorClass.WEIGHTS: weights}).step
             for first, weights in _in_messages(self._setup_weights)
         ]
 
@@ -116,26 +106,28 @@ class InferenceClient:
 
     def fetch(self, reference_id: str) -> Tensor:
         """Logits that the worker has kept, of shape (vocabulary,); it keeps them no longer."""
-        return self._exchange(Fetch(reference_id)).tensors[TensorClass.LOGITS][0]
+        return self._exchange(protocol.Fetch(reference_id)).tensors[TensorClass.LOGITS][0]
 
     def release(self, reference_id: str) -> None:
         """Free what the worker keeps under a reference ID."""
-        self._exchange(Release(reference_id))
+        self._exchange(protocol.Release(reference_id))
 
-    def start_meters(self, around_phase: Sequence[str], around_passes: Sequence[str]) -> Done:
+    def start_meters(
+        self, around_phase: Sequence[str], around_passes: Sequence[str]
+    ) -> protocol.Done:
         """Enter meters beside the worker: now, and around each forward pass."""
-        return self._exchange(StartMeters(tuple(around_phase), tuple(around_passes))).done
+        return self._exchange(protocol.StartMeters(tuple(around_phase), tuple(around_passes))).done
 
-    def read_meters(self) -> Done:
+    def read_meters(self) -> protocol.Done:
         """Leave the worker's meters; the reply has what they read."""
-        return self._exchange(ReadMeters()).done
+        return self._exchange(protocol.ReadMeters()).done
 
-    def _exchange(self, header: Request, tensors: Tensors | None = None) -> Exchange:
+    def _exchange(self, header: protocol.Request, tensors: Tensors | None = None) -> Exchange:
         sent: Tensors = tensors or {}
         begin_ns = time.monotonic_ns()
         reply = self._channel.request(RequestMessage(header, sent))
         end_ns = time.monotonic_ns()
-        if isinstance(reply.header, Failed):
+        if isinstance(reply.header, protocol.Failed):
             raise _error_of(reply.header)
         done = reply.header
         step = StepRecord(
@@ -175,6 +167,6 @@ def _in_messages(weights: Sequence[Tensor]) -> Iterator[tuple[int, Sequence[Tens
         yield first, weights[first:]
 
 
-def _error_of(failed: Failed) -> SemgapError:
+def _error_of(failed: protocol.Failed) -> SemgapError:
     error_type: type[SemgapError] = getattr(semgap.errors, failed.kind, RemoteError)
     return error_type(failed.cause, failed.remedy)

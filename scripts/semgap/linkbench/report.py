@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from semgap.linkbench.rates import Compared, GoodputRow, RoundTripRow
 from semgap.linkbench.samples import LinkFacts
-from semgap.plumbing.markdown import markdown_table
+from semgap.plumbing.markup import markdown_table
 
 
 def link_report(

@@ -15,8 +15,7 @@ from semgap.linkbench.samples import WireSample
 from semgap.measurement.tcpdump import CaptureUnavailableError, capture
 from semgap.pcap.reader import read_segments
 from semgap.pcap.traffic_window import TrafficWindow
-from semgap.plumbing.connections import reverse_of
-from semgap.plumbing.process_sockets import sockets_of
+from semgap.plumbing.connections import reverse_of, sockets_of
 
 _SIZES_BYTES = (1_000, 64_000, 1_000_000, 64_000_000)
 # After a first one, which finds both sides asleep.

@@ -11,8 +11,7 @@ from semgap.inference.client import InferenceClient
 from semgap.inference.steps import StepRecord
 from semgap.measurement.run_record import PhaseRecord
 from semgap.meters.running_meters import RunningMeters
-from semgap.plumbing.connections import SocketPair, shown, strangers
-from semgap.plumbing.process_sockets import sockets_of
+from semgap.plumbing.connections import SocketPair, shown, sockets_of, strangers
 from semgap.session.opening import Session
 
 # Around each phase nothing is sent for this long, so that time stamps tell the phases apart.

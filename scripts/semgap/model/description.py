@@ -10,8 +10,7 @@ from semgap.errors import ModelError
 from semgap.model.manifest import Manifest, WeightTensor
 from semgap.model.model_settings import ModelSettings
 from semgap.model.skeleton import ModelSkeleton, kv_cache_tensors
-from semgap.model.weight_files import describe_file
-from semgap.model.weights import CONFIG_FILE, map_safetensors
+from semgap.model.weights import CONFIG_FILE, describe_file, map_safetensors
 
 _REMEDY = "Delete the folder and run again: it is made anew."
 

@@ -1,9 +1,9 @@
-"""Stored weights: written as safetensors shards, read as memory maps."""
+"""Stored weights: written as safetensors shards, described, checked, read as memory maps."""
 
 import json
 import math
 import mmap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -11,12 +11,39 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from semgap.errors import ModelError
-from semgap.model.manifest import Manifest
+from semgap.model.manifest import Manifest, WeightFile
+from semgap.plumbing.files import digest_of
 
 CONFIG_FILE = "config.json"
-INDEX_FILE = "model.safetensors.index.json"
 _SHARD_BYTES = 2_000_000_000
 _DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64}
+_REMEDY = "Delete the model's folder and run again: it is made anew."
+
+
+def write_shards(
+    folder: Path, sizes_bytes: Mapping[str, int], weight: Callable[[str], Tensor]
+) -> Iterator[str]:
+    """Write weights in the Hub's form, one shard at a time; yields the name of each file.
+
+    No more than the tensors of one shard are in memory.
+
+    Args:
+        sizes_bytes: size of each tensor, in the order of sending.
+        weight: returns a tensor by its name.
+    """
+    shards = shard_plan(sizes_bytes)
+    single = len(shards) == 1
+    weight_map: dict[str, str] = {}
+    for index, names in enumerate(shards, start=1):
+        part = "" if single else f"-{index:05d}-of-{len(shards):05d}"
+        file_name = f"model{part}.safetensors"
+        save_file({name: weight(name) for name in names}, folder / file_name, {"format": "pt"})
+        weight_map |= dict.fromkeys(names, file_name)
+        yield file_name
+    if not single:
+        metadata = {"total_size": sum(sizes_bytes.values())}
+        content = json.dumps({"metadata": metadata, "weight_map": weight_map}, indent=2)
+        (folder / "model.safetensors.index.json").write_text(content)
 
 
 def shard_plan(sizes_bytes: Mapping[str, int]) -> list[list[str]]:
@@ -32,25 +59,31 @@ def shard_plan(sizes_bytes: Mapping[str, int]) -> list[list[str]]:
     return shards
 
 
-def write_shard(folder: Path, file_name: str, tensors: Mapping[str, Tensor]) -> None:
-    """Write one safetensors file."""
-    save_file(dict(tensors), folder / file_name, metadata={"format": "pt"})
+def describe_file(path: Path) -> WeightFile:
+    """Size and SHA-256 of a file."""
+    return WeightFile(name=path.name, size_bytes=path.stat().st_size, sha256=digest_of(path))
 
 
-def write_index(folder: Path, files: Mapping[str, Sequence[str]], total_bytes: int) -> None:
-    """Write the index that says which file holds which tensor, as the Hub has it."""
-    index = {
-        "metadata": {"total_size": total_bytes},
-        "weight_map": {name: file for file, names in files.items() for name in names},
-    }
-    (folder / INDEX_FILE).write_text(json.dumps(index, indent=2))
+def check_weight_files(folder: Path, manifest: Manifest, changed_after_ns: int = 0) -> None:
+    """Check that stored weights are those that the manifest describes.
 
+    Args:
+        changed_after_ns: leave out files that were last changed before this (Unix time).
 
-def file_names(count: int) -> list[str]:
-    """Names of ``count`` shards, as the Hub has them."""
-    if count == 1:
-        return ["model.safetensors"]
-    return [f"model-{index:05d}-of-{count:05d}.safetensors" for index in range(1, count + 1)]
+    Raises:
+        ModelError: a file is missing or has another content.
+    """
+    for described in manifest.files:
+        path = folder / described.name
+        if path.exists() and path.stat().st_mtime_ns < changed_after_ns:
+            continue
+        if not path.exists() or describe_file(path) != described:
+            raise ModelError(
+                f"The weight file '{path}' is not the one that the manifest describes (SHA-256 "
+                f"{described.sha256[:16]}…): it was changed, replaced or removed.",
+                f"Delete '{folder}' and run again: the weights are made anew, and what was "
+                "measured with other ones is measured again.",
+            )
 
 
 def map_weights(folder: Path, manifest: Manifest) -> list[Tensor]:
@@ -70,15 +103,14 @@ def map_weights(folder: Path, manifest: Manifest) -> list[Tensor]:
             raise ModelError(
                 f"The weight file '{path}' is missing or does not have the {file.size_bytes} bytes "
                 "that the manifest says.",
-                "Delete the model's folder and run again: it is made anew.",
+                _REMEDY,
             )
         mapped.update(map_safetensors(path))
     try:
         return [mapped[tensor.name] for tensor in manifest.tensors]
     except KeyError as error:
         raise ModelError(
-            f"The weight files in '{folder}' lack the tensor {error}.",
-            "Delete the model's folder and run again: it is made anew.",
+            f"The weight files in '{folder}' lack the tensor {error}.", _REMEDY
         ) from error
 
 
@@ -100,10 +132,7 @@ def map_safetensors(path: Path) -> Iterator[tuple[str, Tensor]]:
             if name != "__metadata__":
                 yield name, _mapped(content, 8 + header_bytes, entry)
     except (ValueError, KeyError, TypeError) as error:
-        raise ModelError(
-            f"'{path}' is no complete safetensors file: {error}.",
-            "Delete the model's folder and run again: it is made anew.",
-        ) from error
+        raise ModelError(f"'{path}' is no complete safetensors file: {error}.", _REMEDY) from error
 
 
 def _mapped(content: mmap.mmap, data_offset: int, entry: Mapping[str, Sequence[int]]) -> Tensor:

@@ -14,8 +14,7 @@ import torch
 from semgap.errors import SemgapError
 from semgap.inference.worker import Worker
 from semgap.model.device import open_device
-from semgap.plumbing.connections import ProcessSockets
-from semgap.plumbing.process_sockets import sockets_of
+from semgap.plumbing.connections import ProcessSockets, sockets_of
 from semgap.plumbing.processes import threads_or_all_cores
 from semgap.plumbing.tcp_sockets import free_port
 from semgap.plumbing.versions import Versions

@@ -11,7 +11,7 @@ import torch
 from semgap.inference.worker import Worker
 from semgap.inference.worker_settings import WorkerSettings
 from semgap.model.device import open_device
-from semgap.plumbing.process_sockets import sockets_of
+from semgap.plumbing.connections import sockets_of
 from semgap.plumbing.processes import threads_or_all_cores
 from semgap.policy import WorkerPlace
 from semgap.session.opening import Session

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from semgap.linkbench.contenders.contender import TIMEOUT_S, Link, Ready
 from semgap.policy import TensorClass
-from semgap.protocol import Done, Ping
+from semgap.protocol import Done, Forward
 from semgap.transport.transport_contract import (
     Channel,
     Handler,
@@ -17,6 +17,8 @@ from semgap.transport.transport_contract import (
     load_transport,
 )
 
+# As a step has it.
+_HEADER = Forward(logits_to_keep=1, placement="")
 _TIMEOUTS = Timeouts(connect_s=TIMEOUT_S, step_s=TIMEOUT_S)
 
 
@@ -48,7 +50,7 @@ class _ChannelLink(Link):
         tensors = {TensorClass.TOKENS: [_one_number(reply_bytes)]}
         if payload.nbytes:
             tensors[TensorClass.WEIGHTS] = [payload]
-        self._channel.request(RequestMessage(Ping(), tensors))
+        self._channel.request(RequestMessage(_HEADER, tensors))
 
     def close(self) -> None:
         self._channel.close()

@@ -1,6 +1,7 @@
-"""Where weights come from: a folder in the Hub's form, or a seed."""
+"""Where weights come from, a folder in the Hub's form or a seed, and how they are stored."""
 
 import json
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,10 @@ from torch import Tensor
 from semgap.errors import ModelError
 from semgap.model.obtaining.seeded import seeded_weight
 from semgap.model.skeleton import ModelSkeleton
-from semgap.model.weights import CONFIG_FILE
+from semgap.model.weights import CONFIG_FILE, write_shards
+from semgap.plumbing.files import write_atomically
+
+log = logging.getLogger(__name__)
 
 _REMEDY = "Check the folder, or delete it and let it be downloaded again."
 
@@ -26,6 +30,16 @@ class WeightSource:
     sizes_bytes: Mapping[str, int]  # size of each tensor of the state dict, in the order of sending
     # returns a tensor of the state dict on the CPU, in the source's dtype
     weight: Callable[[str], Tensor]
+
+
+def store_weights(source: WeightSource, folder: Path) -> None:
+    """Write config.json and safetensors shards."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for leftover in folder.glob("*.safetensors*"):
+        leftover.unlink()
+    for file_name in write_shards(folder, source.sizes_bytes, source.weight):
+        log.info("wrote %s", file_name)
+    write_atomically(folder / CONFIG_FILE, source.model_config.encode())
 
 
 def seeded_weights(architecture: str, dtype: str, seed: int) -> WeightSource:
