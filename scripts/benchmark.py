@@ -24,7 +24,7 @@ def measure(
     import msgspec
     import numpy as np
 
-    from semgap.measurement.job import BenchmarkFiles, run_benchmark
+    from semgap.measurement.job import run_benchmark
     from semgap.model.manifest import Manifest
     from semgap.model.prompt import Prompt
     from semgap.model.weights import check_weight_files, map_weights
@@ -38,7 +38,8 @@ def measure(
     record, found = run_benchmark(
         policy,
         settings,
-        BenchmarkFiles(capture, endpoint),
+        capture,
+        endpoint,
         model,
         read_record(prompt, Prompt),
         map_weights(weights, model),

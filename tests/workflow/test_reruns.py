@@ -134,7 +134,6 @@ MODULES = {
     "semgap/execution/executor_contract.py": ALL_RUNS,
     "semgap/execution/forward_pass.py": ALL_RUNS,
     "semgap/execution/generation.py": ALL_RUNS,
-    "semgap/measurement/run_phases.py": ALL_RUNS,
     "semgap/plumbing/registry.py": {"rpc_server"} | ALL_RUNS,
     "semgap/measurement/machine.py": ALL_RUNS,
     "semgap/measurement/probe.py": ALL_RUNS,

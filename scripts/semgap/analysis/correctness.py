@@ -17,10 +17,10 @@ _REMEDY = (
 
 @dataclass(frozen=True)
 class RunResult:
-    """A run and the logits it recorded: float32, shape (steps, vocabulary)."""
+    """A run and the logits it recorded."""
 
     record: RunRecord
-    logits: np.ndarray
+    logits: np.ndarray  # float32, shape (steps, vocabulary)
 
 
 def check_correctness(results: Sequence[RunResult]) -> None:
@@ -30,40 +30,24 @@ def check_correctness(results: Sequence[RunResult]) -> None:
         MeasurementError: the runs were made on different machines or by different versions.
         CorrectnessError: tokens differ, or a logit differs by more than the policy row tolerates.
     """
-    of_local = sorted(
-        (result for result in results if result.record.mode == REFERENCE_MODE),
-        key=lambda result: result.record.repeat,
-    )
+    of_local = [result for result in results if result.record.mode == REFERENCE_MODE]
     for result in results:
         _check_same_setup(result.record, of_local[0].record)
-    agreeing = [sum(_agrees(result, candidate) for result in results) for candidate in of_local]
-    reference = of_local[agreeing.index(max(agreeing))]
+    of_local.sort(key=lambda result: result.record.repeat)
+    reference = max(of_local, key=lambda one: sum(_differs(each, one) is None for each in results))
     others = [result for result in results if result.record.mode != REFERENCE_MODE]
-    if others and not any(_agrees(result, reference) for result in others):
-        _check_no_common_answer(others, reference)
-    for result in results:
-        _check_same_answer(result, reference)
-
-
-def _agrees(result: RunResult, reference: RunResult) -> bool:
-    try:
-        _check_same_answer(result, reference)
-    except CorrectnessError:
-        return False
-    return True
-
-
-def _check_no_common_answer(others: Sequence[RunResult], reference: RunResult) -> None:
-    """If all others agree with each other, it is ``local`` that is in doubt."""
-    first = others[0]
-    if len({result.record.mode for result in others}) > 1 and all(
-        _agrees(result, first) for result in others
+    if len({other.record.mode for other in others}) > 1 and all(
+        _differs(other, reference) and not _differs(other, others[0]) for other in others
     ):
         raise CorrectnessError(
             f"All other modes agree with each other, and none with {reference.record.name}.",
             "Nothing is published from it. Delete the runs of local to measure them again; if it "
             "happens again, the policies are not what they claim to be.",
         )
+    for result in results:
+        difference = _differs(result, reference)
+        if difference is not None:
+            raise CorrectnessError(f"{result.record.name}{difference}.", _REMEDY)
 
 
 def _check_same_setup(record: RunRecord, reference: RunRecord) -> None:
@@ -86,27 +70,21 @@ def _counted(record: RunRecord) -> str:
     return "tcpdump" if record.capture.captured else "the transport"
 
 
-def _check_same_answer(result: RunResult, reference: RunResult) -> None:
-    record = result.record
+def _differs(result: RunResult, reference: RunResult) -> str | None:
+    """Where a result is not what the reference is, within its policy's tolerance."""
+    record, name = result.record, reference.record.name
     if result.logits.shape != reference.logits.shape:
-        raise CorrectnessError(
-            f"{record.name} has logits of shape {result.logits.shape}, "
-            f"{reference.record.name} of {reference.logits.shape}.",
-            _REMEDY,
-        )
+        return f" has logits of shape {result.logits.shape}, {name} of {reference.logits.shape}"
     tolerance = record.policy.logit_tolerance
     for step, (found, expected) in enumerate(zip(result.logits, reference.logits, strict=True)):
         # NaN compares false with everything, so the check asks for what must hold.
         difference = float(np.max(np.abs(found - expected)))
         if not difference <= tolerance:
-            raise CorrectnessError(
-                f"{record.name}, step {step}: a logit differs by {difference:.3g} from "
-                f"{reference.record.name}; its policy tolerates {tolerance:g}.",
-                _REMEDY,
+            return (
+                f", step {step}: a logit differs by {difference:.3g} from {name}; its policy "
+                f"tolerates {tolerance:g}"
             )
-        if record.token_ids[step] != reference.record.token_ids[step]:
-            raise CorrectnessError(
-                f"{record.name}, step {step}: token {record.token_ids[step]} instead of "
-                f"{reference.record.token_ids[step]}.",
-                _REMEDY,
-            )
+        tokens = record.token_ids[step], reference.record.token_ids[step]
+        if tokens[0] != tokens[1]:
+            return f", step {step}: token {tokens[0]} instead of {tokens[1]}"
+    return None

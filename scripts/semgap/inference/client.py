@@ -86,23 +86,21 @@ class InferenceClient:
             TransportError: the worker could not be reached.
         """
         begin_ns = time.monotonic_ns()
-        header = self._pass_type(
-            logits_to_keep=logits_to_keep,
-            placement=f"{self._policy.kv_cache:10}",
-            reference_id=kv_cache.reference_id,
-        )
+        policy = self._policy
+        header = self._pass_type(logits_to_keep, f"{policy.kv_cache:10}", kv_cache.reference_id)
         tensors = {
             TensorClass.WEIGHTS: self._step_weights,
             TensorClass.TOKENS: self._token_placement.up(Held([tokens])),
             TensorClass.KV_CACHE: self._kv_placement.up(kv_cache),
         }
         exchange = self._exchange(header, {name: group for name, group in tensors.items() if group})
-        extended = self._kv_placement.down(
-            kv_cache, exchange.tensors.get(TensorClass.KV_CACHE, ()), exchange.done.reference_id
-        )
-        exchange = _with_placements(exchange, (time.monotonic_ns() - begin_ns) / 1e9)
+        returned = exchange.tensors.get(TensorClass.KV_CACHE, ())
+        extended = self._kv_placement.down(kv_cache, returned, exchange.done.reference_id)
+        latency_s = (time.monotonic_ns() - begin_ns) / 1e9
+        placement_s = latency_s - exchange.step.latency_s
+        step = msgspec.structs.replace(exchange.step, latency_s=latency_s, placement_s=placement_s)
         logits = exchange.tensors.get(TensorClass.LOGITS)
-        return None if logits is None else logits[0], extended, exchange
+        return None if logits is None else logits[0], extended, replace(exchange, step=step)
 
     def fetch(self, reference_id: str) -> Tensor:
         """Logits that the worker has kept, of shape (vocabulary,); it keeps them no longer."""
@@ -145,13 +143,6 @@ class InferenceClient:
             down_tensors=sum(map(len, reply.tensors.values())),
         )
         return Exchange(done, reply.tensors, step)
-
-
-def _with_placements(exchange: Exchange, latency_s: float) -> Exchange:
-    """The exchange as part of a step that took longer by what the client's placements did."""
-    placement_s = latency_s - exchange.step.latency_s
-    step = msgspec.structs.replace(exchange.step, latency_s=latency_s, placement_s=placement_s)
-    return replace(exchange, step=step)
 
 
 def _in_messages(weights: Sequence[Tensor]) -> Iterator[tuple[int, Sequence[Tensor]]]:

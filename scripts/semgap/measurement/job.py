@@ -4,10 +4,11 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
+import msgspec
 import numpy as np
 from torch import Tensor
 
@@ -17,15 +18,9 @@ from semgap.measurement.job_settings import BenchmarkSettings, CaptureSettings
 from semgap.measurement.machine import describe_machine
 from semgap.measurement.phases import Phases
 from semgap.measurement.probe import send_probe
-from semgap.measurement.run_phases import (
-    run_generation,
-    set_up,
-    slowing_meters,
-    timed_meters,
-    with_readings,
-)
 from semgap.measurement.run_record import RunRecord
 from semgap.measurement.tcpdump import Capture, CaptureStatus, CaptureUnavailableError, capture
+from semgap.meters.meter_contract import Span
 from semgap.model.manifest import Manifest
 from semgap.model.prompt import Prompt, prompt_digest
 from semgap.plumbing.connections import SocketPair
@@ -37,23 +32,20 @@ from semgap.session.opening import load_session_module
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class BenchmarkFiles:
-    """Where a benchmark job reads and writes."""
-
-    capture: Path
-    endpoint: Path | None
-
-
 def run_benchmark(
     policy: Policy,
     settings: BenchmarkSettings,
-    files: BenchmarkFiles,
+    capture_file: Path,
+    endpoint_file: Path | None,
     manifest: Manifest,
     prompt: Prompt,
     weights: Sequence[Tensor],
 ) -> tuple[RunRecord, np.ndarray]:
     """Measure one repeat of one mode.
+
+    Args:
+        capture_file: is written.
+        endpoint_file: describes the server, if the mode needs one.
 
     Returns:
         The record, and the logits of the last position of the prefill and of each decode step:
@@ -66,77 +58,62 @@ def run_benchmark(
     """
     started_unix_ns = time.time_ns()
     workload = settings.workload
+    name = f"{policy.mode}, repeat {settings.repeat}"
+    module = load_session_module(policy.worker)
     with (
-        _capture(settings.capture, files.capture) as (running, unavailable),
-        load_session_module(policy.worker).open_session(settings.worker, files.endpoint) as session,
+        _capture(settings.capture, capture_file) as (running, unavailable),
+        module.open_session(settings.worker, endpoint_file) as session,
     ):
         client = InferenceClient(session.channel, policy, manifest, weights)
-        say = _Progress(policy.mode, settings.repeat).say
+        say = partial(log.info, "%s: %s", name)
         say("the worker builds the model")
         configured = client.configure(settings.worker.engine)
-        executor = load_executor(policy.executor).open_executor(
-            client,
-            GenerationLimits(
-                vocabulary_size=manifest.vocabulary_size,
-                logits_to_keep=workload.logits_to_keep,
-                max_steps=1 + max(workload.decode_steps, workload.warmup_decode_steps),
-            ),
+        limits = GenerationLimits(
+            vocabulary_size=manifest.vocabulary_size,
+            logits_to_keep=workload.logits_to_keep,
+            max_steps=1 + max(workload.decode_steps, workload.warmup_decode_steps),
         )
+        executor = load_executor(policy.executor).open_executor(client, limits)
         probes = [send_probe(settings.capture.interface_address)]
-        timed = Phases(client, session, timed_meters(has_gpu=bool(configured.gpu_uuid)), say)
-        set_up(timed, executor, prompt.token_ids, workload.warmup_decode_steps)
-        run_generation(timed, executor, prompt.token_ids, workload.decode_steps)
+        has_gpu = bool(configured.gpu_uuid)
+        timed = Phases(client, session, Span.PHASE, has_gpu, say)
+        timed.set_up(executor, prompt.token_ids, workload.warmup_decode_steps)
+        timed.run_generation(executor, prompt.token_ids, workload.decode_steps)
         answer = executor.answer()
         executor.reset()
         probes.append(send_probe(settings.capture.interface_address))
-        again = Phases(
-            client,
-            session,
-            slowing_meters(has_gpu=bool(configured.gpu_uuid)),
-            lambda what: say(f"again, under meters that slow it: {what}"),
-        )
-        if again.meters.worker_passes:
-            run_generation(again, executor, prompt.token_ids, workload.decode_steps)
+        slowed = partial(log.info, "%s, again, under meters that slow it: %s", name)
+        again = Phases(client, session, Span.PASS, has_gpu, slowed)
+        if again.has_meters:
+            again.run_generation(executor, prompt.token_ids, workload.decode_steps)
             executor.reset()
         if running is not None:
             running.stop()
     status = running.status if running is not None else None
     sockets = timed.sockets
-    sockets.check_no_strangers(f"{policy.mode}, repeat {settings.repeat}")
-    return (
-        RunRecord(
-            session_id=secrets.token_hex(16),
-            mode=policy.mode,
-            settings=settings,
-            policy=policy,
-            transport=session.transport,
-            compute_threads=threads_or_all_cores(settings.worker.compute_threads),
-            started_unix_ns=started_unix_ns,
-            model_fingerprint=manifest.fingerprint,
-            prompt_tokens=len(prompt.token_ids),
-            prompt_sha256=prompt_digest(prompt),
-            machine=describe_machine(configured.gpu_name),
-            versions=versions(),
-            phases=with_readings(timed.phases, again.phases),
-            token_ids=answer.token_ids,
-            client_sockets=tuple(sorted(sockets.client, key=_socket_order)),
-            worker_sockets=tuple(sorted(sockets.worker, key=_socket_order)),
-            listening_ports=tuple(sorted(sockets.listening_ports)),
-            probes=tuple(probes),
-            capture=status or CaptureStatus(False, unavailable, settings.capture.interface),
-        ),
-        answer.logits,
+    sockets.check_no_strangers(name)
+    record = RunRecord(
+        session_id=secrets.token_hex(16),
+        mode=policy.mode,
+        settings=settings,
+        policy=policy,
+        transport=session.transport,
+        compute_threads=threads_or_all_cores(settings.worker.compute_threads),
+        started_unix_ns=started_unix_ns,
+        model_fingerprint=manifest.fingerprint,
+        prompt_tokens=len(prompt.token_ids),
+        prompt_sha256=prompt_digest(prompt),
+        machine=describe_machine(configured.gpu_name),
+        versions=versions(),
+        phases=timed.with_readings_of(again),
+        token_ids=answer.token_ids,
+        client_sockets=_in_order(sockets.client),
+        worker_sockets=_in_order(sockets.worker),
+        listening_ports=tuple(sorted(sockets.listening_ports)),
+        probes=tuple(probes),
+        capture=status or CaptureStatus(False, unavailable, settings.capture.interface),
     )
-
-
-class _Progress:
-    """Says in the log which mode and repeat does what."""
-
-    def __init__(self, mode: str, repeat: int) -> None:
-        self._prefix = f"{mode}, repeat {repeat}"
-
-    def say(self, what: str) -> None:
-        log.info("%s: %s", self._prefix, what)
+    return record, answer.logits
 
 
 @contextlib.contextmanager
@@ -159,5 +136,5 @@ def _capture(settings: CaptureSettings, file: Path) -> Iterator[tuple[Capture | 
         yield running, ""
 
 
-def _socket_order(pair: SocketPair) -> tuple[str, int, str, int]:
-    return pair.local_ip, pair.local_port, pair.remote_ip, pair.remote_port
+def _in_order(pairs: Iterable[SocketPair]) -> tuple[SocketPair, ...]:
+    return tuple(sorted(pairs, key=msgspec.structs.astuple))

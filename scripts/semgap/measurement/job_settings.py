@@ -46,9 +46,8 @@ class CaptureSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     interface_address: Annotated[
         str,
         Meta(
-            extra_json_schema={"format": "ipv4"},
             description="An address of that interface; about 1 MB is sent from it to itself as a "
-            "control.",
+            "control."
         ),
     ] = "127.0.0.1"
 

@@ -1,21 +1,29 @@
-"""Timing phases, reading meters, and noting what the kernel says of both processes around them."""
+"""The phases of a run, each timed, with meters read and sockets noted around it."""
 
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
+
+import msgspec
 
 from semgap.errors import MeasurementError
+from semgap.execution.executor_contract import Executor
+from semgap.execution.generation import generate
 from semgap.inference.client import InferenceClient
 from semgap.inference.steps import StepRecord
 from semgap.measurement.run_record import PhaseRecord
+from semgap.meters.meter_contract import Host, Span, meters_of
 from semgap.meters.running_meters import RunningMeters
 from semgap.plumbing.connections import SocketPair, shown, sockets_of, strangers
 from semgap.session.opening import Session
 
 # Around each phase nothing is sent for this long, so that time stamps tell the phases apart.
 _QUIET_S = 0.02
+# Steps that a person waits for are reported one by one; for shorter ones that would cost time.
+_SLOW_STEP_S = 1.0
 
 
 @dataclass
@@ -42,28 +50,26 @@ class SeenSockets:
             )
 
 
-@dataclass(frozen=True)
-class ChosenMeters:
-    """Names of the meters that are read around each phase, by where and around what."""
-
-    client: tuple[str, ...] = ()
-    worker: tuple[str, ...] = ()
-    worker_passes: tuple[str, ...] = ()
-
-
 class Phases:
-    """Times phases, reads meters, and notes what the kernel says about sockets around them."""
+    """Times phases, reads the meters of a span, and notes what the kernel says about sockets.
+
+    Args:
+        say: takes what is to be told to the user.
+    """
 
     def __init__(
         self,
         client: InferenceClient,
         session: Session,
-        meters: ChosenMeters,
+        span: Span,
+        has_gpu: bool,
         say: Callable[[str], None],
     ) -> None:
         self._client = client
         self._session = session
-        self.meters = meters
+        self._client_meters = meters_of(Host.CLIENT, span, has_gpu)
+        self._worker_meters = {span: meters_of(Host.WORKER, span, has_gpu)}
+        self.has_meters = any((self._client_meters, *self._worker_meters.values()))
         self.say = say
         self.phases: tuple[PhaseRecord, ...] = ()
         self.sockets = SeenSockets()
@@ -72,8 +78,9 @@ class Phases:
     def phase(self, name: str) -> Iterator[list[StepRecord]]:
         """Time the block as a phase; the block appends its steps to the list it is given."""
         steps: list[StepRecord] = []
-        started = self._client.start_meters(self.meters.worker, self.meters.worker_passes)
-        client_meters = RunningMeters(self.meters.client, gpu_uuid="")
+        around_phase, around_passes = (self._worker_meters.get(span, ()) for span in Span)
+        started = self._client.start_meters(around_phase, around_passes)
+        client_meters = RunningMeters(self._client_meters, gpu_uuid="")
         self._note_sockets()
         time.sleep(_QUIET_S)
         begin_unix_ns, begin_ns = time.time_ns(), time.monotonic_ns()
@@ -99,6 +106,33 @@ class Phases:
                 steps=tuple(steps),
                 readings={**client_readings, **(read.readings or {})},
             ),
+        )
+
+    def set_up(self, executor: Executor, prompt: Sequence[int], warmup_decode_steps: int) -> None:
+        """Run setup and warm-up; what the worker keeps of the warm-up is freed."""
+        with self.phase("setup") as steps:
+            steps.extend(executor.setup())
+        with self.phase("warmup") as steps:
+            steps.extend(islice(generate(executor, prompt), 1 + warmup_decode_steps))
+        executor.reset()
+
+    def run_generation(self, executor: Executor, prompt: Sequence[int], decode_steps: int) -> None:
+        """Run prefill and decode."""
+        generation = generate(executor, prompt)
+        with self.phase("prefill") as steps:
+            steps.append(next(generation))
+        with self.phase("decode") as steps:
+            for number, step in enumerate(islice(generation, decode_steps), start=1):
+                steps.append(step)
+                if step.latency_s > _SLOW_STEP_S:
+                    self.say(f"decode step {number} of {decode_steps}")
+
+    def with_readings_of(self, again: "Phases") -> tuple[PhaseRecord, ...]:
+        """The phases, each with what was read when it was run again."""
+        more = {phase.name: phase.readings for phase in again.phases}
+        return tuple(
+            msgspec.structs.replace(phase, readings=phase.readings | more.get(phase.name, {}))
+            for phase in self.phases
         )
 
     def _note_sockets(self) -> None:

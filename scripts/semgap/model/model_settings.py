@@ -39,7 +39,7 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="Folder with config.json and weight files, for `weights: folder`."),
     ] = None
     architecture: Annotated[
-        Annotated[dict[str, Any], Meta(extra_json_schema={"required": ["model_type"]})] | None,
+        dict[str, Any] | None,
         Meta(
             description="A transformers configuration, model_type included, for `weights: seeded`."
         ),

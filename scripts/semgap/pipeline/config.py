@@ -2,11 +2,11 @@
 
 import difflib
 import functools
-import math
+import ipaddress
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-import jsonschema
 import msgspec
 from msgspec import Meta
 
@@ -23,6 +23,10 @@ from semgap.server.endpoint import ServerSettings
 _Text = Annotated[
     str, Meta(pattern="^[^\\x00-\\x1f\\x7f]+$", description="A text without control characters.")
 ]
+
+
+# Folders of results that are no experiment's.
+_RESERVED = ("models", "reference")
 
 
 class LabelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -56,7 +60,6 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         str,
         Meta(
             pattern="^[a-z0-9][a-z0-9._-]*$",
-            extra_json_schema={"not": {"enum": ["models", "reference"]}},
             description="Name of the experiment; its results are under results/<experiment>/.",
         ),
     ]
@@ -66,7 +69,6 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         tuple[str, ...],
         Meta(
             min_length=1,
-            extra_json_schema={"uniqueItems": True, "contains": {"const": "local"}},
             description="Rows of the policy table to run; `local` is what the others are checked "
             "against.",
         ),
@@ -119,57 +121,41 @@ def load_config(values: Mapping[str, Any]) -> Config:
     Raises:
         ConfigError: names the key, what it is, and what is allowed.
     """
-    values = _readable(values)
-    validator = jsonschema.Draft202012Validator(
-        config_schema(), format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
-    )
-    error = jsonschema.exceptions.best_match(validator.iter_errors(values))
-    if error is not None:
-        raise _explained(error)
-    try:
-        config = msgspec.convert(values, Config)
-    except msgspec.ValidationError as error:
-        key = str(error).rpartition("$.")[2].rstrip("`")
-        raise ConfigError(
-            f"The configuration key '{key}' does not fit: {error}.",
-            "Write a whole number where one is asked for: 32, not 32.0.",
-        ) from None
-    _check_model(config.model)
-    _check_modes(config)
-    _check_loaded("worker.engine", config.worker.engine, "engine")
-    _check_loaded("server.transport", config.server.transport, "transport")
-    return msgspec.structs.replace(config, model=config.model.without_other_sources())
-
-
-def _readable(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The values, with an unquoted ``off`` read as text, and all numbers checked to be finite.
-
-    Raises:
-        ConfigError: a number is infinite or NaN.
-    """
-
-    def check_finite(value: object, key: str) -> None:
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ConfigError(
-                f"The configuration key '{key}' is {value}.", "Give a finite number there."
-            )
-        if isinstance(value, Mapping):
-            for name, inner in value.items():
-                check_finite(inner, f"{key}.{name}" if key else str(name))
-
-    check_finite(values, "")
     capture = values.get("capture")
     if isinstance(capture, Mapping) and capture.get("use") is False:
         # YAML 1.1 takes an unquoted `off` for false.
-        return {**values, "capture": {**capture, "use": "off"}}
-    return dict(values)
+        values = {**values, "capture": {**capture, "use": "off"}}
+    try:
+        config = msgspec.convert(values, Config)
+    except msgspec.ValidationError as error:
+        raise _explained(str(error), values) from None
+    for mode in (*config.modes, *config.labels):
+        policy_of(mode)
+    _check_model(config.model)
+    for holds, key, value, allowed in (
+        (config.experiment not in _RESERVED, "experiment", config.experiment, "another name"),
+        ("local" in config.modes, "modes", config.modes, "modes with local among them"),
+        (len(set(config.modes)) == len(config.modes), "modes", config.modes, "each mode once"),
+        _address("server.host", config.server.host),
+        _address("capture.interface_address", config.capture.interface_address),
+        _loaded("worker.engine", config.worker.engine, "engine"),
+        _loaded("server.transport", config.server.transport, "transport"),
+    ):
+        if not holds:
+            raise ConfigError(
+                f"The configuration key '{key}' is {value!r}.", f"Allowed is: {allowed}."
+            )
+    return msgspec.structs.replace(config, model=config.model.without_other_sources())
 
 
 def _check_model(model: ModelSettings) -> None:
     required: dict[str, dict[str, Any]] = {
         "hub": {"model.hub.repo": model.hub.repo, "model.hub.revision": model.hub.revision},
         "folder": {"model.folder": model.folder},
-        "seeded": {"model.architecture": model.architecture},
+        "seeded": {
+            "model.architecture": model.architecture,
+            "model.architecture.model_type": (model.architecture or {}).get("model_type"),
+        },
     }
     for key, value in required[model.weights].items():
         if value is None:
@@ -179,58 +165,41 @@ def _check_model(model: ModelSettings) -> None:
             )
 
 
-def _check_modes(config: Config) -> None:
-    for mode in (*config.modes, *config.labels):
-        policy_of(mode)
+def _address(key: str, value: str) -> tuple[bool, str, str, str]:
+    try:
+        return bool(ipaddress.IPv4Address(value)), key, value, "an IPv4 address"
+    except ValueError:
+        return False, key, value, "an IPv4 address"
 
 
-def _check_loaded(key: str, name: str, folder: str) -> None:
-    """Check that what is loaded by name is there."""
+def _loaded(key: str, name: str, folder: str) -> tuple[bool, str, str, str]:
+    """What is loaded by name must be there."""
     known = names_in(folder)
-    if name not in known:
-        raise ConfigError(
-            f"The configuration key '{key}' is '{name}'.", f"Allowed is: {' or '.join(known)}."
-        )
+    return name in known, key, name, " or ".join(known)
 
 
-def _explained(error: jsonschema.ValidationError) -> ConfigError:
-    key = ".".join(str(part) for part in error.absolute_path)
-    if error.validator == "additionalProperties":
-        known = sorted(error.schema.get("properties", ()))
-        unknown = sorted(set(error.instance) - set(known))[0]
-        similar = difflib.get_close_matches(unknown, known, n=1)
+def _explained(message: str, values: Mapping[str, Any]) -> ConfigError:
+    """A message of msgspec, "what - at `$.key`", with the value and what is allowed."""
+    what, _, place = message.partition(" - at `$")
+    key = place.strip(".`")
+    value: Any = values
+    schema = config_schema()
+    for part in re.findall(r"\w+", key):
+        value = value.get(part) if isinstance(value, Mapping) else value
+        schema = schema.get("properties", {}).get(part, {})
+    field = re.fullmatch(r"Object (contains unknown|missing required) field `(.*)`", what)
+    if field is None:
+        allowed = " or ".join(map(str, schema["enum"])) if "enum" in schema else what
         return ConfigError(
-            f"The configuration has no key '{f'{key}.' if key else ''}{unknown}'.",
-            f"Did you mean '{similar[0]}'?" if similar else f"Allowed here: {', '.join(known)}.",
+            f"The configuration key '{key}' is {value!r}.",
+            f"Allowed is: {allowed.removeprefix('Expected ')}. {schema.get('description', '')}",
         )
-    if error.validator == "required":
-        missing = sorted(set(error.validator_value) - set(error.instance))[0]
-        return ConfigError(
-            f"The configuration lacks the key '{f'{key}.' if key else ''}{missing}'.", "Add it."
-        )
+    name = f"{key}.{field[2]}".lstrip(".")
+    if field[1] == "missing required":
+        return ConfigError(f"The configuration lacks the key '{name}'.", "Add it.")
+    known = sorted(schema.get("properties", ()))
+    similar = difflib.get_close_matches(field[2], known, n=1)
     return ConfigError(
-        f"The configuration key '{key}' is {error.instance!r}.",
-        f"Allowed is: {_allowed(error.schema)}.",
+        f"The configuration has no key '{name}'.",
+        f"Did you mean '{similar[0]}'?" if similar else f"Allowed here: {', '.join(known)}.",
     )
-
-
-def _allowed(schema: Mapping[str, Any]) -> str:
-    if "enum" in schema:
-        return " or ".join(str(value) for value in schema["enum"])
-    names = {
-        "minimum": "at least",
-        "exclusiveMinimum": "more than",
-        "maximum": "at most",
-        "pattern": "matching",
-        "format": "formatted as",
-        "minLength": "of length at least",
-        "maxLength": "of length at most",
-        "minItems": "of length at least",
-        "contains": "containing",
-        "not": "not",
-    }
-    kinds = schema.get("type", "any value")
-    kind = " or ".join(kinds) if isinstance(kinds, list) else kinds
-    limits = [f"{word} {schema[key]}" for key, word in names.items() if key in schema]
-    meaning = schema.get("description", "").strip().rstrip(".")
-    return ", ".join([kind, *limits]) + (f" ({meaning})" if meaning else "")

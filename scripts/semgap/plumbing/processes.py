@@ -1,7 +1,6 @@
 """Process lifetimes: nothing that a run starts may outlive it."""
 
 import ctypes
-import fcntl
 import os
 import select
 import signal
@@ -9,6 +8,8 @@ import sys
 import threading
 import time
 from pathlib import Path
+
+import filelock
 
 from semgap.errors import RunningError
 
@@ -95,8 +96,8 @@ class FolderLock:
     """Keeps two runs out of one folder; the kernel releases it however its process ends."""
 
     def __init__(self, file: Path) -> None:
-        self._file = file
-        self._descriptor: int | None = None
+        file.parent.mkdir(exist_ok=True)
+        self._lock = filelock.FileLock(file)
 
     def acquire(self) -> None:
         """Take the lock for the rest of this process's life.
@@ -104,11 +105,9 @@ class FolderLock:
         Raises:
             RunningError: another run has it.
         """
-        self._file.parent.mkdir(exist_ok=True)
-        self._descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC)
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            self._lock.acquire(blocking=False)
+        except filelock.Timeout:
             raise RunningError(
                 "Another run is using this folder.",
                 "Wait for it, stop it, or work in a second clone.",

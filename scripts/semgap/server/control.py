@@ -39,10 +39,6 @@ class ListSockets(msgspec.Struct, frozen=True, tag="list_sockets"):
     """Ask for the worker's TCP sockets."""
 
 
-class Stop(msgspec.Struct, frozen=True, tag="stop"):
-    """Ask the server to end, with all sessions."""
-
-
 class Welcome(msgspec.Struct, frozen=True, tag="welcome"):
     """Who is there: the server's process, code and versions."""
 
@@ -70,12 +66,8 @@ class WorkerEnded(msgspec.Struct, frozen=True, tag="worker_ended"):
     how: str
 
 
-class Stopping(msgspec.Struct, frozen=True, tag="stopping"):
-    """The server is ending."""
-
-
-ServerRequest = Hello | OpenSession | ListSockets | Stop
-ServerReply = Welcome | SessionOpened | Sockets | WorkerEnded | Stopping
+ServerRequest = Hello | OpenSession | ListSockets
+ServerReply = Welcome | SessionOpened | Sockets | WorkerEnded
 
 _REQUESTS: msgspec.json.Decoder[ServerRequest] = msgspec.json.Decoder(ServerRequest)
 _REPLIES: msgspec.json.Decoder[ServerReply] = msgspec.json.Decoder(ServerReply)

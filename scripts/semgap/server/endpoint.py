@@ -8,7 +8,7 @@ from msgspec import Meta
 from semgap.inference.worker_settings import WorkerSettings
 from semgap.plumbing.versions import Versions
 
-_Seconds = Annotated[float, Meta(gt=0)]
+_Seconds = Annotated[float, Meta(gt=0, le=1e6)]
 
 
 class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -20,9 +20,8 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     host: Annotated[
         str,
         Meta(
-            extra_json_schema={"format": "ipv4"},
             description="Address the server listens on. PyTorch RPC unpickles: trusted networks "
-            "only.",
+            "only."
         ),
     ] = "127.0.0.1"
     port: Annotated[

@@ -1,16 +1,15 @@
 """Starting, finding and stopping an experiment's server."""
 
 import contextlib
-import fcntl
 import logging
-import os
-import select
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
+import filelock
 import psutil
 
 from semgap.errors import ServerError
@@ -21,8 +20,8 @@ log = logging.getLogger(__name__)
 
 _SERVER_SCRIPT = Path(__file__).parents[2] / "rpc_server.py"
 _POLL_S = 0.05
-# A server that ends ends its workers first, each of which gets a moment.
-_END_TIMEOUT_S = 10.0
+# A server that is asked to end needs a moment; one that is stopped never hears of it.
+_END_TIMEOUT_S = 3.0
 # Longer than any server takes to start or end.
 _LOCK_TIMEOUT_S = 300.0
 
@@ -45,21 +44,16 @@ def ensure_server(endpoint: ServerEndpoint, endpoint_file: Path) -> control.Welc
             if welcome.code == endpoint.code:
                 return welcome
             log.info("the running server is of another version of the code: starting it again")
-            _stop(endpoint)
         _end_processes(endpoint_file)
         return _start(endpoint, endpoint_file)
 
 
 def stop_server(endpoint: ServerEndpoint, endpoint_file: Path) -> None:
     """Stop the endpoint's server if it runs and is ours, whatever state it is in."""
-    if endpoint.settings.external:
-        return
-    with _locked(endpoint_file):
-        with contextlib.suppress(ServerError):
-            _stop(endpoint)
-            log.info("server stopped")
-        if _end_processes(endpoint_file):
-            log.info("a server that did not answer was ended")
+    if not endpoint.settings.external:
+        with _locked(endpoint_file):
+            if _end_processes(endpoint_file):
+                log.info("server stopped")
 
 
 def log_file_of(endpoint_file: Path) -> Path:
@@ -72,44 +66,32 @@ def _greet(endpoint: ServerEndpoint) -> control.Welcome:
         return control.ask(connection, control.Hello(), control.Welcome)
 
 
-def _stop(endpoint: ServerEndpoint) -> None:
-    with control.connect(endpoint) as connection:
-        welcome = control.ask(connection, control.Hello(), control.Welcome)
-        with contextlib.suppress(ProcessLookupError):
-            process = os.pidfd_open(welcome.pid)
-            control.ask(connection, control.Stop(), control.Stopping)
-            # It is gone, and its port free, only when its process has ended.
-            select.select([process], [], [], _END_TIMEOUT_S)
-            os.close(process)
-
-
 def _end_processes(endpoint_file: Path) -> list[psutil.Process]:
-    """End processes that serve this endpoint and cannot be asked to; returns which there were.
+    """End the processes that serve this endpoint; returns which there were.
 
     Their command line tells them, since what they wrote may be gone. A worker ends with them.
     """
     serving = [
         process
         for process in psutil.process_iter(["cmdline", "cwd", "status"])
-        if _serves(process, endpoint_file)
+        if process.info["status"] != psutil.STATUS_ZOMBIE and _serves(process.info, endpoint_file)
     ]
-    for process in serving:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.kill()
-    psutil.wait_procs(serving, timeout=_END_TIMEOUT_S)
+    for end in (psutil.Process.terminate, psutil.Process.kill):
+        for process in serving:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                end(process)
+        _gone, alive = psutil.wait_procs(serving, timeout=_END_TIMEOUT_S)
+        if not alive:
+            break
     return serving
 
 
-def _serves(process: psutil.Process, endpoint_file: Path) -> bool:
-    command, folder = process.info["cmdline"] or [], process.info["cwd"]
-    if process.info["status"] == psutil.STATUS_ZOMBIE or folder is None or len(command) < 4:
-        return False
-    script, *arguments = command[-4:]
-    return (
-        Path(script).name == _SERVER_SCRIPT.name
-        and arguments[:2] == ["serve", "--endpoint"]
-        and Path(folder, arguments[2]).resolve() == endpoint_file.resolve()
-    )
+def _serves(info: Mapping[str, Any], endpoint_file: Path) -> bool:
+    match info["cmdline"]:
+        case [*_, script, "serve", "--endpoint", file] if info["cwd"] is not None:
+            named = Path(info["cwd"], file).resolve() == endpoint_file.resolve()
+            return named and Path(script).name == _SERVER_SCRIPT.name
+    return False
 
 
 def _start(endpoint: ServerEndpoint, endpoint_file: Path) -> control.Welcome:
@@ -150,22 +132,15 @@ def _last_line(log_file: Path) -> str:
 @contextlib.contextmanager
 def _locked(endpoint_file: Path) -> Iterator[None]:
     endpoint_file.parent.mkdir(parents=True, exist_ok=True)
-    with endpoint_file.with_name("server.lock").open("w") as lock:
-        deadline_s = time.monotonic() + _LOCK_TIMEOUT_S
-        while not _try_lock(lock.fileno()):
-            if time.monotonic() > deadline_s:
-                raise ServerError(
-                    "Another process has been starting or stopping the server for "
-                    f"{_LOCK_TIMEOUT_S:g} s.",
-                    f"End it: 'fuser {lock.name}' shows which it is.",
-                )
-            time.sleep(_POLL_S)
-        yield
-
-
-def _try_lock(descriptor: int) -> bool:
+    lock = filelock.FileLock(endpoint_file.with_name("server.lock"), timeout=_LOCK_TIMEOUT_S)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
+        lock.acquire()
+    except filelock.Timeout:
+        raise ServerError(
+            f"Another process has been starting or stopping the server for {_LOCK_TIMEOUT_S:g} s.",
+            f"End it: 'fuser {lock.lock_file}' shows which it is.",
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()

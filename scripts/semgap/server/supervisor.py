@@ -1,8 +1,7 @@
 """The server process: forks for each connection and reaps what it forked.
 
-The modules a worker needs are imported once, before the first fork, and nothing else is done in
-this process: a forked worker starts in milliseconds with the state of a freshly started one. The
-process stays single-threaded, since only then is a fork safe.
+The modules a worker needs are imported once, before the first fork, and nothing is computed in this
+process: a forked worker starts in milliseconds with the state of a freshly started one.
 """
 
 import contextlib
@@ -21,7 +20,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from semgap.errors import ServerError
-from semgap.plumbing.processes import describe_exit, die_with_parent, open_owner
+from semgap.plumbing.processes import describe_exit, die_with_parent
 from semgap.plumbing.versions import Versions
 from semgap.server import control
 from semgap.server.endpoint import ServerEndpoint, ServerSettings
@@ -43,7 +42,7 @@ class _Session:
 
 
 class Supervisor:
-    """Forks for control connections until it is stopped, idle for too long, or its owner is gone.
+    """Forks for control connections until it is stopped by SIGTERM or idle for too long.
 
     Raises:
         ServerError: the endpoint's address cannot be had.
@@ -62,14 +61,9 @@ class Supervisor:
     def run(self) -> None:
         """Serve until there is a reason to end; leaves no worker behind."""
         stop_asked, ask_to_stop = os.pipe()
-        self._ask_to_stop = partial(os.write, ask_to_stop, b".")
-        signal.signal(signal.SIGTERM, lambda *_: self._ask_to_stop())
-        self._watch(stop_asked, select.POLLIN, partial(self._end, "stopped"))
+        signal.signal(signal.SIGTERM, lambda *_: os.write(ask_to_stop, b"."))
+        self._watch(stop_asked, select.POLLIN, partial(self._end, "told to end"))
         self._watch(self._listener.fileno(), select.POLLIN, self._accept)
-        owner = open_owner()
-        if owner is not None:
-            gone = "the workflow that started this server is gone"
-            self._watch(owner, select.POLLIN, partial(self._end, gone))
         idle_since_s = time.monotonic()
         log.info("serving at %s:%s", self._endpoint.settings.host, self._endpoint.settings.port)
         try:
@@ -149,7 +143,7 @@ class Supervisor:
             for session in self._sessions.values():
                 session.connection.close()
                 os.close(session.exited)
-            worker = WorkerProcess(connection, self._endpoint, self._versions, self._ask_to_stop)
+            worker = WorkerProcess(connection, self._endpoint, self._versions)
             worker.run(self._secret)
             status = 0
         except BaseException:

@@ -4,7 +4,6 @@ import logging
 import os
 import signal
 import threading
-from collections.abc import Callable
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Connection
 
@@ -28,23 +27,14 @@ _ADMISSION_TIMEOUT_S = 5.0
 
 
 class WorkerProcess:
-    """One control connection: a thread answers it, the main thread computes.
-
-    Args:
-        ask_to_stop: lets the server end.
-    """
+    """One control connection: a thread answers it, the main thread computes."""
 
     def __init__(
-        self,
-        connection: Connection,
-        endpoint: ServerEndpoint,
-        versions: Versions,
-        ask_to_stop: Callable[[], object],
+        self, connection: Connection, endpoint: ServerEndpoint, versions: Versions
     ) -> None:
         self._connection = connection
         self._endpoint = endpoint
         self._versions = versions
-        self._ask_to_stop = ask_to_stop
         self._opened = threading.Event()
 
     def run(self, secret: bytes) -> None:
@@ -105,9 +95,6 @@ class WorkerProcess:
                 return control.Welcome(os.getppid(), self._endpoint.code, self._versions)
             case control.ListSockets():
                 return control.Sockets(self._session_sockets())
-            case control.Stop():
-                self._ask_to_stop()
-                return control.Stopping()
             case control.OpenSession() if self._opened.is_set():
                 return control.WorkerEnded("is there already: one session a connection")
             case control.OpenSession():

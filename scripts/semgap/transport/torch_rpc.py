@@ -10,8 +10,9 @@ import contextlib
 import itertools
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from typing import Generic, TypeVar
 
 import msgspec
 import torch
@@ -32,38 +33,37 @@ from semgap.transport.transport_contract import (
 
 _WORKER = "worker"
 _CLIENT = "client"
+_LOOK = "Look at the server's log for what became of the worker."
 
-# What crosses in one call: the encoded header with the number of tensors of each class, then the
-# tensors themselves, which TensorPipe sends from their own memory.
+Header = TypeVar("Header")
+# What crosses in one call: an encoded envelope, then the tensors themselves, which TensorPipe sends
+# from their own memory.
 _Wire = tuple[bytes, list[Tensor]]
 
 
-class _RequestEnvelope(msgspec.Struct):
-    header: Request
-    counts: list[tuple[TensorClass, int]]
-
-
-class _ReplyEnvelope(msgspec.Struct):
-    header: Reply
-    counts: list[tuple[TensorClass, int]]
+class _Envelope(msgspec.Struct, Generic[Header]):
+    header: Header
+    counts: list[tuple[TensorClass, int]]  # tensors of each class
 
 
 _ENCODER = msgspec.msgpack.Encoder()
-_REQUESTS = msgspec.msgpack.Decoder(_RequestEnvelope)
-_REPLIES = msgspec.msgpack.Decoder(_ReplyEnvelope)
+_REQUESTS = msgspec.msgpack.Decoder(_Envelope[Request])
+_REPLIES = msgspec.msgpack.Decoder(_Envelope[Reply])
 
 
-def _counts(tensors: Tensors) -> list[tuple[TensorClass, int]]:
-    return [(tensor_class, len(group)) for tensor_class, group in tensors.items()]
+def _packed(header: Request | Reply, tensors: Tensors) -> _Wire:
+    counts = [(tensor_class, len(group)) for tensor_class, group in tensors.items()]
+    flat = list(itertools.chain.from_iterable(tensors.values()))
+    return _ENCODER.encode(_Envelope(header, counts)), flat
 
 
-def _flat(tensors: Tensors) -> list[Tensor]:
-    return list(itertools.chain.from_iterable(tensors.values()))
-
-
-def _grouped(counts: Sequence[tuple[TensorClass, int]], flat: Sequence[Tensor]) -> Tensors:
+def _unpacked(
+    decoder: "msgspec.msgpack.Decoder[_Envelope[Header]]", encoded: bytes, flat: list[Tensor]
+) -> tuple[Header, Tensors]:
+    envelope = decoder.decode(encoded)
     remaining = iter(flat)
-    return {name: list(itertools.islice(remaining, count)) for name, count in counts}
+    tensors = {name: list(itertools.islice(remaining, count)) for name, count in envelope.counts}
+    return envelope.header, tensors
 
 
 class _Endpoint:
@@ -73,19 +73,15 @@ class _Endpoint:
         self._handler = handler
         self._settling = ThreadPoolExecutor(max_workers=1)
 
-    def handle(self, header: bytes, tensors: list[Tensor]) -> _Wire:
+    def handle(self, encoded: bytes, tensors: list[Tensor]) -> _Wire:
         received_ns = time.monotonic_ns()
-        request = _REQUESTS.decode(header)
         delivered = [tensor.to(self._handler.device) for tensor in tensors]
-        reply = self._handler.handle(
-            RequestMessage(request.header, _grouped(request.counts, delivered), received_ns)
-        )
+        request = RequestMessage(*_unpacked(_REQUESTS, encoded, delivered), received_ns)
+        reply = self._handler.handle(request)
         # PyTorch RPC sends the reply once this returns: settling must not hold it back.
         self._settling.submit(self._handler.settle)
-        return (
-            _ENCODER.encode(_ReplyEnvelope(reply.header, _counts(reply.tensors))),
-            [tensor.cpu() for tensor in _flat(reply.tensors)],
-        )
+        answer, flat = _packed(reply.header, reply.tensors)
+        return answer, [tensor.cpu() for tensor in flat]
 
 
 class _Registry:
@@ -114,21 +110,17 @@ class TorchRpcChannel(Channel):
     def request(self, message: RequestMessage) -> ReplyMessage:
         if self._endpoint is None:
             raise WorkerLostError("The session is closed.", "Open another one.")
-        envelope = _ENCODER.encode(_RequestEnvelope(message.header, _counts(message.tensors)))
-        flat = _flat(message.tensors)
+        request = _packed(message.header, message.tensors)
         serialised_ns = time.monotonic_ns()
         try:
-            header, tensors = self._endpoint.rpc_sync(timeout=self._timeouts.step_s).handle(
-                envelope, flat
-            )
+            reply = self._endpoint.rpc_sync(timeout=self._timeouts.step_s).handle(*request)
         except RuntimeError as error:
             raise WorkerLostError(
                 f"The worker did not answer: {_first_line(error)}.",
                 "Look at the server's log; if the worker was only slow, raise "
                 "server.step_timeout_s.",
             ) from error
-        reply = _REPLIES.decode(header)
-        return ReplyMessage(reply.header, _grouped(reply.counts, tensors), serialised_ns)
+        return ReplyMessage(*_unpacked(_REPLIES, *reply), serialised_ns)
 
     def close(self) -> None:
         self._endpoint = None
@@ -137,8 +129,7 @@ class TorchRpcChannel(Channel):
                 rpc.shutdown(timeout=max(1, round(self._timeouts.connect_s)))
         except RuntimeError as error:
             raise WorkerLostError(
-                f"The worker did not end its side of the session: {_first_line(error)}.",
-                "Look at the server's log for what became of the worker.",
+                f"The worker did not end its side of the session: {_first_line(error)}.", _LOOK
             ) from error
 
 
@@ -187,6 +178,5 @@ def connect(host: str, port: int, timeouts: Timeouts) -> TorchRpcChannel:
         return TorchRpcChannel(rpc.remote(_WORKER, _worker_endpoint), timeouts)
     except RuntimeError as error:
         raise TransportError(
-            f"No PyTorch RPC group with the worker at {host}:{port}: {_first_line(error)}.",
-            "Look at the server's log for what became of the worker.",
+            f"No PyTorch RPC group with the worker at {host}:{port}: {_first_line(error)}.", _LOOK
         ) from error
