@@ -1,6 +1,6 @@
-"""Before anything is published: each run is what its file claims and fits itself.
+"""Checks before publication: each run matches its file and does not contradict itself.
 
-The answers that the runs gave are compared in ``semgap.analysis.correctness``.
+The runs' answers are compared in ``semgap.analysis.correctness``.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,15 +19,15 @@ from semgap.model.manifest import Manifest
 from semgap.model.prompt import Prompt, prompt_digest
 from semgap.plumbing.files import digest_of
 
-# What may lie between the steps of a phase: the choice of a token, and a busy machine.
+# Time of a phase outside its steps: choosing a token, on a machine that may be busy.
 _BESIDE_STEPS_SHARE = 0.02
 _BESIDE_STEPS_S = 0.1
-# A phase's window is the phase and a quiet margin on both sides, on a machine that may be busy.
+# A phase's window adds a quiet margin before and after the phase.
 _BESIDE_PHASE_S = 0.5
 # An NTP client slews the wall clock by at most 500 ppm (RFC 5905); a step is more than that.
 _CLOCK_SLEW = 500e-6
 _CLOCK_SLACK_S = 0.005
-# Spans lie between time stamps of two processes of one machine.
+# The time stamps of a span come from two processes of one machine.
 _SPAN_SLACK_S = 1e-4
 
 
@@ -45,7 +45,7 @@ class RunFiles:
 def check_belonging(
     expectation: Expectation, manifest: Manifest, prompt: Prompt, runs: Sequence[RunFiles]
 ) -> None:
-    """Check that the runs are those of the configuration, each measured by a job of its own.
+    """Check that the runs belong to the configuration and that each has its own job.
 
     Raises:
         MeasurementError: names the file that is something else than it should be.

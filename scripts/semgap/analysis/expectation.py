@@ -1,8 +1,8 @@
-"""What the configuration says that a table is made of, whatever the workflow engine remembers.
+"""What the configuration expects of the runs behind a table.
 
-The engine compares parameters with notes of its own, which do not travel with the results. So the
-expectation is a file: the runs are held against it before anything is published, and it changes
-where the results that stand do not meet it.
+Snakemake compares parameters with its own metadata, which does not travel with the results. So the
+expectation is a file: the runs are checked against it before publication, and it changes when the
+existing results do not meet it.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ class ExpectedRun(msgspec.Struct, frozen=True):
 
 
 class Expectation(msgspec.Struct, frozen=True):
-    """What a table is made of."""
+    """Everything that a table is built from."""
 
     experiment: str
     weights_id: str  # name of the folder of the model's weights
@@ -41,9 +41,9 @@ class Expectation(msgspec.Struct, frozen=True):
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """An expectation, and since when results that do not meet it are to be replaced.
+    """An expectation, and the time since which results that do not meet it are replaced.
 
-    Without the time, a file that is written again would not differ, and the engine ignores that.
+    The time makes a rewritten file differ: Snakemake ignores a file with the same content.
     """
 
     expectation: Expectation
@@ -53,10 +53,10 @@ class Asked(msgspec.Struct, frozen=True):
 def expectation_file(
     expectation: Expectation, folder: Path, built_from: Path, complete: bool
 ) -> Path:
-    """Write an expectation into a file of its own; returns the file.
+    """Write an expectation to its own file and return the path.
 
-    The file is the one that the results were built from as long as they meet the expectation, and
-    another one as soon as they do not, so that what depends on it is made again.
+    While the results meet the expectation, the file is a copy of the one they were built from.
+    Otherwise it is a new one, so that Snakemake builds again what depends on it.
 
     Args:
         built_from: a copy of the file that the results were built from, if there are any.

@@ -10,7 +10,7 @@ from semgap.inference.steps import StepRecord
 from semgap.measurement.run_record import PhaseRecord, RunRecord
 from semgap.plumbing.markup import markdown_table
 
-# From here on, a step's transfer says how much a second crosses rather than how long one waits.
+# Below this size, a step's transfer time shows latency, not goodput.
 _GOODPUT_BYTES = 64_000_000
 PHASES = ("prefill", "decode")
 
@@ -92,7 +92,7 @@ sockets have on this link; for steps of 64 MB and more.
 
 
 def _of_ceiling(row: OverheadRow, ceiling_bytes_per_s: float | None) -> str:
-    """Empty where little crosses: a round trip is no measure of goodput."""
+    """A dash for small steps: a round trip does not measure goodput."""
     if ceiling_bytes_per_s is None or row.tensor_bytes_per_step < _GOODPUT_BYTES:
         return "–"
     return f"{row.goodput_bytes_per_s / ceiling_bytes_per_s:.2f}"

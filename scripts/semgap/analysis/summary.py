@@ -27,7 +27,7 @@ class RepeatRow(msgspec.Struct, frozen=True):
     phase: str
     mode: str
     repeat: int
-    run_order: int  # position in the order in which the runs really started, from 1
+    run_order: int  # position by start time, from 1
     quantity: str  # what the number is; the name ends in its unit
     value: float
     source: str  # the instrument: clock, tensors, tcpdump, transport, in process, or a meter's name

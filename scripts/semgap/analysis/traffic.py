@@ -23,7 +23,7 @@ class TrafficRow(msgspec.Struct, frozen=True):
 
     phase: str
     direction: str  # up (client to worker) or down
-    # tcpdump; where nothing was captured, transport, or in process where nothing can have crossed
+    # tcpdump; without a capture transport, or in process where nothing can cross
     source: str
     payload_bytes: int  # TCP payload, each byte once; from the transport, content of the tensors
     # What only a capture shows.
@@ -88,7 +88,8 @@ def traffic_of_run(record: RunRecord, capture_file: Path) -> list[TrafficRow]:
 
 
 def check_bounds(rows: Iterable[TrafficRow], record: RunRecord, capture_file: Path) -> None:
-    """Check that what was captured is what the tensors need, and not much more.
+    """Check that the captured bytes are at least the tensors' content and at most that plus
+    framing.
 
     Raises:
         CaptureError: less crossed than the tensors' content, or more than framing explains.
@@ -125,7 +126,7 @@ def _tensors_of(phase: PhaseRecord) -> tuple[tuple[str, int, int], ...]:
 
 
 def _framing_limit_bytes(content_bytes: int, tensors: int, messages: int) -> int:
-    """What a transport may need beside the tensors' content.
+    """Most bytes that a transport adds to the tensors' content.
 
     PyTorch RPC needs the most: 10.7 KB were seen for a message of 124 tensors.
     """

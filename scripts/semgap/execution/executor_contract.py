@@ -21,7 +21,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class GenerationLimits:
-    """What an executor prepares for."""
+    """Sizes that an executor allocates for."""
 
     vocabulary_size: int  # number of logits per position
     logits_to_keep: int  # last positions that logits are computed for; 0 means all
@@ -45,9 +45,9 @@ class Executor(Protocol):
         ...
 
     def answer(self) -> Answer:
-        """What the steps led to since the last reset.
+        """Tokens and logits of the steps since the last reset.
 
-        What the worker has kept of the logits crosses now: call it outside of what is measured.
+        Logits that the worker kept cross now, so call this outside the measured phases.
         """
         ...
 

@@ -20,7 +20,7 @@ class ForwardPass(Executor):
         self._logits_to_keep = limits.logits_to_keep
         self._kv_cache = Held()
         self._token_ids: list[int] = []
-        # One row per step: a step's logits lie in memory that serves for the next one's.
+        # One row per step: the transport reuses a step's memory for the next step.
         self._logits = torch.empty(limits.max_steps, limits.vocabulary_size, dtype=torch.float32)
         self._kept_logits: dict[int, str] = {}
 

@@ -9,7 +9,7 @@ from semgap.inference.steps import StepRecord
 
 
 def generate(executor: Executor, prompt: Sequence[int]) -> Iterator[StepRecord]:
-    """Execute a step whenever one is asked for: the first is the prefill, each other a decode step.
+    """Execute one step per iteration: the prefill first, then decode steps.
 
     Args:
         prompt: token ids.

@@ -20,8 +20,7 @@ from semgap.transport.transport_contract import Channel, RequestMessage, Tensors
 # Setup sends weights in messages of this size, so that neither side holds a second copy of them.
 _SETUP_MESSAGE_BYTES = 64_000_000
 
-# The kind of pass by the placement of the logits: resident logits do not cross with a step, so the
-# worker has to choose the token.
+# Resident logits do not cross with a step, so the worker chooses the token.
 _PASS_TYPES: Mapping[str, type[protocol.Forward]] = MappingProxyType(
     {"inline": protocol.Forward, "resident": protocol.GreedyForward}
 )
@@ -29,7 +28,7 @@ _PASS_TYPES: Mapping[str, type[protocol.Forward]] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Exchange:
-    """A request that was carried out: the reply, and what it took."""
+    """A completed request: its reply and its timing."""
 
     done: protocol.Done
     tensors: Tensors
@@ -57,7 +56,7 @@ class InferenceClient:
         self._pass_type = _PASS_TYPES[policy.logits]
 
     def configure(self, engine: str) -> protocol.Done:
-        """Let the worker build the model's architecture and the engine; no weight crosses."""
+        """Build the model's architecture and the engine on the worker; no weight crosses."""
         names = tuple(tensor.name for tensor in self._manifest.tensors)
         header = protocol.Configure(
             self._manifest.model_config, self._manifest.dtype, names, engine
@@ -103,7 +102,7 @@ class InferenceClient:
         return None if logits is None else logits[0], extended, replace(exchange, step=step)
 
     def fetch(self, reference_id: str) -> Tensor:
-        """Logits that the worker has kept, of shape (vocabulary,); it keeps them no longer."""
+        """Fetch logits of shape (vocabulary,) that the worker kept; the worker frees them."""
         return self._exchange(protocol.Fetch(reference_id)).tensors[TensorClass.LOGITS][0]
 
     def release(self, reference_id: str) -> None:
@@ -113,11 +112,11 @@ class InferenceClient:
     def start_meters(
         self, around_phase: Sequence[str], around_passes: Sequence[str]
     ) -> protocol.Done:
-        """Enter meters beside the worker: now, and around each forward pass."""
+        """Start meters on the worker's host: now, and around each forward pass."""
         return self._exchange(protocol.StartMeters(tuple(around_phase), tuple(around_passes))).done
 
     def read_meters(self) -> protocol.Done:
-        """Leave the worker's meters; the reply has what they read."""
+        """Stop the worker's meters; the reply carries their readings."""
         return self._exchange(protocol.ReadMeters()).done
 
     def _exchange(self, header: protocol.Request, tensors: Tensors | None = None) -> Exchange:

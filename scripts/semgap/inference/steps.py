@@ -14,7 +14,7 @@ class StepRecord(msgspec.Struct, frozen=True):
 
     latency_s: float
     placement_s: float  # the client's placements, before the exchange and after it
-    serialise_s: float  # until the client's transport had the request in the form it travels in
+    serialise_s: float  # until the client's transport had serialised the request
     send_s: float  # until the worker's transport had the whole request
     queue_s: float  # until the worker's handler began
     worker_s: float  # the worker's handler, of which compute_s is the forward pass

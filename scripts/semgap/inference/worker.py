@@ -24,16 +24,16 @@ from semgap.transport.transport_contract import Handler, ReplyMessage, RequestMe
 log = logging.getLogger(__name__)
 
 
-# What a request led to: tensors that go back, and what the reply says beside times and device.
+# A request's result: tensors that go back, and the reply's fields beside times and device.
 Outcome = tuple[Tensors, dict[str, Any]]
 
 
 class Worker(Handler):
     """One session's model, weights and KV caches on one device.
 
-    What crosses is decided by the client's policy alone: weights that come with a pass serve that
-    pass and are made unusable before the next request; weights that come to stay stay; a KV cache
-    goes back or is kept as the request says.
+    The client's policy alone decides what crosses. Weights that arrive with a pass serve that pass
+    and are made unusable before the next request. Stored weights stay for the session. The request
+    says whether the KV cache goes back or is kept.
     """
 
     def __init__(self, device: Device) -> None:
@@ -79,7 +79,7 @@ class Worker(Handler):
         return ReplyMessage(done, tensors)
 
     def settle(self) -> None:
-        """See ``Handler.settle``: what came for one pass must not survive it."""
+        """Make what arrived for one pass unusable."""
         with self._lock:
             for tensor in self._borrowed:
                 make_unusable(tensor)
@@ -159,11 +159,11 @@ class Worker(Handler):
 
 
 def make_unusable(tensor: Tensor) -> None:
-    """Put a NaN into every row, so that no later use of any of it gives an answer.
+    """Put a NaN into every row, so that no later computation with it gives an answer.
 
-    One a row is enough, since every row that an operator reads takes part in its result, and
-    costs a tenth of filling the tensor: this happens while the next request arrives. Integers,
-    which have no NaN, become 0.
+    One per row is enough, since an operator's result depends on every row that it reads. It costs a
+    tenth of filling the tensor, and the next request arrives meanwhile. Integers, which have no
+    NaN, become 0.
     """
     if tensor.is_floating_point():
         (tensor[..., :1] if tensor.dim() else tensor).fill_(torch.nan)

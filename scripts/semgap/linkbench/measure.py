@@ -1,4 +1,4 @@
-"""Measures all contenders on one link, taking turns, so that noise meets all of them alike."""
+"""Measures all contenders on one link in turns, so that noise affects all of them alike."""
 
 import contextlib
 import itertools
@@ -31,16 +31,16 @@ from semgap.plumbing.versions import versions
 
 log = logging.getLogger(__name__)
 
-# A decode step's logits, nearly.
+# About the size of a decode step's logits.
 _ROUND_TRIP_REPLY_BYTES = 200_000
 
 _SMALLEST_MESSAGE_BYTES = 1_000
 _STEPS_IN_A_THOUSAND = (1, 4, 16, 64, 256)
 _ROUND_BYTES = 64_000_000
-# Also of the largest: the first one of a turn finds both sides asleep.
+# Also for the largest size, since the first message of a turn wakes both sides up.
 _MIN_MESSAGES = 3
 _MAX_MESSAGES = 64
-# Longer than any peer looks for its next message before it sleeps: peers may share a core.
+# Longer than any peer polls before it sleeps, since peers may share a core.
 _BETWEEN_TURNS_S = 0.002
 _ROUND_TRIPS_IN_TURN = 50
 _SETTLED_WITHIN = 0.05
@@ -67,12 +67,12 @@ def measure_link(
         system_congestion_control = congestion_control_of(probe)
         congestion_control = prefer_unpaced(probe)
     link = job.link
-    # Ones: zeros that were never written would be one page, read over and over.
+    # Ones, since zeros that were never written share one physical page.
     memory = torch.ones(link.max_message_bytes, dtype=torch.uint8).numpy()
 
     def message_of(size_bytes: int) -> Tensor:
-        # Its storage is no larger than itself: PyTorch RPC would copy it before it sends it, which
-        # it does with no weight of a step.
+        # Its storage is no larger than itself: PyTorch RPC copies a small part of a storage before
+        # it sends it, and no weight of a step is such a part.
         return torch.frombuffer(memory, dtype=torch.uint8, count=size_bytes)
 
     messages = [message_of(size) for size in message_sizes(link.max_message_bytes)]

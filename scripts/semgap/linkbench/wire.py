@@ -18,7 +18,7 @@ from semgap.pcap.traffic_window import TrafficWindow
 from semgap.plumbing.connections import reverse_of, sockets_of
 
 _SIZES_BYTES = (1_000, 64_000, 1_000_000, 64_000_000)
-# After a first one, which finds both sides asleep.
+# After a first message, which wakes both sides up.
 _MESSAGES = 3
 _QUIET_S = 0.05
 

@@ -20,15 +20,15 @@ from semgap.meters.running_meters import RunningMeters
 from semgap.plumbing.connections import SocketPair, shown, sockets_of, strangers
 from semgap.session.opening import Session
 
-# Around each phase nothing is sent for this long, so that time stamps tell the phases apart.
+# Quiet time around each phase, so that time stamps separate the phases' packets.
 _QUIET_S = 0.02
-# Steps that a person waits for are reported one by one; for shorter ones that would cost time.
+# Only slow steps are reported one by one: logging would delay short ones.
 _SLOW_STEP_S = 1.0
 
 
 @dataclass
 class SeenSockets:
-    """What the kernel said of the two processes' sockets, whenever it was asked."""
+    """All sockets of the two processes that the kernel listed during the run."""
 
     client: set[SocketPair] = field(default_factory=set)
     worker: set[SocketPair] = field(default_factory=set)
@@ -51,7 +51,7 @@ class SeenSockets:
 
 
 class Phases:
-    """Times phases, reads the meters of a span, and notes what the kernel says about sockets.
+    """Times phases, reads the meters of a span, and lists the sockets of both processes.
 
     Args:
         say: takes what is to be told to the user.
@@ -128,7 +128,7 @@ class Phases:
                     self.say(f"decode step {number} of {decode_steps}")
 
     def with_readings_of(self, again: "Phases") -> tuple[PhaseRecord, ...]:
-        """The phases, each with what was read when it was run again."""
+        """The phases, each with the readings of its second run added."""
         more = {phase.name: phase.readings for phase in again.phases}
         return tuple(
             msgspec.structs.replace(phase, readings=phase.readings | more.get(phase.name, {}))

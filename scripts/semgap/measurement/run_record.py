@@ -25,8 +25,7 @@ class PhaseRecord(msgspec.Struct, frozen=True):
     latency_s: float  # ``time.perf_counter`` around all steps of the phase
     worker_cpu_s: float  # processor time of the worker process during the phase
     steps: tuple[StepRecord, ...]
-    # what each meter read, by the meter's name; meters that slow what they watch were read when the
-    # phase was run again
+    # Readings by meter. Meters that slow what they measure are read in a second run of the phase.
     readings: dict[str, dict[str, float]]
 
 
@@ -44,7 +43,7 @@ class Machine(msgspec.Struct, frozen=True):
 class RunRecord(msgspec.Struct, frozen=True):
     """Everything that one benchmark job measured: one repeat of one mode."""
 
-    session_id: str  # drawn anew for each job
+    session_id: str  # random, new for each job
     mode: str
     settings: BenchmarkSettings  # what the job was told to do
     policy: Policy

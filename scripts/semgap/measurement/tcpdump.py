@@ -60,7 +60,7 @@ class Capture:
             )
 
     def stop(self) -> None:
-        """End the capture in an orderly way and take its account of packets and drops.
+        """End the capture and read tcpdump's counts of packets and drops.
 
         Raises:
             CaptureError: tcpdump died before, or packets were dropped.
@@ -87,16 +87,16 @@ class Capture:
         )
 
     def _check_room(self) -> None:
-        """Check that the disk is not full: tcpdump says nothing of what it could not write."""
+        """Check that the disk is not full: tcpdump does not report failed writes."""
         disk = os.statvfs(self._file.parent)
         if (disk.f_bfree if os.geteuid() == 0 else disk.f_bavail) == 0:
             raise no_space_in(self._file.parent)
 
     def _wait_until_caught_up(self) -> None:
-        """Wait until tcpdump has read all that the kernel holds for it.
+        """Wait until tcpdump has read all packets that the kernel buffered.
 
-        Told to end, it would leave unread packets behind and count them nowhere. Its account of
-        packets, which SIGUSR1 asks for, stands still when it has caught up.
+        At exit, tcpdump drops unread packets and counts them nowhere. SIGUSR1 makes it print its
+        packet count; a count that no longer changes means that it has caught up.
         """
         before = -1
         while (packets := self._packets_so_far()) != before:
@@ -110,7 +110,7 @@ class Capture:
         return _count(rb"(\d+) packets? captured", report)
 
     def kill(self) -> None:
-        """End the capture whatever its state."""
+        """Kill tcpdump if it still runs."""
         self._process.kill()
         self._process.wait()
         if self._process.stderr is not None:
@@ -136,16 +136,16 @@ def capture(interface: str, file: Path) -> Iterator[Capture]:
             command,
             *("-i", interface, "-w", str(file), "-n"),
             *("-s", str(_SNAPSHOT_BYTES), "-B", str(_BUFFER_KIB)),
-            # Without it the kernel hands packets over a second late, and the last ones never.
+            # Otherwise the kernel delivers packets up to a second late, and the last ones never.
             "--immediate-mode",
-            # tcpdump would change to a user of its own, who may not be able to write here.
+            # As root, tcpdump switches to its own user, who may not be allowed to write here.
             *(("-Z", "root") if os.geteuid() == 0 else ()),
             "tcp",
         ],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        # A Ctrl-C reaches the whole foreground group; this process alone decides when to stop.
+        # Ctrl-C must not reach tcpdump: this process decides when to stop it.
         process_group=0,
         preexec_fn=die_with_parent,
     )

@@ -1,4 +1,4 @@
-"""Instruments that are read around each phase, on the host that they speak of."""
+"""Instruments that are read around each phase, on the host that they measure."""
 
 import enum
 import importlib
@@ -11,14 +11,14 @@ Readings = Mapping[str, float]
 
 
 class Host(enum.StrEnum):
-    """Whose process a meter is read in."""
+    """The process that reads a meter."""
 
     CLIENT = "client"
     WORKER = "worker"
 
 
 class Span(enum.StrEnum):
-    """What a meter is entered and left around."""
+    """The interval that a meter measures."""
 
     PHASE = "phase"
     """Each phase, while it is timed."""
@@ -68,7 +68,7 @@ def load_meter(name: str) -> MeterModule:
 
 
 def meters_of(host: Host, span: Span, has_gpu: bool) -> tuple[str, ...]:
-    """Names of the meters of a host and span that can measure something."""
+    """Names of a host's meters for a span, without GPU meters where no GPU computes."""
     return tuple(
         name
         for name in names_in("meters")

@@ -1,4 +1,4 @@
-"""What a stored model is: verified sizes, hashes, and the shapes that traffic follows from."""
+"""Describes a stored model: sizes, hashes, and the tensor shapes that determine its traffic."""
 
 import hashlib
 import math
@@ -18,8 +18,8 @@ _REMEDY = "Delete the folder and run again: it is made anew."
 def describe_model(folder: Path, settings: ModelSettings) -> Manifest:
     """Describe the model stored in ``folder``.
 
-    The KV cache's shape is not read off the configuration, whose keys differ between
-    architectures: a forward pass without data, on the meta device, shows it.
+    The keys of a configuration differ between architectures, so a forward pass on the meta device
+    gives the KV cache's shape.
 
     Raises:
         ModelError: files are missing or corrupt, or do not fit the architecture or dtype.

@@ -1,4 +1,4 @@
-"""What running on a CPU and on a GPU need differently: a clock and a barrier."""
+"""How to time a forward pass on a CPU and on a GPU."""
 
 import time
 from collections.abc import Callable
@@ -24,7 +24,7 @@ class Device(Protocol):
 
 
 class CpuDevice(Device):
-    """Operators return when they are done, so the process's own clock serves."""
+    """Operators are synchronous, so the process's clock times them."""
 
     torch_device = torch.device("cpu")
     gpu_name = ""
@@ -37,7 +37,7 @@ class CpuDevice(Device):
 
 
 class CudaDevice(Device):
-    """Operators are queued, so the device's own events tell the time."""
+    """Operators are asynchronous, so CUDA events time them."""
 
     def __init__(self, torch_device: torch.device) -> None:
         properties = torch.cuda.get_device_properties(torch_device)

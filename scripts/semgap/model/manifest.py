@@ -1,4 +1,4 @@
-"""What the experiment's model is, as a record."""
+"""The record that describes the experiment's model."""
 
 import msgspec
 
@@ -20,7 +20,7 @@ class WeightTensor(msgspec.Struct, frozen=True):
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """What the experiment's model is."""
+    """Describes the experiment's model."""
 
     name: str  # the model's name in the table
     origin: str  # where its weights come from, as the table says it
@@ -29,9 +29,9 @@ class Manifest(msgspec.Struct, frozen=True):
     parameters: int  # number of parameters, tied ones counted once
     weights_bytes: int  # bytes of the state dict (parameters and persistent buffers)
     kv_cache_tensors: int  # number of tensors that the KV cache consists of
-    kv_cache_bytes_per_token: int  # bytes by which one position extends the KV cache
+    kv_cache_bytes_per_token: int  # bytes of the KV cache per position
     logits_bytes_per_position: int  # bytes of one position's logits
-    vocabulary_size: int  # number of logits a position
+    vocabulary_size: int  # logits per position
     max_positions: int  # the model's context length in tokens
     weights_id: str  # name of the folder of its weights; another for each source, seed and dtype
     fingerprint: str  # SHA-256 over configuration, dtype and weight files

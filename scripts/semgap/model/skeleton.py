@@ -1,7 +1,8 @@
-"""A causal LM without weights: it computes with whatever weights are bound to it, and only those.
+"""A causal LM without weights: it computes only with the weights that are bound to it.
 
-The module tree lives on PyTorch's meta device. Binding puts tensors in the place of its parameters
-and persistent buffers; after releasing them a forward pass is an error, not a wrong answer.
+The module tree lives on PyTorch's meta device. Binding replaces its parameters and persistent
+buffers with tensors; after their release, a forward pass raises an error instead of giving a wrong
+answer.
 """
 
 import contextlib
@@ -26,14 +27,14 @@ class _Slot(NamedTuple):
 
 @contextlib.contextmanager
 def _parameters_on_meta() -> Iterator[None]:
-    """Modules built in here have real buffers and parameters without memory.
+    """Build modules with real buffers and with parameters on the meta device.
 
     Non-persistent buffers (GPT-J's ``embed_positions``, Llama's ``inv_freq``) are computed by the
     modules' constructors, so they have to be built for real: they never cross the network.
     """
 
     def to_meta(_module: nn.Module, _name: str, parameter: nn.Parameter | None) -> Any:
-        # A tied parameter is registered again as it is: it must stay the same object.
+        # A tied parameter is registered twice and must stay the same object.
         if parameter is None or parameter.is_meta:
             return parameter
         return nn.Parameter(parameter.to("meta"), requires_grad=False)

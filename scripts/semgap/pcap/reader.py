@@ -57,7 +57,7 @@ _TCP = np.dtype(
         "itemsize": 20,
     }
 )
-# So that a header may be looked at before it is known to have been captured.
+# Lets headers be decoded before their captured length is checked.
 _PADDING_BYTES = _LONGEST_BYTES + _IPV6.itemsize + 15 * 4
 
 Bools = NDArray[np.bool_]
@@ -148,7 +148,7 @@ class _Chunk:
         self.start = start
 
     def fields(self, at: Integers, layout: np.dtype[Any] | str) -> NDArray[Any]:
-        """What lies at each of some offsets; copied as opaque blocks, several times as fast."""
+        """Decode a header at each offset; copying opaque blocks is several times as fast."""
         layout = np.dtype(layout)
         places = len(self._data) - layout.itemsize + 1
         blocks = np.ndarray((places,), f"V{layout.itemsize}", self._data, strides=(1,))

@@ -1,4 +1,4 @@
-"""What a capture shows of some connections within each of several stretches of time."""
+"""Counts the traffic of connections within a time window of a capture."""
 
 import ipaddress
 from collections import Counter

@@ -117,7 +117,7 @@ def _message_of(error: Exception, log_file: Path | None) -> str:
         return str(error)
     if isinstance(error, MemoryError):
         return "Out of memory. Use a smaller model, or a machine with more memory."
-    # Some libraries raise a type of their own for a full disk, with the system's text in it.
+    # Some libraries wrap the error of a full disk in their own type.
     no_space = isinstance(error, OSError) and error.errno in NO_SPACE
     if no_space or os.strerror(errno.ENOSPC) in str(error):
         where = getattr(error, "filename", None) or "the results folder"
@@ -151,7 +151,7 @@ def _explain(message: str, error: BaseException) -> None:
 
 
 class _WithoutTraceback(logging.Formatter):
-    """Leaves out the traceback, and stands out from the workflow engine's own lines."""
+    """Omits the traceback and names the script."""
 
     def format(self, record: logging.LogRecord) -> str:
         message = record.getMessage()

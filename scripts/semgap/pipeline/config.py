@@ -25,7 +25,7 @@ _Text = Annotated[
 ]
 
 
-# Folders of results that are no experiment's.
+# Folders under results/ that hold no experiment.
 _RESERVED = ("models", "reference")
 
 
@@ -47,7 +47,7 @@ class Workload(WorkloadSettings, frozen=True, forbid_unknown_fields=True):
     ] = 0
 
     def of_a_job(self) -> WorkloadSettings:
-        """What of it a benchmark job does."""
+        """The part that a benchmark job needs."""
         return WorkloadSettings(self.decode_steps, self.warmup_decode_steps, self.logits_to_keep)
 
 
@@ -173,7 +173,7 @@ def _address(key: str, value: str) -> tuple[bool, str, str, str]:
 
 
 def _loaded(key: str, name: str, folder: str) -> tuple[bool, str, str, str]:
-    """What is loaded by name must be there."""
+    """A module that is loaded by name must exist."""
     known = names_in(folder)
     return name in known, key, name, " or ".join(known)
 

@@ -2,9 +2,9 @@
 
 A fingerprint covers the syntax trees of a script and of every project module that it imports,
 transitively. Comments, docstrings, descriptions of settings and the texts of errors are left out:
-what failed left nothing that could be out of date. Modules that a job imports by name at run time
-(its transport, its kind of session) are given explicitly. The policy table is left out: a job
-depends on its own row alone, which its rule passes by value.
+they change no result. Modules that a job imports by name at run time (its transport, its kind of
+session) are given explicitly. The policy table is left out: a job depends on its own row alone,
+which its rule passes by value.
 """
 
 import ast
@@ -69,7 +69,7 @@ def _files(scripts: Path, module: str) -> tuple[Path, ...]:
 
 
 class _WithoutTexts(ast.NodeTransformer):
-    """Removes what only a reader sees: docstrings, and the texts that errors are made of."""
+    """Removes docstrings and the texts of errors and settings."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         """Take the texts out of a call that makes an error, or that describes a setting."""
@@ -97,7 +97,7 @@ class _WithoutTexts(ast.NodeTransformer):
 
 
 def _without_text(argument: ast.expr) -> ast.expr:
-    """Nothing in the place of a text; also where it is put together of several."""
+    """An empty text in place of a text or of a concatenation of texts."""
     if isinstance(argument, ast.JoinedStr) or (
         isinstance(argument, ast.Constant) and isinstance(argument.value, str)
     ):

@@ -1,4 +1,4 @@
-"""With every step there and back; the worker keeps nothing."""
+"""Sent with every step and returned; the worker keeps nothing."""
 
 from collections.abc import Sequence
 

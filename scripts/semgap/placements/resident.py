@@ -1,4 +1,4 @@
-"""Kept by the worker: it crosses once at start-up if it exists by then, and never again."""
+"""Kept by the worker: it crosses at most once, at start-up."""
 
 from collections.abc import Sequence
 

@@ -41,7 +41,7 @@ def strangers(
 ) -> list[SocketPair]:
     """Connections that came from outside to where one of the two processes listens.
 
-    Connections that a process has with itself, or opened to somebody else, are none.
+    Connections that a process has with itself, or opened to somebody else, do not count.
     """
     known = {*client, *worker}
     return [

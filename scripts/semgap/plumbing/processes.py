@@ -15,8 +15,7 @@ from semgap.errors import RunningError
 
 OWNER_VARIABLE = "SEMGAP_OWNER_PID"
 _PR_SET_PDEATHSIG = 1
-# About 0.1 ms: longer than most gaps between two operators of a pass, shorter than what happens
-# between two passes.
+# About 0.1 ms: longer than most gaps between two operators, shorter than that between two passes.
 _IDLE_ROUNDS = "12000"
 _INTERRUPT_GRACE_S = 5.0
 _INTERRUPTED = 130
@@ -32,8 +31,8 @@ def die_with_parent(signal_number: int = signal.SIGKILL) -> None:
 def yield_idle_cores() -> None:
     """Let OpenMP's threads sleep soon after they have computed; call before importing torch.
 
-    By default they keep their cores busy for milliseconds, for an operator that may follow. After a
-    pass, it is the other side of the session that needs a core.
+    By default they spin for milliseconds to wait for the next operator. After a pass, the other
+    side of the session needs the core.
     """
     os.environ.setdefault("GOMP_SPINCOUNT", _IDLE_ROUNDS)
 
@@ -61,7 +60,7 @@ def open_owner() -> int | None:
     try:
         return os.pidfd_open(int(owner))
     except ProcessLookupError:
-        # Gone already: an end of a closed pipe is as readable as the pidfd of a dead process.
+        # Gone already: a closed pipe is as readable as the pidfd of a dead process.
         reader, writer = os.pipe()
         os.close(writer)
         return reader

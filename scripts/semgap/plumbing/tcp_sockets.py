@@ -4,8 +4,8 @@ import contextlib
 import socket
 import struct
 
-# Without pacing, which costs half of what a processor can move between two of its own processes,
-# and in the order in which they suit long links.
+# Pacing halves the rate between two processes of one machine. In order of preference for long
+# links.
 _CONGESTION_CONTROLS = (b"cubic", b"reno")
 
 

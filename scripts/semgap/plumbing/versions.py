@@ -1,4 +1,4 @@
-"""Versions of what computes and what carries."""
+"""Versions of Python and of the libraries that compute."""
 
 import platform
 from importlib import metadata
@@ -7,7 +7,7 @@ import msgspec
 
 
 class Versions(msgspec.Struct, frozen=True):
-    """Versions of what computes and what carries."""
+    """Versions of Python and of the libraries that compute."""
 
     python: str
     torch: str
@@ -15,7 +15,7 @@ class Versions(msgspec.Struct, frozen=True):
 
 
 def versions() -> Versions:
-    """Versions of what computes and carries, without importing what is not yet imported."""
+    """Look the versions up without importing the libraries."""
     return Versions(
         python=platform.python_version(),
         torch=metadata.version("torch"),

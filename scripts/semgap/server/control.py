@@ -19,7 +19,7 @@ from semgap.plumbing.tcp_sockets import set_receive_timeout, set_send_timeout
 from semgap.plumbing.versions import Versions
 from semgap.server.endpoint import ServerEndpoint
 
-# Nothing that is asked takes a second: longer than this means that the server is stopped.
+# No request takes a second: after this time the server is taken to be stopped.
 ANSWER_TIMEOUT_S = 20.0
 HANDSHAKE_TIMEOUT_S = 3.0
 _MAX_MESSAGE_BYTES = 1 << 20
@@ -74,7 +74,7 @@ _REPLIES: msgspec.json.Decoder[ServerReply] = msgspec.json.Decoder(ServerReply)
 
 
 def over(connected: socket.socket) -> Connection:
-    """A control connection over a socket; no single send or receive takes for ever."""
+    """Wrap a connected socket; each send and each receive has a time-out."""
     connected.setblocking(True)
     set_receive_timeout(connected, HANDSHAKE_TIMEOUT_S)
     set_send_timeout(connected, HANDSHAKE_TIMEOUT_S)

@@ -28,13 +28,13 @@ from semgap.server.worker_process import WorkerProcess
 
 log = logging.getLogger(__name__)
 
-# Far more than any experiment has; each is a process, for a few seconds if it proves nothing.
+# Far more than an experiment needs; one that does not authenticate lasts a few seconds.
 _MAX_SESSIONS = 100
 
 
 @dataclass(frozen=True)
 class _Session:
-    """A forked process, and a second hold on its connection, to tell how the process ended."""
+    """A forked process, and a duplicate of its connection to report how the process ended."""
 
     pid: int
     exited: int  # a pidfd: readable when the process has ended
@@ -73,7 +73,7 @@ class Supervisor:
                 elif time.monotonic() - idle_since_s > self._endpoint.settings.idle_timeout_s:
                     self._end(f"idle for {self._endpoint.settings.idle_timeout_s} s")
                 for descriptor, _event in self._poll.poll(1000):
-                    # What happened before in this turn may have ended the watch.
+                    # An earlier event of this turn may have removed the action.
                     self._actions.get(descriptor, lambda: None)()
         finally:
             for session in list(self._sessions.values()):
@@ -157,7 +157,7 @@ class Supervisor:
 def _listen(settings: ServerSettings) -> socket.socket:
     try:
         listener = socket.create_server((settings.host, settings.port), backlog=64)
-        # A connection that is gone before it is accepted must not be waited for.
+        # accept() must not block if the client has gone already.
         listener.setblocking(False)
         return listener
     except OSError as error:

@@ -39,7 +39,7 @@ class WorkerProcess:
 
     def run(self, secret: bytes) -> None:
         """Admit a client, answer it, and serve its session; ends with the process."""
-        # Unhandled, the signal ends a process whose client proves nothing in time.
+        # SIGALRM ends the process if its client does not authenticate in time.
         signal.setitimer(signal.ITIMER_REAL, _ADMISSION_TIMEOUT_S)
         try:
             control.admit(self._connection, secret)
@@ -103,7 +103,7 @@ class WorkerProcess:
                 return None
 
     def _session_sockets(self) -> ProcessSockets:
-        """This process's sockets but the control connection, which no measurement counts."""
+        """This process's sockets except the control connection, which is not measured."""
         found = sockets_of(os.getpid())
         control_port = self._endpoint.settings.port
         data = tuple(pair for pair in found.connections if pair.local_port != control_port)

@@ -48,4 +48,4 @@ class InProcessChannel(Channel):
         return ReplyMessage(reply.header, answer, serialised_ns)
 
     def close(self) -> None:
-        """Nothing is to be done."""
+        """No-op."""

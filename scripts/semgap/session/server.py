@@ -28,7 +28,7 @@ def open_session(_settings: WorkerSettings, endpoint_file: Path | None) -> Itera
             "This mode needs a server and no endpoint is given.",
             "Name the file that the rule rpc_server writes with --endpoint.",
         )
-    # The worker may share this machine's cores: threads that help here would compete with it.
+    # The worker may share this machine's cores: more threads here would compete with it.
     torch.set_num_threads(1)
     endpoint = read_record(endpoint_file, ServerEndpoint)
     ensure_server(endpoint, endpoint_file)

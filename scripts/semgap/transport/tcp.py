@@ -35,7 +35,7 @@ from semgap.transport.transport_contract import (
 
 Header = TypeVar("Header", Request, Reply)
 
-# Between two decode steps a client needs less than this; the worker has nothing to compute then.
+# A client needs less time between two decode steps, and the worker is idle then.
 _POLL_S = 0.001
 
 
@@ -68,7 +68,7 @@ class TcpChannel(Channel):
             serialised_ns = self._memory.send(self._stream, message.header, message.tensors)
             answer = self._incoming.next()
         except TransportError:
-            # A reply that comes too late must not be taken for that to another request.
+            # A late reply must not be taken for the reply to another request.
             self._stream.close()
             raise
         if answer is None:
@@ -126,7 +126,7 @@ def serve(
                 f"No client came to {host}:{port} in {timeouts.connect_s:g} s.",
                 "Look at the benchmark job's log for why it did not connect.",
             ) from error
-    # The client may compute for as long as it likes between two requests.
+    # No time-out: the client may compute for any time between two requests.
     stream = TcpStream(accepted, timeout_s=0, poll_s=_POLL_S)
     memory = _memory_of(handler.device)
     incoming = _Incoming(stream, memory, REQUESTS)
@@ -135,7 +135,7 @@ def serve(
             reply = handler.handle(RequestMessage(*message, time.monotonic_ns()))
             memory.send(stream, reply.header, reply.tensors)
             handler.settle()
-            # The next message finds the memory of this one free.
+            # Free this message's memory for the next one.
             del message, reply
     finally:
         stream.close()

@@ -28,8 +28,7 @@ class ReplyMessage(msgspec.Struct, frozen=True):
 
     header: Reply
     tensors: Tensors = msgspec.field(default_factory=dict)
-    # the client's monotonic clock when its transport had the request in the form in which it
-    # travels
+    # the client's monotonic clock when its transport had serialised the request
     serialised_ns: int = 0
 
 

@@ -1,4 +1,4 @@
-"""What iperf3 says of the link, where it is installed: a ceiling that others know."""
+"""Goodput by iperf3, if it is installed: a figure that readers know."""
 
 import contextlib
 import json

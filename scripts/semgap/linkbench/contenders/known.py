@@ -1,4 +1,4 @@
-"""Who takes part: this project's transports, the ceiling, and well-kept libraries."""
+"""The contenders: this project's transports, plain sockets, and well-kept libraries."""
 
 import importlib.util
 from functools import partial
@@ -12,7 +12,7 @@ CEILING = "plain sockets"
 
 
 def contenders() -> list[Contender]:
-    """All that this machine has, in the order of the report."""
+    """All contenders that this machine has, in the order of the report."""
     variants = [
         (CEILING, plain_sockets, prefer_unpaced),
         ("plain sockets, system's congestion control", plain_sockets, congestion_control_of),

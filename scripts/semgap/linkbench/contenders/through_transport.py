@@ -1,4 +1,4 @@
-"""A transport of this project, as it carries the benchmark's own messages."""
+"""A transport of this project as a contender."""
 
 import functools
 
@@ -17,13 +17,13 @@ from semgap.transport.transport_contract import (
     load_transport,
 )
 
-# As a step has it.
+# The header of a step.
 _HEADER = Forward(logits_to_keep=1, placement="")
 _TIMEOUTS = Timeouts(connect_s=TIMEOUT_S, step_s=TIMEOUT_S)
 
 
 class _Replying(Handler):
-    """Takes what it is sent and replies with as many bytes as the request's tokens say."""
+    """Replies with as many bytes as the request's tokens say."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -39,7 +39,7 @@ class _Replying(Handler):
         return self._replies[reply_bytes]
 
     def settle(self) -> None:
-        """Nothing is to be done."""
+        """No-op."""
 
 
 class _ChannelLink(Link):

@@ -45,7 +45,7 @@ def download_model(repo: str, revision: str, folder: Path) -> int:
     work = folder if finished_before else folder.with_name(f"{folder.name}.partial")
     work.mkdir(parents=True, exist_ok=True)
     with _explained(repo, revision, "The list of files"):
-        # Unlike a listing, this is not tried again and again where the endpoint cannot be reached.
+        # Fails at once where the endpoint cannot be reached; the listing retries for long.
         HfApi().model_info(repo, revision=revision, timeout=_TIMEOUT_S)
         entries = list(HfApi().list_repo_tree(repo, revision=revision, recursive=True))
     sizes_bytes = {entry.path: entry.size for entry in entries if isinstance(entry, RepoFile)}
@@ -92,8 +92,8 @@ def _wanted(repo: str, revision: str, listed: Collection[str]) -> list[str]:
 
 
 def _fetch(url: str, path: Path, size_bytes: int) -> None:
-    """Have a file, continuing what an earlier call left of it."""
-    # snapshot_download() begins a file that broke off again from its first byte; this does not.
+    """Download a file, resuming a partial one."""
+    # snapshot_download() discards a partial file; http_get() resumes it.
     with path.open("ab") as content:
         if content.tell() < size_bytes:
             log.info("downloading %s (%.1f MB)", path.name, size_bytes / 1e6)
@@ -101,7 +101,7 @@ def _fetch(url: str, path: Path, size_bytes: int) -> None:
                 url,
                 content,
                 resume_size=content.tell(),
-                # A range of compressed content would not continue what is there.
+                # A byte range of compressed content would not continue the partial file.
                 headers={**build_hf_headers(), "Accept-Encoding": "identity"},
                 expected_size=size_bytes,
                 displayed_filename=path.name,
@@ -110,7 +110,7 @@ def _fetch(url: str, path: Path, size_bytes: int) -> None:
 
 @contextlib.contextmanager
 def _explained(repo: str, revision: str, wanted: str) -> Iterator[None]:
-    """Turn what asking for ``wanted`` raises into a cause and a remedy."""
+    """Turn the errors of a request for ``wanted`` into a cause and a remedy."""
     try:
         yield
     except errors.GatedRepoError as error:

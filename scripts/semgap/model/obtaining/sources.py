@@ -24,7 +24,7 @@ _REMEDY = "Check the folder, or delete it and let it be downloaded again."
 
 @dataclass(frozen=True)
 class WeightSource:
-    """A model's weights, each made or read when it is asked for."""
+    """A model's weights, each made or read on demand."""
 
     model_config: str  # the transformers configuration as JSON
     sizes_bytes: Mapping[str, int]  # size of each tensor of the state dict, in the order of sending
@@ -80,7 +80,7 @@ def pretrained_weights(folder: Path, dtype: str) -> WeightSource:
             output_loading_info=True,
         )
     except Exception as error:
-        # Whatever a corrupt file makes safetensors, pickle or zipfile raise, it means the same.
+        # safetensors, pickle and zipfile raise many types of error for a corrupt file.
         raise ModelError(f"The model in '{folder}' cannot be read: {error}.", _REMEDY) from error
     model, loading = loaded
     incomplete = sorted({*loading["missing_keys"], *map(str, loading["mismatched_keys"])})

@@ -1,4 +1,4 @@
-"""A GPU's memory that received tensors are put in, while the rest of them is still arriving."""
+"""GPU memory for received tensors, filled while the rest of them still arrives."""
 
 import contextlib
 import itertools
@@ -79,10 +79,11 @@ class CudaMemory:
 
     @contextlib.contextmanager
     def _copying(self, size_bytes: int) -> Iterator[None]:
-        """Copy on a stream of its own what takes several slots; the rest is not worth the switch.
+        """Use a copy stream for what takes several slots; for less, the switch costs more.
 
-        The allocator may have given memory that kernels on the current stream still read, and they
-        may still be writing what is sent; those that come later read what was received.
+        Kernels on the current stream may still read memory that the allocator reused, or write
+        tensors that are sent; later kernels read what was received. So each stream waits for the
+        other.
         """
         if size_bytes <= _SLOT_BYTES:
             yield

@@ -41,10 +41,10 @@ class HostMemory:
         self._ready: dict[Layout, Landing] = {}
 
     def prepare(self, layouts: Iterable[Layout]) -> None:
-        """Have memory ready for groups that may come next, while there is nothing else to do.
+        """Allocate memory for the groups that probably come next, while waiting.
 
-        Only for what arrives in less time than that takes: it would else hold memory in vain,
-        since a KV cache never comes twice in the same size.
+        Only for small groups: a large one takes longer to arrive than to allocate, and a KV cache
+        never arrives twice in the same size.
         """
         small = [layout for layout in layouts if layout.size_bytes < _PREPARED_BYTES]
         self._ready = {layout: self._landing(layout) for layout in small}
@@ -73,7 +73,7 @@ class HostMemory:
                 if placed.offset > end:
                     buffers.append(_PADDING[: placed.offset - end])
                 if placed.size_bytes:
-                    # A tenth of what a way through numpy takes, just after waking up.
+                    # Takes a tenth of the time that numpy's buffer takes, just after waking up.
                     buffers.append(_array_type(placed.size_bytes).from_address(tensor.data_ptr()))
                 end = placed.offset + placed.size_bytes
         payload_bytes = sum(layout.size_bytes for layout in layouts)
@@ -109,7 +109,7 @@ class BlockPool:
 
 
 def _capacity(size_bytes: int) -> int:
-    """A size in steps, so that a KV cache that grows by a token finds the block of the step before.
+    """Round a size up, so that a KV cache that grows by a token reuses the previous step's block.
 
     Only what is used of it is resident.
     """

@@ -85,7 +85,7 @@ _GROUPS = msgspec.msgpack.Decoder(Groups)
 def encode(
     header: Request | Reply, tensors: Mapping[TensorClass, Sequence[Tensor]]
 ) -> tuple[bytes, list[Layout]]:
-    """All of a message that goes before its payload, and how each group is laid out in that.
+    """A message's bytes before its payload, and each group's layout within the payload.
 
     Raises:
         TransportError: a tensor has a dtype that does not travel.

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from semgap.errors import WorkerLostError
 from semgap.plumbing.tcp_sockets import set_receive_timeout, set_send_timeout
 
-# Anything with the buffer protocol whose bytes are in one piece and counted one by one.
+# A contiguous object with the buffer protocol and items of one byte.
 Buffer = Any
 Result = TypeVar("Result")
 
