@@ -186,6 +186,11 @@ def test_delta_keeps_nothing_that_the_client_did_not_send(gptj):
     )
 
 
+def kept_by(worker):
+    """How many KV caches and logits a worker keeps."""
+    return len(worker._kept_caches._values) + len(worker._kept_logits._values)
+
+
 @pytest.mark.parametrize("mode", ["semantic", "token_only"])
 def test_a_released_generation_leaves_nothing_with_the_worker(gptj, mode):
     worker = Worker(CpuDevice())
@@ -193,9 +198,9 @@ def test_a_released_generation_leaves_nothing_with_the_worker(gptj, mode):
     generated(client)
     abandoned = executor_of(client)
     next(generate(abandoned, PROMPT[0].tolist()))
-    assert len(worker._kept_caches) + len(worker._kept_logits) > 0
+    assert kept_by(worker) > 0
     abandoned.reset()
-    assert len(worker._kept_caches) + len(worker._kept_logits) == 0
+    assert kept_by(worker) == 0
 
 
 class Withholding(InProcessChannel):

@@ -19,9 +19,6 @@ class Kept(Generic[Value]):
     def __init__(self) -> None:
         self._values: dict[str, Value] = {}
 
-    def __len__(self) -> int:
-        return len(self._values)
-
     def __contains__(self, reference_id: str) -> bool:
         return reference_id in self._values
 

@@ -50,7 +50,6 @@ class Welcome(msgspec.Struct, frozen=True, tag="welcome"):
 class SessionOpened(msgspec.Struct, frozen=True, tag="session_opened"):
     """A worker is about to serve at this port."""
 
-    worker_pid: int
     port: int
 
 

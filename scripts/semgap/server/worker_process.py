@@ -74,7 +74,7 @@ class WorkerProcess:
             port,
             Worker(open_device(worker.device)),
             Timeouts(settings.start_timeout_s, settings.step_timeout_s),
-            lambda: control.send(self._connection, control.SessionOpened(os.getpid(), port)),
+            lambda: control.send(self._connection, control.SessionOpened(port)),
         )
 
     def _answer(self) -> None:
