@@ -38,6 +38,9 @@ def start(
 
 def serve(endpoint: Annotated[Path, "describes the server"]) -> None:
     """Be the server, in the foreground."""
+    import logging
+    import os
+
     from semgap.model.skeleton import import_model_type
     from semgap.plumbing.versions import versions
     from semgap.server.supervisor import Supervisor
@@ -45,6 +48,9 @@ def serve(endpoint: Annotated[Path, "describes the server"]) -> None:
     described = read_record(endpoint, ServerEndpoint)
     import_model_type(described.model_type)
     Supervisor(described, versions()).run()
+    logging.shutdown()
+    # Python would take seconds to take torch and transformers down in order.
+    os._exit(0)
 
 
 def stop(endpoint: Annotated[Path, "describes the server"]) -> None:

@@ -43,6 +43,11 @@ def eventually(condition):
     return False
 
 
+def has_ended(pid):
+    """Whether a process is gone, or waits for nothing but its parent to hear of it."""
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
 def described_in(folder):
     """An endpoint whose server is not started, and its file."""
     settings = ServerSettings(
@@ -228,7 +233,7 @@ def test_a_stopped_server_is_ended(own):
     pid = ensure_server(endpoint, file).pid
     os.kill(pid, signal.SIGSTOP)
     stop_server(endpoint, file)
-    assert eventually(lambda: not psutil.pid_exists(pid))
+    assert eventually(lambda: has_ended(pid))
 
 
 def test_a_server_whose_secret_is_gone_is_ended_and_replaced(own):
@@ -240,7 +245,7 @@ def test_a_server_whose_secret_is_gone_is_ended_and_replaced(own):
     Path(endpoint.secret_file).unlink()
     stop_server(endpoint, file)
     for pid in (first.pid, second.pid):
-        assert eventually(lambda pid=pid: not psutil.pid_exists(pid))
+        assert eventually(lambda pid=pid: has_ended(pid))
 
 
 def test_a_killed_worker_is_reported_with_its_signal(server, client):

@@ -2,6 +2,9 @@
 
 import contextlib
 import logging
+import os
+import select
+import signal
 import subprocess
 import sys
 import time
@@ -66,24 +69,32 @@ def _greet(endpoint: ServerEndpoint) -> control.Welcome:
         return control.ask(connection, control.Hello(), control.Welcome)
 
 
-def _end_processes(endpoint_file: Path) -> list[psutil.Process]:
-    """End the processes that serve this endpoint; returns which there were.
+def _end_processes(endpoint_file: Path) -> bool:
+    """End the processes that serve this endpoint; returns whether there were any.
 
     Their command line tells them, since what they wrote may be gone. A worker ends with them.
     """
     serving = [
-        process
+        process.pid
         for process in psutil.process_iter(["cmdline", "cwd", "status"])
         if process.info["status"] != psutil.STATUS_ZOMBIE and _serves(process.info, endpoint_file)
     ]
-    for end in (psutil.Process.terminate, psutil.Process.kill):
-        for process in serving:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                end(process)
-        _gone, alive = psutil.wait_procs(serving, timeout=_END_TIMEOUT_S)
-        if not alive:
-            break
-    return serving
+    for pid in serving:
+        with contextlib.suppress(ProcessLookupError):
+            _end_process(pid)
+    return bool(serving)
+
+
+def _end_process(pid: int) -> None:
+    exited = os.pidfd_open(pid)
+    try:
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            signal.pidfd_send_signal(exited, number)
+            # It is readable once the process has ended, even if nobody has reaped it yet.
+            if select.select([exited], [], [], _END_TIMEOUT_S)[0]:
+                return
+    finally:
+        os.close(exited)
 
 
 def _serves(info: Mapping[str, Any], endpoint_file: Path) -> bool:

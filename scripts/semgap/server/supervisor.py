@@ -61,7 +61,10 @@ class Supervisor:
     def run(self) -> None:
         """Serve until there is a reason to end; leaves no worker behind."""
         stop_asked, ask_to_stop = os.pipe()
-        signal.signal(signal.SIGTERM, lambda *_: os.write(ask_to_stop, b"."))
+        # Also where the signal reaches another thread, which would not wake this one up.
+        os.set_blocking(ask_to_stop, False)
+        signal.set_wakeup_fd(ask_to_stop)
+        signal.signal(signal.SIGTERM, lambda *_: None)
         self._watch(stop_asked, select.POLLIN, partial(self._end, "told to end"))
         self._watch(self._listener.fileno(), select.POLLIN, self._accept)
         idle_since_s = time.monotonic()
@@ -138,6 +141,7 @@ class Supervisor:
         status = 1
         try:
             die_with_parent()
+            signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             self._listener.close()
             for session in self._sessions.values():
