@@ -16,12 +16,12 @@ LOCK = $(UV) pip compile -q --universal --python-version 3.11 --no-header --no-a
 # A CUDA build of torch pins these itself; a CPU build needs none of them.
 WITHOUT_CUDA := sed -i -E '/^(nvidia-(cu|nccl|nvjitlink|nvshmem|nvtx)|cuda-|triton)/d'
 
-PYTHON_CODE := scripts tests
+PYTHON_CODE := scripts tests docs/reference_results.py
 WORKFLOW_CODE := Snakefile workflow
 
 .DEFAULT_GOAL := help
 .PHONY: help table line-rate parse-rate check test format static unit clean locks docs environment \
-	tcpdump judges stop
+	tcpdump judges stop docs reference-tables
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -64,6 +64,9 @@ unit:
 docs: environment  ## write config/README.md and the schema from the declaration of the keys
 	@$(BIN)/python scripts/document_config.py --output config/README.md \
 		--schema workflow/schemas/config.schema.json
+
+reference-tables: environment  ## rebuild the recorded results' tables, figures and the README's part
+	@PYTHONPATH=scripts $(BIN)/python docs/reference_results.py
 
 stop: environment  ## stop servers that were left behind
 	@for endpoint in results/*/server/endpoint.json; do \

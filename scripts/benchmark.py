@@ -15,6 +15,7 @@ def measure(
     prompt: Annotated[Path, "the prompt's token ids"],
     endpoint: Annotated[Path | None, "describes the server, if the mode needs one"],
     settings: Annotated[BenchmarkSettings, "what to run"],
+    code: Annotated[str, "fingerprint of the code that measures, for the record"],
     run: Annotated[Path, "writes the run record, last"],
     logits: Annotated[Path, "writes the logits (.npy)"],
     capture: Annotated[Path, "writes the capture (.pcap)"],
@@ -38,6 +39,7 @@ def measure(
     record, found = run_benchmark(
         policy,
         settings,
+        code,
         capture,
         endpoint,
         model,

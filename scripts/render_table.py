@@ -33,7 +33,7 @@ def render(
         setup=table.table_rows(summary_rows, labels, ("setup",)),
     )
     for files, text in (
-        (csv, table.unrounded_csv(rows)),
+        (csv, table.unrounded_csv(rows, experiment.records)),
         (tex, table.latex(rows, experiment)),
         (markdown, table.markdown(rows, experiment)),
     ):

@@ -4,6 +4,7 @@ from semgap.inference.steps import StepRecord
 from semgap.inference.worker_settings import WorkerSettings
 from semgap.measurement.job_settings import BenchmarkSettings, CaptureSettings, WorkloadSettings
 from semgap.measurement.probe import ProbeTraffic
+from semgap.measurement.provenance import Provenance
 from semgap.measurement.run_record import Machine, PhaseRecord, RunRecord
 from semgap.measurement.tcpdump import CaptureStatus
 from semgap.model.prompt import Prompt, prompt_digest
@@ -16,6 +17,7 @@ SECOND_NS = 1_000_000_000
 CLIENT = SocketPair("127.0.0.1", 1000, "127.0.0.1", 2000)
 WORKER = SocketPair("127.0.0.1", 2000, "127.0.0.1", 1000)
 PROMPT = Prompt(tuple(range(8)), seed=0)
+PROVENANCE = Provenance("0123456789abcdef", False, "c", {}, 0.5, "", "tsc", "", "")
 PROBE = SocketPair("127.0.0.1", 3000, "127.0.0.1", 4000)
 
 
@@ -50,7 +52,10 @@ def phase(name, begin_s, latency_s=None, steps=1, **more):
         "latency_s": latency_s,
         "worker_cpu_s": 0.75 * latency_s,
         "steps": steps,
-        "readings": {"client_cpu": {"client_cpu_busy_s": 0.5 * latency_s}},
+        "readings": {
+            "client_cpu": {"client_cpu_busy_s": 0.5 * latency_s},
+            "machine_cpu": {"machine_cpu_busy_s": 0.75 * latency_s},
+        },
     }
     return PhaseRecord(**{**values, **more})
 
@@ -79,6 +84,7 @@ def run(mode="semantic", repeat=1, **more):
         "prompt_sha256": prompt_digest(PROMPT),
         "machine": Machine("host", "6.0", "a processor", 2, 8_000_000_000, ""),
         "versions": Versions("3.11", "2.13", "5.23"),
+        "provenance": PROVENANCE,
         "phases": (
             phase("setup", 10),
             phase("warmup", 12, steps=3),

@@ -57,6 +57,7 @@ def test_the_notes_say_what_a_reader_must_know():
         "Setup (weights shipped once",
         "– because a CPU computed",
         "single node",
+        "Measured at commit 0123456789ab.",
     ):
         assert said in notes, said
 
@@ -77,6 +78,20 @@ def test_mean_and_sample_deviation(latencies_s):
     # Of values that are all equal, either may give what rounding leaves.
     rounding_s = 1e-12 * max(latencies_s)
     assert row.std == pytest.approx(statistics.stdev(latencies_s), rel=1e-6, abs=rounding_s)
+
+
+def test_token_latencies_are_those_of_the_decode_steps():
+    runs = [measured("local", 1, 0.5)]
+    for quantity, value in (
+        ("latency_per_step_s", 0.5),
+        ("step_latency_p50_s", 0.5),
+        ("step_latency_p99_s", 0.5),
+        ("tokens_per_s", 2.0),
+    ):
+        assert summarised(runs, quantity).mean == pytest.approx(value), quantity
+    quantities = {row.quantity for row in repeat_rows(runs) if row.phase == "prefill"}
+    assert "tokens_per_s" not in quantities
+    assert "tokens/s)" in markdown(*rendered())
 
 
 def test_one_repeat_has_no_deviation():
@@ -146,8 +161,9 @@ def test_a_damaged_csv_names_the_file(tmp_path):
 
 
 def test_the_csv_is_unrounded_and_has_every_quantity():
-    rows, _ = rendered()
-    cells = list(csv.DictReader(io.StringIO(unrounded_csv(rows))))
+    rows, experiment = rendered()
+    cells = list(csv.DictReader(io.StringIO(unrounded_csv(rows, experiment.records))))
+    assert {line["commit"] for line in cells} == {"0123456789abcdef"}
     assert [(line["phase"], line["label"]) for line in cells] == [
         (row.phase, row.label) for row in rows
     ]

@@ -2,13 +2,21 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
+from importlib import metadata
 
+import msgspec
 import numpy as np
 import psutil
 import pytest
 
 from experiment import DECODE_STEPS, PROMPT_TOKENS, REPEATS
 from judges import needs
+from semgap.analysis.warnings import cores_of_others, warnings
+from semgap.measurement.run_record import RunRecord
+from semgap.plumbing.files import read_record
 from small_models import ARCHITECTURES
 
 MODES = ("local", "naive", "remote_cache", "semantic")
@@ -227,3 +235,52 @@ def test_further_rows_of_the_policy_table_answer_as_local(extended):
         framing = steps * (FRAMING_PER_CALL_BYTES + tensors[mode] * FRAMING_PER_TENSOR_BYTES)
         for direction, least in bytes_by_direction.items():
             assert least <= seen[direction] <= 1.02 * least + framing, (mode, direction)
+
+
+@pytest.fixture
+def busy_machine():
+    """A process that computes on each core."""
+    loops = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        for _ in os.sched_getaffinity(0)
+    ]
+    yield
+    for loop in loops:
+        loop.kill()
+        loop.wait()
+
+
+@pytest.mark.usefixtures("busy_machine")
+def test_a_run_on_a_busy_machine_is_told_from_one_on_a_quieter(finished, tmp_path):
+    """The same job as the workflow's, with a process of somebody else on each core."""
+    file = finished.results / "runs" / "local" / "rep1.json"
+    quieter = read_record(file, RunRecord)
+    (weights,) = (finished.folder / "results" / "models").glob("*/weights")
+    job = {
+        "mode": "local",
+        "manifest": finished.results / "model" / "manifest.json",
+        "prompt": finished.results / "model" / "prompt.json",
+        "weights": weights,
+        "settings": msgspec.json.encode(quieter.settings).decode(),
+        "code": "planted",
+        "run": tmp_path / "run.json",
+        "logits": tmp_path / "logits.npy",
+        "capture": tmp_path / "capture.pcap",
+    }
+    flags = [text for name, value in job.items() for text in (f"--{name}", str(value))]
+    subprocess.run(
+        [sys.executable, "scripts/benchmark.py", *flags], cwd=finished.folder, check=True
+    )
+    busy = read_record(tmp_path / "run.json", RunRecord)
+    assert cores_of_others(busy) > cores_of_others(quieter) + 0.25 * quieter.machine.cores
+    assert any("other processes used" in said for said in warnings([], [quieter, busy]))
+
+
+def test_a_record_names_its_code_and_packages(finished):
+    provenance = read_record(
+        finished.results / "runs" / "local" / "rep1.json", RunRecord
+    ).provenance
+    assert len(provenance.code) == 16
+    assert provenance.packages["torch"] == metadata.version("torch")
+    assert provenance.commit == ""  # a copy of the project is no checkout
+    assert "unknown: no git checkout" in (finished.folder / "results" / "table.md").read_text()

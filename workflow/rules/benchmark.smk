@@ -36,4 +36,4 @@ rule benchmark:
         "python scripts/benchmark.py --mode {wildcards.mode} --manifest {input.manifest:q}"
         " --weights {input.weights:q} --prompt {input.prompt:q} {params.endpoint}"
         " --run {output.run:q} --logits {output.logits:q} --capture {output.capture:q}"
-        " --settings {params.settings:q} --withdraw {params.withdraw:q} --log {log:q}"
+        " --settings {params.settings:q} --code {params.code} --withdraw {params.withdraw:q} --log {log:q}"

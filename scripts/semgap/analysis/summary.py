@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
+import numpy as np
 import pandas as pd
 
 from semgap.analysis.traffic import DOWN, UP, TrafficRow
@@ -81,6 +82,7 @@ def _by_source(
 ) -> Iterator[tuple[str, Mapping[str, float]]]:
     """The numbers of a phase, by the instrument that they are from."""
     steps = phase.steps
+    yield "clock", _token_latencies(phase)
     yield (
         "clock",
         {
@@ -111,6 +113,19 @@ def _by_source(
             network[f"network_{name}"] = sum(both)
     yield up.source, network
     yield from phase.readings.items()
+
+
+def _token_latencies(phase: PhaseRecord) -> dict[str, float]:
+    """What a reader of the generated tokens notices; docs/terms.md has the definitions."""
+    if phase.name != "decode":
+        return {}
+    latencies_s = [step.latency_s for step in phase.steps]
+    p50_s, p99_s = np.percentile(latencies_s, (50, 99))
+    return {
+        "step_latency_p50_s": float(p50_s),
+        "step_latency_p99_s": float(p99_s),
+        "tokens_per_s": len(latencies_s) / phase.latency_s,
+    }
 
 
 def _with_percentages(

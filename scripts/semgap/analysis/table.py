@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from semgap.analysis.summary import SummaryRow
+from semgap.analysis.warnings import warnings
 from semgap.measurement.run_record import RunRecord
 from semgap.model.manifest import Manifest
 from semgap.plumbing.markup import escaped_latex, escaped_markdown, markdown_table
@@ -69,10 +70,11 @@ def table_rows(
     ]
 
 
-def unrounded_csv(rows: Sequence[TableRow]) -> str:
-    """One line per row of the table: the mean and deviation of every quantity, as CSV."""
+def unrounded_csv(rows: Sequence[TableRow], records: Sequence[RunRecord]) -> str:
+    """One line per row of the table: commits, mean and deviation of every quantity, as CSV."""
+    commits = " ".join(sorted({record.provenance.commit for record in records}))
     lines = [
-        {"phase": row.phase, "mode": row.mode, "label": row.label}
+        {"phase": row.phase, "mode": row.mode, "label": row.label, "commit": commits}
         | {
             f"{statistic}_{name}": getattr(found, statistic)
             for name, found in row.quantities.items()
@@ -167,10 +169,12 @@ def _notes(rows: Sequence[TableRow], experiment: Experiment) -> list[str]:
         f"Computed on {machine.gpu or f'{machine.cpu}, {record.compute_threads} threads'}; "
         f"{machine.cores} cores, {machine.memory_bytes / 1e9:.1f} GB; Linux {machine.kernel}, "
         f"Python {versions.python}, torch {versions.torch}, transformers {versions.transformers}.",
+        _commit_note(experiment.records),
         f"Transport: {', '.join(sorted(places)) or 'none'}; TCP connections on interface "
         f"{record.capture.interface}; client and worker share one machine.",
         _network_note(record),
         *_setup_notes(experiment.setup),
+        _token_note(rows),
         "GPU Util: time in GPU kernels (CUPTI, in a pass of its own) ÷ the phase's wall time."
         if machine.gpu
         else "GPU Util: – because a CPU computed; the worker's processor use is in table.csv "
@@ -179,7 +183,20 @@ def _notes(rows: Sequence[TableRow], experiment: Experiment) -> list[str]:
         f"tolerance of its policy (at most {tolerance:g}).",
         "Limits: a single node, no real network link; the semantic-blind baselines are simulated "
         "at PyTorch level.",
+        *(
+            f"**Warning**: {what}."
+            for what in warnings([row.quantities["latency_s"] for row in rows], experiment.records)
+        ),
     ]
+
+
+def _commit_note(records: Sequence[RunRecord]) -> str:
+    sources = {
+        (f"{record.provenance.commit[:12]}" or "unknown: no git checkout")
+        + (" with local changes" if record.provenance.dirty else "")
+        for record in records
+    }
+    return f"Measured at commit {', '.join(sorted(sources))}."
 
 
 def _repeats_note(n: int) -> str:
@@ -202,6 +219,19 @@ def _network_note(record: RunRecord) -> str:
         f"Network: NOT captured by tcpdump ({record.capture.reason}). The transport counts "
         "instead: content of the tensors alone, without framing, and 0 where client and worker are "
         "one process (1 GB = 1e9 bytes); mean of the repeats."
+    )
+
+
+def _token_note(rows: Sequence[TableRow]) -> str:
+    per_token = [
+        f"{escaped_markdown(row.label)} {significant(row.quantities['latency_per_step_s'].mean)} s "
+        f"({row.quantities['tokens_per_s'].mean:.3g} tokens/s)"
+        for row in rows
+        if row.phase == "decode"
+    ]
+    return (
+        "Time to first token is the prefill's latency; time per output token, decode latency ÷ "
+        f"steps: {'; '.join(per_token)}. Percentiles are in summary.csv (docs/terms.md)."
     )
 
 

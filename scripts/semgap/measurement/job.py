@@ -18,6 +18,7 @@ from semgap.measurement.job_settings import BenchmarkSettings, CaptureSettings
 from semgap.measurement.machine import describe_machine
 from semgap.measurement.phases import Phases
 from semgap.measurement.probe import send_probe
+from semgap.measurement.provenance import describe_provenance
 from semgap.measurement.run_record import RunRecord
 from semgap.measurement.tcpdump import Capture, CaptureStatus, CaptureUnavailableError, capture
 from semgap.meters.meter_contract import Span
@@ -35,6 +36,7 @@ log = logging.getLogger(__name__)
 def run_benchmark(
     policy: Policy,
     settings: BenchmarkSettings,
+    code: str,
     capture_file: Path,
     endpoint_file: Path | None,
     manifest: Manifest,
@@ -44,6 +46,7 @@ def run_benchmark(
     """Measure one repeat of one mode.
 
     Args:
+        code: fingerprint of the job's code, for the record.
         capture_file: is written.
         endpoint_file: describes the server, if the mode needs one.
 
@@ -74,6 +77,7 @@ def run_benchmark(
             max_steps=1 + max(workload.decode_steps, workload.warmup_decode_steps),
         )
         executor = load_executor(policy.executor).open_executor(client, limits)
+        provenance = describe_provenance(code, configured.gpu_uuid)
         probes = [send_probe(settings.capture.interface_address)]
         has_gpu = bool(configured.gpu_uuid)
         timed = Phases(client, session, Span.PHASE, has_gpu, say)
@@ -105,6 +109,7 @@ def run_benchmark(
         prompt_sha256=prompt_digest(prompt),
         machine=describe_machine(configured.gpu_name),
         versions=versions(),
+        provenance=provenance,
         phases=timed.with_readings_of(again),
         token_ids=answer.token_ids,
         client_sockets=_in_order(sockets.client),

@@ -5,6 +5,7 @@ import msgspec
 from semgap.inference.steps import StepRecord
 from semgap.measurement.job_settings import BenchmarkSettings
 from semgap.measurement.probe import ProbeTraffic
+from semgap.measurement.provenance import Provenance
 from semgap.measurement.tcpdump import CaptureStatus
 from semgap.plumbing.connections import SocketPair
 from semgap.plumbing.versions import Versions
@@ -55,6 +56,7 @@ class RunRecord(msgspec.Struct, frozen=True):
     prompt_sha256: str  # digest of the prompt's token ids
     machine: Machine
     versions: Versions
+    provenance: Provenance
     phases: tuple[PhaseRecord, ...]
     token_ids: tuple[int, ...]  # the greedy token of the prefill and of each decode step
     # client_sockets, worker_sockets: every TCP connection seen of the two processes

@@ -3,6 +3,7 @@
 import statistics
 import threading
 import time
+from typing import NamedTuple
 
 from semgap.meters.meter_contract import Host, Meter, Readings, Span
 
@@ -17,12 +18,19 @@ def open_meter(gpu_uuid: str) -> Meter:
     return GpuSamples(gpu_uuid)
 
 
+class _Sample(NamedTuple):
+    at_ns: int
+    percent: float
+    sm_clock_mhz: float
+    processes: int
+
+
 class GpuSamples(Meter):
-    """Samples a GPU every 0.1 s in a thread of its own."""
+    """Samples a GPU every 0.1 s, and at the begin, in a thread of its own."""
 
     def __init__(self, gpu_uuid: str) -> None:
         self._gpu_uuid = gpu_uuid
-        self._samples_percent: dict[int, float] = {}
+        self._samples: list[_Sample] = []
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._sample, name="nvml", daemon=True)
 
@@ -41,16 +49,23 @@ class GpuSamples(Meter):
         pynvml.nvmlShutdown()
 
     def read(self, begin_ns: int, end_ns: int) -> Readings:
-        within = [
-            percent
-            for at_ns, percent in self._samples_percent.items()
-            if begin_ns <= at_ns < end_ns
-        ]
-        return {"gpu_nvml_percent": statistics.fmean(within)} if within else {}
+        readings = {
+            "gpu_sm_clock_mhz": statistics.fmean(one.sm_clock_mhz for one in self._samples),
+            "gpu_processes": max(one.processes for one in self._samples),
+        }
+        within = [one.percent for one in self._samples if begin_ns <= one.at_ns < end_ns]
+        if within:
+            readings["gpu_nvml_percent"] = statistics.fmean(within)
+        return readings
 
     def _sample(self) -> None:
         import pynvml
 
-        while not self._ended.wait(_PERIOD_S):
+        while True:
             rates = pynvml.nvmlDeviceGetUtilizationRates(self._handle)
-            self._samples_percent[time.monotonic_ns()] = float(rates.gpu)
+            clock_mhz = pynvml.nvmlDeviceGetClockInfo(self._handle, pynvml.NVML_CLOCK_SM)
+            processes = len(pynvml.nvmlDeviceGetComputeRunningProcesses(self._handle))
+            sample = _Sample(time.monotonic_ns(), float(rates.gpu), float(clock_mhz), processes)
+            self._samples.append(sample)
+            if self._ended.wait(_PERIOD_S):
+                return

@@ -1,0 +1,77 @@
+"""What makes a table's numbers less certain than they look."""
+
+from collections.abc import Iterator, Sequence
+from statistics import median
+
+from semgap.analysis.summary import SummaryRow
+from semgap.measurement.run_record import PhaseRecord, RunRecord
+from semgap.policy import WorkerPlace
+
+# Beside the run's own processes there is its capture, which uses a fraction of one core.
+_OTHERS_SHARE = 0.25
+_DEVIATION_SHARE = 0.10
+_FIRST_STEP_RATIO = 1.5
+
+
+def warnings(latencies: Sequence[SummaryRow], records: Sequence[RunRecord]) -> list[str]:
+    """A sentence for each thing that a reader should know before trusting the numbers.
+
+    Args:
+        latencies: of each phase of each mode, in seconds.
+    """
+    return [*_of_the_machine(records), *_of_the_deviation(latencies), *_of_the_warm_up(records)]
+
+
+def _of_the_machine(records: Sequence[RunRecord]) -> Iterator[str]:
+    busy = {record.name: cores_of_others(record) for record in records}
+    worst = max(busy, key=lambda name: busy[name])
+    if busy[worst] > _OTHERS_SHARE * records[0].machine.cores:
+        yield (
+            f"other processes used up to {busy[worst]:.1f} of {records[0].machine.cores} cores "
+            f"during a run ({worst})"
+        )
+    shared = [
+        record.name
+        for record in records
+        for phase in record.phases
+        if phase.readings.get("gpu_samples", {}).get("gpu_processes", 1) > 1
+    ]
+    if shared:
+        yield f"another process was on the GPU during {shared[0]}"
+
+
+def cores_of_others(record: RunRecord) -> float:
+    """Mean number of cores that processes other than client and worker kept busy."""
+    others_s = window_s = 0.0
+    for phase in record.phases:
+        own_s = phase.readings["client_cpu"]["client_cpu_busy_s"]
+        if record.policy.worker is WorkerPlace.SERVER:
+            own_s += phase.worker_cpu_s
+        others_s += phase.readings["machine_cpu"]["machine_cpu_busy_s"] - own_s
+        window_s += (phase.end_ns - phase.begin_ns) / 1e9
+    return max(0.0, others_s / window_s)
+
+
+def _of_the_deviation(latencies: Sequence[SummaryRow]) -> Iterator[str]:
+    for row in latencies:
+        if row.std is not None and row.std > _DEVIATION_SHARE * row.mean:
+            yield (
+                f"the standard deviation of {row.mode}'s {row.phase} is "
+                f"{100 * row.std / row.mean:.0f} % of its mean"
+            )
+
+
+def _of_the_warm_up(records: Sequence[RunRecord]) -> Iterator[str]:
+    for record in records:
+        for phase in record.phases:
+            if phase.name == "decode" and (ratio := first_step_ratio(phase)) > _FIRST_STEP_RATIO:
+                yield (
+                    f"{record.name}: the first decode step took {ratio:.1f} times the median of "
+                    "the others (more warm-up may be needed)"
+                )
+
+
+def first_step_ratio(phase: PhaseRecord) -> float:
+    """Latency of a phase's first step ÷ the median of the others; 1 where there are none."""
+    first, *others = (step.latency_s for step in phase.steps)
+    return first / median(others) if others else 1.0

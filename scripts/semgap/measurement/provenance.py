@@ -1,0 +1,99 @@
+"""Where a run's numbers come from: commit, packages, and what the machine is set to."""
+
+import os
+import re
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+import msgspec
+import torch
+
+_PROJECT = Path(__file__).parents[3]
+_SYSTEM = Path("/sys/devices/system")
+# Git sets them while it runs a hook; they would make it speak of another folder.
+_REDIRECTIONS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX")
+
+
+class Provenance(msgspec.Struct, frozen=True):
+    """What a result depends on beside its settings; a text is empty where nothing tells it."""
+
+    commit: str  # of the checkout that the job's code is part of
+    dirty: bool  # whether tracked files differed from the commit
+    code: str  # fingerprint of the job's code
+    packages: dict[str, str]  # versions of the direct dependencies
+    load_average: float  # runnable processes, mean of the minute before the job
+    governor: str  # what decides on the processor's clock
+    clock_source: str
+    gpu_driver: str
+    cuda: str  # the version that torch was built with
+
+
+def describe_provenance(code: str, gpu_uuid: str) -> Provenance:
+    """Describe where the numbers of this process come from.
+
+    Args:
+        gpu_uuid: the GPU that computes, empty where a CPU does.
+    """
+    commit, dirty = commit_of(_PROJECT)
+    return Provenance(
+        commit=commit,
+        dirty=dirty,
+        code=code,
+        packages=package_versions(_PROJECT / "envs" / "direct.in"),
+        load_average=os.getloadavg()[0],
+        governor=_text_of(_SYSTEM / "cpu/cpu0/cpufreq/scaling_governor"),
+        clock_source=_text_of(_SYSTEM / "clocksource/clocksource0/current_clocksource"),
+        gpu_driver=_gpu_driver() if gpu_uuid else "",
+        cuda=(torch.version.cuda or "") if gpu_uuid else "",
+    )
+
+
+def commit_of(folder: Path) -> tuple[str, bool]:
+    """A folder's commit, and whether tracked files differ from it; writes nothing.
+
+    A checkout that only surrounds the folder does not count.
+    """
+    if not _git(folder, "ls-files", "--", "Snakefile"):
+        return "", False
+    changes = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ".")
+    return _git(folder, "rev-parse", "--verify", "HEAD"), bool(changes)
+
+
+def package_versions(names_file: Path) -> dict[str, str]:
+    """Installed versions of the packages that a file names, one per line."""
+    names = re.findall(r"^[a-z0-9-]+$", names_file.read_text(), re.MULTILINE)
+    return {name: metadata.version(name) for name in names}
+
+
+def _git(folder: Path, *arguments: str) -> str:
+    environment = {name: value for name, value in os.environ.items() if name not in _REDIRECTIONS}
+    # `git status` would otherwise write what it found out about the files' times.
+    environment["GIT_OPTIONAL_LOCKS"] = "0"
+    try:
+        return subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        ).stdout.strip()
+    except FileNotFoundError:
+        return ""
+
+
+def _text_of(file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except OSError:
+        return ""
+
+
+def _gpu_driver() -> str:
+    import pynvml
+
+    pynvml.nvmlInit()
+    try:
+        return str(pynvml.nvmlSystemGetDriverVersion())
+    finally:
+        pynvml.nvmlShutdown()

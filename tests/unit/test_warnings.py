@@ -1,0 +1,70 @@
+"""Warnings under the table: for a busy machine, scattered repeats, a cold start, a shared GPU."""
+
+import msgspec
+import pytest
+
+from sample_runs import phase, run, step
+from semgap.analysis.summary import SummaryRow
+from semgap.analysis.warnings import cores_of_others, first_step_ratio, warnings
+
+
+def latency(std):
+    return SummaryRow("decode", "naive", "latency_s", 3, 2.0, std, "clock")
+
+
+def with_machine_busy(record, cores):
+    """The run on a machine that was busy with so many cores, in each phase."""
+    phases = tuple(
+        msgspec.structs.replace(
+            one,
+            readings=one.readings
+            | {"machine_cpu": {"machine_cpu_busy_s": cores * (one.end_ns - one.begin_ns) / 1e9}},
+        )
+        for one in record.phases
+    )
+    return msgspec.structs.replace(record, phases=phases)
+
+
+def test_a_quiet_machine_warns_of_nothing():
+    assert warnings([latency(0.1), latency(None)], [run("local"), run("naive")]) == []
+
+
+def test_what_others_used_is_the_machine_without_client_and_worker():
+    """Client and worker use 0.5 and 0.75 of a core; in process the client is all there is."""
+    for mode, own in (("naive", 1.25), ("local", 0.5)):
+        record = with_machine_busy(run(mode), 2.0)
+        # The window of a phase is 0.04 s longer than its latency.
+        assert cores_of_others(record) == pytest.approx(2.0 - own, abs=0.1)
+
+
+def test_a_busy_machine_is_named_with_the_run():
+    (said,) = warnings([], [run("local"), with_machine_busy(run("naive", 2), 2.0)])
+    assert "of 2 cores" in said
+    assert "(naive, repeat 2)" in said
+
+
+def test_a_deviation_above_a_tenth_is_named():
+    (said,) = warnings([latency(0.3)], [run("local")])
+    assert said == "the standard deviation of naive's decode is 15 % of its mean"
+
+
+def test_a_first_step_that_is_far_off_is_named():
+    slow = msgspec.structs.replace(step(), latency_s=1.2)
+    record = run("local")
+    decode = phase("decode", 16, 2.2, steps=(slow, step(), step()))
+    record = msgspec.structs.replace(record, phases=(*record.phases[:-1], decode))
+    assert first_step_ratio(decode) == pytest.approx(2.4)
+    (said,) = warnings([], [record])
+    assert "the first decode step took 2.4 times" in said
+
+
+def test_another_process_on_the_gpu_is_named():
+    record = run("local")
+    shared = tuple(
+        msgspec.structs.replace(
+            one, readings=one.readings | {"gpu_samples": {"gpu_processes": 2.0}}
+        )
+        for one in record.phases
+    )
+    (said,) = warnings([], [msgspec.structs.replace(record, phases=shared)])
+    assert said == "another process was on the GPU during local, repeat 1"
