@@ -18,7 +18,7 @@ def with_machine_busy(record, cores):
         msgspec.structs.replace(
             one,
             readings=one.readings
-            | {"machine_cpu": {"machine_cpu_busy_s": cores * (one.end_ns - one.begin_ns) / 1e9}},
+            | {"machine_cpu": {"machine_cpu_s": cores * (one.end_ns - one.begin_ns) / 1e9}},
         )
         for one in record.phases
     )

@@ -13,7 +13,7 @@ from plans import dry_run
 
 def test_a_mode_and_a_placement_are_added_as_the_documentation_says(extended):
     table = (extended.folder / "results" / "table.md").read_text()
-    assert table.count("Semantic-Blind, Deltas") == 2
+    assert table.count("| Semantic-Blind, Deltas ") == 2
     local, half = (
         np.load(extended.results / "runs" / mode / "rep1.logits.npy") for mode in ("local", "half")
     )

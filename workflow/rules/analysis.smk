@@ -5,11 +5,12 @@ What fails a check is not published: the table of before is withdrawn, until the
 
 
 rule verify_weights:
+    """Check that the measured weights are the described ones, byte for byte."""
     input:
-        weights=f"{WEIGHTS}/weights",
-        manifest=f"{EXPERIMENT}/model/manifest.json",
+        weights=rules.store_weights.output[0],
+        manifest=rules.describe_model.output.manifest,
         # Once all is measured: what a run used may have changed until then.
-        runs=per_run(f"{EXPERIMENT}/runs/{{mode}}/rep{{repeat}}.json"),
+        runs=per_run(rules.benchmark.output.run),
     output:
         fingerprint=f"{EXPERIMENT}/model/verified.txt",
     log:
@@ -27,15 +28,16 @@ rule verify_weights:
 
 
 rule aggregate:
+    """Check the runs and that all modes computed the same, and summarise them."""
     input:
         expectation=EXPECTATION_FILE,
-        manifest=f"{EXPERIMENT}/model/manifest.json",
-        prompt=f"{EXPERIMENT}/model/prompt.json",
-        verified=f"{EXPERIMENT}/model/verified.txt",
-        runs=per_run(f"{EXPERIMENT}/runs/{{mode}}/rep{{repeat}}.json"),
-        logits=per_run(f"{EXPERIMENT}/runs/{{mode}}/rep{{repeat}}.logits.npy"),
-        captures=per_run(f"{EXPERIMENT}/captures/{{mode}}/rep{{repeat}}.pcap"),
-        traffic=per_run(f"{EXPERIMENT}/traffic/{{mode}}/rep{{repeat}}.csv"),
+        manifest=rules.describe_model.output.manifest,
+        prompt=rules.make_prompt.output.prompt,
+        verified=rules.verify_weights.output.fingerprint,
+        runs=per_run(rules.benchmark.output.run),
+        logits=per_run(rules.benchmark.output.logits),
+        captures=per_run(rules.benchmark.output.capture),
+        traffic=per_run(rules.parse_capture.output.traffic),
     output:
         repeats=f"{EXPERIMENT}/repeats.csv",
         summary=f"{EXPERIMENT}/summary.csv",

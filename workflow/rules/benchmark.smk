@@ -5,11 +5,12 @@ Jobs never overlap (each asks for all cores) and are interleaved in rounds by pr
 
 
 rule benchmark:
+    """Measure one repeat of one mode."""
     input:
         unpack(endpoint_of),
-        manifest=f"{EXPERIMENT}/model/manifest.json",
-        weights=f"{WEIGHTS}/weights",
-        prompt=f"{EXPERIMENT}/model/prompt.json",
+        manifest=rules.describe_model.output.manifest,
+        weights=rules.store_weights.output[0],
+        prompt=rules.make_prompt.output.prompt,
     output:
         run=f"{EXPERIMENT}/runs/{{mode}}/rep{{repeat}}.json",
         logits=f"{EXPERIMENT}/runs/{{mode}}/rep{{repeat}}.logits.npy",

@@ -2,6 +2,7 @@
 
 
 rule measure_link:
+    """Measure the link: transports, plain sockets and libraries in turn."""
     output:
         times=f"{EXPERIMENT}/link/times.csv",
         wire=f"{EXPERIMENT}/link/wire.csv",
@@ -32,10 +33,11 @@ rule measure_link:
 
 
 rule report_link:
+    """Report goodput, round trips and bytes on the wire of the link."""
     input:
-        times=f"{EXPERIMENT}/link/times.csv",
-        wire=f"{EXPERIMENT}/link/wire.csv",
-        facts=f"{EXPERIMENT}/link/facts.json",
+        times=rules.measure_link.output.times,
+        wire=rules.measure_link.output.wire,
+        facts=rules.measure_link.output.facts,
     output:
         markdown=report(
             f"{EXPERIMENT}/transport.md",
@@ -60,9 +62,10 @@ rule report_link:
 
 
 rule report_overhead:
+    """Report where each mode's steps spend their time."""
     input:
-        runs=per_run(f"{EXPERIMENT}/runs/{{mode}}/rep{{repeat}}.json"),
-        goodput=f"{EXPERIMENT}/transport.goodput.csv",
+        runs=per_run(rules.benchmark.output.run),
+        goodput=rules.report_link.output.goodput,
     output:
         markdown=report(
             f"{EXPERIMENT}/overhead.md",

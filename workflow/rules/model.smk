@@ -7,6 +7,7 @@ gigabytes again.
 
 
 rule download_model:
+    """Download the model of `weights: hub` at its pinned revision, verified."""
     output:
         directory(f"{DOWNLOAD}/download"),
     log:
@@ -24,6 +25,7 @@ rule download_model:
 
 
 rule store_weights:
+    """Store the weights in the experiment's dtype: downloaded, from a folder, or from a seed."""
     input:
         lambda wildcards: [
             source for source in [WEIGHT_SOURCES[CONFIG.model.weights]] if source
@@ -48,8 +50,9 @@ rule store_weights:
 
 
 rule describe_model:
+    """Describe the stored model: sizes, hashes, bytes of KV cache per token."""
     input:
-        weights=f"{WEIGHTS}/weights",
+        weights=rules.store_weights.output[0],
     output:
         manifest=f"{EXPERIMENT}/model/manifest.json",
     log:
@@ -67,8 +70,9 @@ rule describe_model:
 
 
 rule make_prompt:
+    """Choose the prompt's token ids, the same for every mode."""
     input:
-        manifest=f"{EXPERIMENT}/model/manifest.json",
+        manifest=rules.describe_model.output.manifest,
     output:
         prompt=f"{EXPERIMENT}/model/prompt.json",
     log:

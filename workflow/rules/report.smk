@@ -2,11 +2,12 @@
 
 
 rule render_table:
+    """Render the table as Markdown, LaTeX and CSV."""
     input:
         expectation=EXPECTATION_FILE,
-        summary=f"{EXPERIMENT}/summary.csv",
-        manifest=f"{EXPERIMENT}/model/manifest.json",
-        runs=per_run(f"{EXPERIMENT}/runs/{{mode}}/rep{{repeat}}.json"),
+        summary=rules.aggregate.output.summary,
+        manifest=rules.describe_model.output.manifest,
+        runs=per_run(rules.benchmark.output.run),
     output:
         markdown=report(
             f"{EXPERIMENT}/table.md",

@@ -6,8 +6,9 @@ finds no server starts it again, and the end of a run stops it.
 
 
 rule rpc_server:
+    """Start the server that gives each remote benchmark job a worker of its own."""
     input:
-        manifest=f"{EXPERIMENT}/model/manifest.json",
+        manifest=rules.describe_model.output.manifest,
     output:
         endpoint=ENDPOINT,
     log:

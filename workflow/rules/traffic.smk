@@ -2,9 +2,10 @@
 
 
 rule parse_capture:
+    """Count the bytes of one run's capture per phase and direction."""
     input:
-        run=f"{EXPERIMENT}/runs/{{mode}}/rep{{repeat}}.json",
-        capture=f"{EXPERIMENT}/captures/{{mode}}/rep{{repeat}}.pcap",
+        run=rules.benchmark.output.run,
+        capture=rules.benchmark.output.capture,
     output:
         traffic=f"{EXPERIMENT}/traffic/{{mode}}/rep{{repeat}}.csv",
     log:

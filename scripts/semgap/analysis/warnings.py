@@ -47,7 +47,7 @@ def cores_of_others(record: RunRecord) -> float:
         own_s = phase.readings["client_cpu"]["client_cpu_busy_s"]
         if record.policy.worker is WorkerPlace.SERVER:
             own_s += phase.worker_cpu_s
-        others_s += phase.readings["machine_cpu"]["machine_cpu_busy_s"] - own_s
+        others_s += phase.readings["machine_cpu"]["machine_cpu_s"] - own_s
         window_s += (phase.end_ns - phase.begin_ns) / 1e9
     return max(0.0, others_s / window_s)
 

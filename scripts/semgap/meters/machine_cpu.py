@@ -26,7 +26,7 @@ class MachineCpu(Meter):
         self._used_s = _busy_s() - self._begin_s
 
     def read(self, _begin_ns: int, _end_ns: int) -> Readings:
-        return {"machine_cpu_busy_s": self._used_s}
+        return {"machine_cpu_s": self._used_s}
 
 
 def _busy_s() -> float:
