@@ -225,6 +225,20 @@ def test_naive_keeps_no_weight_between_steps(gptj):
         client.forward(PROMPT[:, :1], kv_cache, 1)
 
 
+def test_weights_that_came_with_a_pass_are_released_after_it(gptj):
+    """A pass without weights is then an error, not an answer of NaNs."""
+    worker = Worker(CpuDevice())
+    naive = start(gptj, policy_of("naive"), InProcessChannel(worker))
+    naive.forward(PROMPT, Held(), 1)
+    policy = msgspec.structs.replace(policy_of("naive"), weights="resident")
+    folder, manifest = gptj
+    weightless = InferenceClient(
+        InProcessChannel(worker), policy, manifest, map_weights(folder, manifest)
+    )
+    with pytest.raises(ModelError, match="weights are not there"):
+        weightless.forward(PROMPT, Held(), 1)
+
+
 class Watching(InProcessChannel):
     """Sees what the worker does to the weights it was lent."""
 
