@@ -54,7 +54,7 @@ def phase(name, begin_s, latency_s=None, steps=1, **more):
         "steps": steps,
         "readings": {
             "client_cpu": {"client_cpu_busy_s": 0.5 * latency_s},
-            "machine_cpu": {"machine_cpu_s": 0.75 * latency_s},
+            "machine_cpu": {"machine_cpu_s": 0.75 * latency_s, "machine_window_s": latency_s},
         },
     }
     return PhaseRecord(**{**values, **more})

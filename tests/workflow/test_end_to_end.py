@@ -251,17 +251,16 @@ def busy_machine():
 
 
 @pytest.mark.usefixtures("busy_machine")
-def test_a_run_on_a_busy_machine_is_told_from_one_on_a_quieter(finished, tmp_path):
+def test_a_run_on_a_busy_machine_is_told(finished, tmp_path):
     """The same job as the workflow's, with a process of somebody else on each core."""
-    file = finished.results / "runs" / "local" / "rep1.json"
-    quieter = read_record(file, RunRecord)
+    record = read_record(finished.results / "runs" / "local" / "rep1.json", RunRecord)
     (weights,) = (finished.folder / "results" / "models").glob("*/weights")
     job = {
         "mode": "local",
         "manifest": finished.results / "model" / "manifest.json",
         "prompt": finished.results / "model" / "prompt.json",
         "weights": weights,
-        "settings": msgspec.json.encode(quieter.settings).decode(),
+        "settings": msgspec.json.encode(record.settings).decode(),
         "code": "planted",
         "run": tmp_path / "run.json",
         "logits": tmp_path / "logits.npy",
@@ -272,8 +271,8 @@ def test_a_run_on_a_busy_machine_is_told_from_one_on_a_quieter(finished, tmp_pat
         [sys.executable, "scripts/benchmark.py", *flags], cwd=finished.folder, check=True
     )
     busy = read_record(tmp_path / "run.json", RunRecord)
-    assert cores_of_others(busy) > cores_of_others(quieter) + 0.25 * quieter.machine.cores
-    assert any("other processes used" in said for said in warnings([], [quieter, busy]))
+    assert 0.25 * busy.machine.cores < cores_of_others(busy) < 1.2 * busy.machine.cores
+    assert any("other processes used" in said for said in warnings([], [record, busy]))
 
 
 def test_a_record_names_its_code_and_packages(finished):

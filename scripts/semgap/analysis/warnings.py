@@ -44,11 +44,12 @@ def cores_of_others(record: RunRecord) -> float:
     """Mean number of cores that processes other than client and worker kept busy."""
     others_s = window_s = 0.0
     for phase in record.phases:
+        machine = phase.readings["machine_cpu"]
         own_s = phase.readings["client_cpu"]["client_cpu_busy_s"]
         if record.policy.worker is WorkerPlace.SERVER:
             own_s += phase.worker_cpu_s
-        others_s += phase.readings["machine_cpu"]["machine_cpu_s"] - own_s
-        window_s += (phase.end_ns - phase.begin_ns) / 1e9
+        others_s += machine["machine_cpu_s"] - own_s
+        window_s += machine["machine_window_s"]
     return max(0.0, others_s / window_s)
 
 

@@ -25,8 +25,8 @@ class MachineCpu(Meter):
     def __exit__(self, *_exception: object) -> None:
         self._used_s = _busy_s() - self._begin_s
 
-    def read(self, _begin_ns: int, _end_ns: int) -> Readings:
-        return {"machine_cpu_s": self._used_s}
+    def read(self, begin_ns: int, end_ns: int) -> Readings:
+        return {"machine_cpu_s": self._used_s, "machine_window_s": (end_ns - begin_ns) / 1e9}
 
 
 def _busy_s() -> float:
