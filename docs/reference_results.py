@@ -33,7 +33,7 @@ REFERENCE = PROJECT / "results" / "reference"
 # What the README shows, the first of these that is recorded.
 SHOWN = ("gptj-6b", "mini-torch_rpc")
 BEGIN, END = "<!-- recorded results: make reference-tables -->\n", "<!-- end -->\n"
-# Told apart in grey.
+# Shades that stay apart in a grey print.
 _SHADES = ("0.15", "0.4", "0.6", "0.8")
 
 

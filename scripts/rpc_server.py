@@ -49,7 +49,7 @@ def serve(endpoint: Annotated[Path, "describes the server"]) -> None:
     import_model_type(described.model_type)
     Supervisor(described, versions()).run()
     logging.shutdown()
-    # Python would take seconds to take torch and transformers down in order.
+    # A regular exit takes seconds, to unload torch and transformers.
     os._exit(0)
 
 

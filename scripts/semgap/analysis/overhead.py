@@ -6,6 +6,7 @@ from statistics import median
 import msgspec
 
 from semgap.analysis.correctness import REFERENCE_MODE
+from semgap.analysis.summary import SPANS
 from semgap.inference.steps import StepRecord
 from semgap.measurement.run_record import PhaseRecord, RunRecord
 from semgap.plumbing.markup import markdown_table
@@ -39,7 +40,7 @@ class OverheadRow(msgspec.Struct, frozen=True):
     phase_of_transfer_and_compute: float
 
 
-_SPANS = OverheadRow.__struct_fields__[7:14]
+_SPANS = tuple("other_worker_s" if span == "worker_s" else span for span in SPANS)
 
 
 def overhead_rows(records: Sequence[RunRecord]) -> list[OverheadRow]:

@@ -116,7 +116,7 @@ def _by_source(
 
 
 def _token_latencies(phase: PhaseRecord) -> dict[str, float]:
-    """What a reader of the generated tokens notices; docs/terms.md has the definitions."""
+    """Latencies and rate per generated token; docs/terms.md defines them."""
     if phase.name != "decode":
         return {}
     latencies_s = [step.latency_s for step in phase.steps]

@@ -7,7 +7,7 @@ from semgap.analysis.summary import SummaryRow
 from semgap.measurement.run_record import PhaseRecord, RunRecord
 from semgap.policy import WorkerPlace
 
-# Beside the run's own processes there is its capture, which uses a fraction of one core.
+# The run's own tcpdump counts as another process too; it uses a fraction of one core.
 _OTHERS_SHARE = 0.25
 _DEVIATION_SHARE = 0.10
 _FIRST_STEP_RATIO = 1.5

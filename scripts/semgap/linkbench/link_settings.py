@@ -23,7 +23,7 @@ class LinkSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         float,
         Meta(
             ge=0,
-            le=1e6,
+            le=1_000_000,
             description="Rounds are added until the ratios to plain sockets are known within 5 %, "
             "or for so long (s).",
         ),

@@ -11,19 +11,19 @@ import torch
 
 _PROJECT = Path(__file__).parents[3]
 _SYSTEM = Path("/sys/devices/system")
-# Git sets them while it runs a hook; they would make it speak of another folder.
+# Git sets these variables in hooks; they redirect it to another repository.
 _REDIRECTIONS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX")
 
 
 class Provenance(msgspec.Struct, frozen=True):
-    """What a result depends on beside its settings; a text is empty where nothing tells it."""
+    """What a result depends on beside its settings; a text is empty if it is unknown."""
 
     commit: str  # of the checkout that the job's code is part of
     dirty: bool  # whether tracked files differed from the commit
     code: str  # fingerprint of the job's code
     packages: dict[str, str]  # versions of the direct dependencies
     load_average: float  # runnable processes, mean of the minute before the job
-    governor: str  # what decides on the processor's clock
+    governor: str  # the policy that sets the processor's clock
     clock_source: str
     gpu_driver: str
     cuda: str  # the version that torch was built with
@@ -68,7 +68,7 @@ def package_versions(names_file: Path) -> dict[str, str]:
 
 def _git(folder: Path, *arguments: str) -> str:
     environment = {name: value for name, value in os.environ.items() if name not in _REDIRECTIONS}
-    # `git status` would otherwise write what it found out about the files' times.
+    # Otherwise `git status` updates the times of files in its index.
     environment["GIT_OPTIONAL_LOCKS"] = "0"
     try:
         return subprocess.run(

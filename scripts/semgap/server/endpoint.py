@@ -8,7 +8,7 @@ from msgspec import Meta
 from semgap.inference.worker_settings import WorkerSettings
 from semgap.plumbing.versions import Versions
 
-_Seconds = Annotated[float, Meta(gt=0, le=1e6)]
+_Seconds = Annotated[float, Meta(gt=0, le=1_000_000)]
 
 
 class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -61,7 +61,7 @@ class Supervisor:
     def run(self) -> None:
         """Serve until there is a reason to end; leaves no worker behind."""
         stop_asked, ask_to_stop = os.pipe()
-        # Also where the signal reaches another thread, which would not wake this one up.
+        # The pipe wakes poll() up even if the kernel delivers the signal to another thread.
         os.set_blocking(ask_to_stop, False)
         signal.set_wakeup_fd(ask_to_stop)
         signal.signal(signal.SIGTERM, lambda *_: None)
@@ -104,8 +104,8 @@ class Supervisor:
                 if len(self._sessions) >= _MAX_SESSIONS:
                     log.warning("refused a connection: there are %s already", _MAX_SESSIONS)
                     return
-                pid = os.fork()
                 connection = control.over(accepted)
+                pid = os.fork()
         except OSError as error:
             log.warning("a connection could not be served: %s", error)
             return
