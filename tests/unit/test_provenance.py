@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from importlib import metadata
 
 import pytest
@@ -75,3 +76,10 @@ def test_a_cpu_has_no_driver():
     found = describe_provenance("c", gpu_uuid="")
     assert (found.code, found.gpu_driver, found.cuda) == ("c", "", "")
     assert found.load_average >= 0
+
+
+def test_reading_a_record_and_its_capture_imports_no_torch():
+    """A default run parses twelve captures; each import of torch would take a second."""
+    code = "import semgap.analysis.traffic, sys; sys.exit('torch' in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT / "scripts")}
+    assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == 0

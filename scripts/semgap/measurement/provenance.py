@@ -7,7 +7,6 @@ from importlib import metadata
 from pathlib import Path
 
 import msgspec
-import torch
 
 _PROJECT = Path(__file__).parents[3]
 _SYSTEM = Path("/sys/devices/system")
@@ -35,6 +34,9 @@ def describe_provenance(code: str, gpu_uuid: str) -> Provenance:
     Args:
         gpu_uuid: the GPU that computes, empty where a CPU does.
     """
+    # Jobs that read records do not need torch, whose import takes a second.
+    import torch
+
     commit, dirty = commit_of(_PROJECT)
     return Provenance(
         commit=commit,
