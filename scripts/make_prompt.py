@@ -15,15 +15,10 @@ def choose(
     prompt: Annotated[Path, "writes this file"],
     tokens: Annotated[int, "length of the prompt"],
     decode_steps: Annotated[int, "tokens to come after it"],
-    warmup_decode_steps: Annotated[int, "the same, before anything is timed"],
     seed: Annotated[int, "chooses the token ids"],
 ) -> None:
-    steps_after = {
-        "workload.decode_steps": decode_steps,
-        "workload.warmup_decode_steps": warmup_decode_steps,
-    }
     model = read_record(manifest, Manifest)
-    write_record(prompt, seeded_prompt(model, tokens, steps_after, seed))
+    write_record(prompt, seeded_prompt(model, tokens, decode_steps, seed))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from semgap.inference.worker_settings import WorkerSettings
 from semgap.measurement.job_settings import BenchmarkSettings, CaptureSettings, WorkloadSettings
 from semgap.measurement.probe import ProbeTraffic
 from semgap.measurement.provenance import Provenance
+from semgap.measurement.rehearsal import Rehearsal
 from semgap.measurement.run_record import Machine, PhaseRecord, RunRecord
 from semgap.measurement.tcpdump import CaptureStatus
 from semgap.model.prompt import Prompt, prompt_digest
@@ -85,12 +86,8 @@ def run(mode="semantic", repeat=1, **more):
         "machine": Machine("host", "6.0", "a processor", 2, 8_000_000_000, ""),
         "versions": Versions("3.11", "2.13", "5.23"),
         "provenance": PROVENANCE,
-        "phases": (
-            phase("setup", 10),
-            phase("warmup", 12, steps=3),
-            phase("prefill", 14),
-            phase("decode", 16, steps=2),
-        ),
+        "rehearsals": (Rehearsal({"prefill": 0.5, "decode": 1.0}),) * 2,
+        "phases": (phase("setup", 10), phase("prefill", 14), phase("decode", 16, steps=2)),
         "token_ids": (1, 2, 3),
         "client_sockets": (CLIENT,),
         "worker_sockets": (WORKER,),

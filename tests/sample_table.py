@@ -32,7 +32,7 @@ MANIFEST = Manifest(
 def measured(mode, repeat, latency_s, network_bytes=1000, **more):
     phases = tuple(
         phase(name, 10 + 2 * index, latency_s)
-        for index, name in enumerate(("setup", "warmup", "prefill", "decode"))
+        for index, name in enumerate(("setup", "prefill", "decode"))
     )
     record = run(mode, repeat, phases=phases, **more)
     source = "tcpdump" if record.capture.captured else "transport"

@@ -132,7 +132,7 @@ def test_a_model_or_prompt_of_another_configuration_is_named(runs, changed, matc
     ("section", "name", "value"),
     [
         ("workload", "decode_steps", 4),
-        ("workload", "warmup_decode_steps", 1),
+        ("workload", "rehearsals_at_most", 1),
         ("capture", "use", "off"),
         ("worker", "device", "cuda"),
     ],

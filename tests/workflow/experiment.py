@@ -107,7 +107,12 @@ def copy_project(folder):
     experiment.configure(
         experiment="tiny",
         model={"name": "tiny", "architecture": ARCHITECTURES["gptj"]},
-        workload={"prompt_tokens": PROMPT_TOKENS, "decode_steps": DECODE_STEPS, "repeats": REPEATS},
+        workload={
+            "prompt_tokens": PROMPT_TOKENS,
+            "decode_steps": DECODE_STEPS,
+            "repeats": REPEATS,
+            "rehearsals_at_most": 1,
+        },
         worker={"compute_threads": 1},
         server={"port": free_port("127.0.0.1")},
     )

@@ -174,7 +174,7 @@ def test_repeats_are_interleaved_in_rounds(finished):
 def test_every_step_is_accounted_for(each):
     for mode in MODES:
         phases = {phase["name"]: phase for phase in each.record(mode, 1)["phases"]}
-        assert list(phases) == ["setup", "warmup", "prefill", "decode"]
+        assert list(phases) == ["setup", "prefill", "decode"]
         assert len(phases["decode"]["steps"]) == DECODE_STEPS
         for step in phases["decode"]["steps"]:
             spans = (

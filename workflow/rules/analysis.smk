@@ -15,6 +15,8 @@ rule verify_weights:
         fingerprint=f"{EXPERIMENT}/model/verified.txt",
     log:
         f"{EXPERIMENT}/logs/verify_weights.log",
+    benchmark:
+        f"{EXPERIMENT}/job_times/verify_weights.tsv"
     conda:
         ENVIRONMENT
     params:
@@ -44,6 +46,8 @@ rule aggregate:
         built_from=BUILT_FROM,
     log:
         f"{EXPERIMENT}/logs/aggregate.log",
+    benchmark:
+        f"{EXPERIMENT}/job_times/aggregate.tsv"
     conda:
         ENVIRONMENT
     params:

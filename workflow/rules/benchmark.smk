@@ -1,6 +1,7 @@
 """One job for each mode and repeat: runs, captures and records everything.
 
-Jobs never overlap (each asks for all cores) and are interleaved in rounds by priority.
+Jobs never overlap (each asks for all cores) and are interleaved in rounds by priority. They have no
+`benchmark:` of Snakemake's: it reads the job's memory maps twice a second while latency is measured.
 """
 
 

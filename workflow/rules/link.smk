@@ -49,6 +49,8 @@ rule report_link:
         figures=multiext(f"{EXPERIMENT}/transport", ".svg", ".png"),
     log:
         f"{EXPERIMENT}/logs/report_link.log",
+    benchmark:
+        f"{EXPERIMENT}/job_times/report_link.tsv"
     conda:
         ENVIRONMENT
     params:
@@ -75,6 +77,8 @@ rule report_overhead:
         csv=f"{EXPERIMENT}/overhead.csv",
     log:
         f"{EXPERIMENT}/logs/report_overhead.log",
+    benchmark:
+        f"{EXPERIMENT}/job_times/report_overhead.tsv"
     conda:
         ENVIRONMENT
     params:

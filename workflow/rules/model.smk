@@ -12,6 +12,8 @@ rule download_model:
         directory(f"{DOWNLOAD}/download"),
     log:
         f"{DOWNLOAD}/download.log",
+    benchmark:
+        f"{DOWNLOAD}/download.tsv"
     conda:
         ENVIRONMENT
     params:
@@ -34,6 +36,8 @@ rule store_weights:
         directory(f"{WEIGHTS}/weights"),
     log:
         f"{WEIGHTS}/weights.log",
+    benchmark:
+        f"{WEIGHTS}/weights.tsv"
     conda:
         ENVIRONMENT
     params:
@@ -57,6 +61,8 @@ rule describe_model:
         manifest=f"{EXPERIMENT}/model/manifest.json",
     log:
         f"{EXPERIMENT}/logs/describe_model.log",
+    benchmark:
+        f"{EXPERIMENT}/job_times/describe_model.tsv"
     conda:
         ENVIRONMENT
     params:
@@ -77,17 +83,18 @@ rule make_prompt:
         prompt=f"{EXPERIMENT}/model/prompt.json",
     log:
         f"{EXPERIMENT}/logs/make_prompt.log",
+    benchmark:
+        f"{EXPERIMENT}/job_times/make_prompt.tsv"
     conda:
         ENVIRONMENT
     params:
         code=code_of("make_prompt.py"),
         tokens=CONFIG.workload.prompt_tokens,
         decode_steps=CONFIG.workload.decode_steps,
-        warmup_decode_steps=CONFIG.workload.warmup_decode_steps,
         seed=CONFIG.workload.prompt_seed,
     message:
         "Choosing a prompt of {params.tokens} tokens"
     shell:
         "python scripts/make_prompt.py --manifest {input.manifest:q} --prompt {output.prompt:q}"
         " --tokens {params.tokens} --decode-steps {params.decode_steps}"
-        " --warmup-decode-steps {params.warmup_decode_steps} --seed {params.seed} --log {log:q}"
+        " --seed {params.seed} --log {log:q}"

@@ -21,6 +21,8 @@ rule render_table:
         published_tex="results/table.tex",
     log:
         f"{EXPERIMENT}/logs/render_table.log",
+    benchmark:
+        f"{EXPERIMENT}/job_times/render_table.tsv"
     conda:
         ENVIRONMENT
     params:

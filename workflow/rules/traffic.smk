@@ -10,6 +10,8 @@ rule parse_capture:
         traffic=f"{EXPERIMENT}/traffic/{{mode}}/rep{{repeat}}.csv",
     log:
         f"{EXPERIMENT}/logs/parse_capture/{{mode}}.rep{{repeat}}.log",
+    benchmark:
+        f"{EXPERIMENT}/job_times/parse_capture/{{mode}}.rep{{repeat}}.tsv"
     conda:
         ENVIRONMENT
     params:

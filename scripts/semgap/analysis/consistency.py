@@ -158,12 +158,7 @@ def _differing(
 
 def _contradictions(record: RunRecord) -> Iterator[str]:
     workload = record.settings.workload
-    steps = {
-        "setup": None,
-        "warmup": 1 + workload.warmup_decode_steps,
-        "prefill": 1,
-        "decode": workload.decode_steps,
-    }
+    steps = {"setup": None, "prefill": 1, "decode": workload.decode_steps}
     names = [phase.name for phase in record.phases]
     if names != list(steps):
         yield f"its phases are {', '.join(names)}"

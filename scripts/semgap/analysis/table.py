@@ -8,6 +8,7 @@ import pandas as pd
 
 from semgap.analysis.summary import SummaryRow
 from semgap.analysis.warnings import warnings
+from semgap.measurement.rehearsal import settled
 from semgap.measurement.run_record import RunRecord
 from semgap.model.manifest import Manifest
 from semgap.plumbing.markup import escaped_latex, escaped_markdown, markdown_table
@@ -170,6 +171,7 @@ def _notes(rows: Sequence[TableRow], experiment: Experiment) -> list[str]:
         f"{machine.cores} cores, {machine.memory_bytes / 1e9:.1f} GB; Linux {machine.kernel}, "
         f"Python {versions.python}, torch {versions.torch}, transformers {versions.transformers}.",
         _commit_note(experiment.records),
+        _rehearsal_note(experiment.records),
         f"Transport: {', '.join(sorted(places)) or 'none'}; TCP connections on interface "
         f"{record.capture.interface}; client and worker share one machine.",
         _network_note(record),
@@ -188,6 +190,17 @@ def _notes(rows: Sequence[TableRow], experiment: Experiment) -> list[str]:
             for what in warnings([row.quantities["latency_s"] for row in rows], experiment.records)
         ),
     ]
+
+
+def _rehearsal_note(records: Sequence[RunRecord]) -> str:
+    workload = records[0].settings.workload
+    unsettled = [record.name for record in records if not settled(record.rehearsals, workload)]
+    return (
+        f"Warm-up: each run rehearsed both phases until two rehearsals in a row agreed within a "
+        f"ratio of {workload.rehearsals_agree_ratio:g}, at most {workload.rehearsals_at_most} "
+        f"times; not reached in {len(unsettled)} of {len(records)} runs"
+        + (f" ({', '.join(unsettled)})." if unsettled else ".")
+    )
 
 
 def _commit_note(records: Sequence[RunRecord]) -> str:

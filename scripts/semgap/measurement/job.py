@@ -19,6 +19,7 @@ from semgap.measurement.machine import describe_machine
 from semgap.measurement.phases import Phases
 from semgap.measurement.probe import send_probe
 from semgap.measurement.provenance import describe_provenance
+from semgap.measurement.rehearsal import rehearse
 from semgap.measurement.run_record import RunRecord
 from semgap.measurement.tcpdump import Capture, CaptureStatus, CaptureUnavailableError, capture
 from semgap.meters.meter_contract import Span
@@ -74,23 +75,30 @@ def run_benchmark(
         limits = GenerationLimits(
             vocabulary_size=manifest.vocabulary_size,
             logits_to_keep=workload.logits_to_keep,
-            max_steps=1 + max(workload.decode_steps, workload.warmup_decode_steps),
+            max_steps=1 + workload.decode_steps,
         )
         executor = load_executor(policy.executor).open_executor(client, limits)
         provenance = describe_provenance(code, configured.gpu_uuid)
         probes = [send_probe(settings.capture.interface_address)]
-        has_gpu = bool(configured.gpu_uuid)
-        timed = Phases(client, session, Span.PHASE, has_gpu, say)
-        timed.set_up(executor, prompt.token_ids, workload.warmup_decode_steps)
-        timed.run_generation(executor, prompt.token_ids, workload.decode_steps)
+        phases = partial(Phases, client, session, has_gpu=bool(configured.gpu_uuid))
+
+        def generation(into: Phases) -> Phases:
+            into.run_generation(executor, prompt.token_ids, workload.decode_steps)
+            return into
+
+        timed = phases(Span.PHASE, say=say)
+        timed.set_up(executor)
+        rehearsed = partial(log.info, "%s, rehearsal: %s", name)
+        rehearsals = rehearse(
+            lambda: generation(phases(Span.PHASE, say=rehearsed)).latencies_s, workload
+        )
+        generation(timed)
         answer = executor.answer()
-        executor.reset()
         probes.append(send_probe(settings.capture.interface_address))
         slowed = partial(log.info, "%s, again, under meters that slow it: %s", name)
-        again = Phases(client, session, Span.PASS, has_gpu, slowed)
+        again = phases(Span.PASS, say=slowed)
         if again.has_meters:
-            again.run_generation(executor, prompt.token_ids, workload.decode_steps)
-            executor.reset()
+            generation(again)
         if running is not None:
             running.stop()
     status = running.status if running is not None else None
@@ -110,6 +118,7 @@ def run_benchmark(
         machine=describe_machine(configured.gpu_name),
         versions=versions(),
         provenance=provenance,
+        rehearsals=rehearsals,
         phases=timed.with_readings_of(again),
         token_ids=answer.token_ids,
         client_sockets=_in_order(sockets.client),

@@ -12,14 +12,22 @@ class WorkloadSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is run in every mode."""
 
     decode_steps: Annotated[int, Meta(ge=1, description="Steps of one token after prefill.")] = 5
-    warmup_decode_steps: Annotated[
+    rehearsals_at_most: Annotated[
         int,
         Meta(
-            ge=0,
-            description="Decode steps, after a prefill, before anything is timed; with two, both "
-            "of the buffers between which a KV cache moves are in memory.",
+            ge=1,
+            description="Warm-up: prefill and decode are rehearsed until two rehearsals in a row "
+            "agree, but not more often than this.",
         ),
-    ] = 2
+    ] = 4
+    rehearsals_agree_ratio: Annotated[
+        float,
+        Meta(
+            ge=1,
+            description="Two rehearsals agree if no phase took more than this times as long in one "
+            "as in the other.",
+        ),
+    ] = 1.1
     logits_to_keep: Annotated[
         int,
         Meta(

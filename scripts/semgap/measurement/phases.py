@@ -108,16 +108,14 @@ class Phases:
             ),
         )
 
-    def set_up(self, executor: Executor, prompt: Sequence[int], warmup_decode_steps: int) -> None:
-        """Run setup and warm-up; what the worker keeps of the warm-up is freed."""
+    def set_up(self, executor: Executor) -> None:
+        """Send what stays on the worker."""
         with self.phase("setup") as steps:
             steps.extend(executor.setup())
-        with self.phase("warmup") as steps:
-            steps.extend(islice(generate(executor, prompt), 1 + warmup_decode_steps))
-        executor.reset()
 
     def run_generation(self, executor: Executor, prompt: Sequence[int], decode_steps: int) -> None:
-        """Run prefill and decode."""
+        """Run prefill and decode, of a generation of their own."""
+        executor.reset()
         generation = generate(executor, prompt)
         with self.phase("prefill") as steps:
             steps.append(next(generation))
@@ -126,6 +124,11 @@ class Phases:
                 steps.append(step)
                 if step.latency_s > _SLOW_STEP_S:
                     self.say(f"decode step {number} of {decode_steps}")
+
+    @property
+    def latencies_s(self) -> dict[str, float]:
+        """The latency of each phase."""
+        return {phase.name: phase.latency_s for phase in self.phases}
 
     def with_readings_of(self, again: "Phases") -> tuple[PhaseRecord, ...]:
         """The phases, each with the readings of its second run added."""

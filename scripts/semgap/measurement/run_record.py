@@ -6,6 +6,7 @@ from semgap.inference.steps import StepRecord
 from semgap.measurement.job_settings import BenchmarkSettings
 from semgap.measurement.probe import ProbeTraffic
 from semgap.measurement.provenance import Provenance
+from semgap.measurement.rehearsal import Rehearsal
 from semgap.measurement.tcpdump import CaptureStatus
 from semgap.plumbing.connections import SocketPair
 from semgap.plumbing.versions import Versions
@@ -15,7 +16,7 @@ from semgap.policy import Policy
 class PhaseRecord(msgspec.Struct, frozen=True):
     """One phase of a run."""
 
-    name: str  # setup, warmup, prefill or decode
+    name: str  # setup, prefill or decode
     # begin_unix_ns, end_unix_ns: the wall clock around the phase and a quiet margin, within which
     # the capture's packets belong to it
     begin_unix_ns: int
@@ -57,6 +58,7 @@ class RunRecord(msgspec.Struct, frozen=True):
     machine: Machine
     versions: Versions
     provenance: Provenance
+    rehearsals: tuple[Rehearsal, ...]  # between setup and prefill; not timed as a phase
     phases: tuple[PhaseRecord, ...]
     token_ids: tuple[int, ...]  # the greedy token of the prefill and of each decode step
     # client_sockets, worker_sockets: every TCP connection seen of the two processes

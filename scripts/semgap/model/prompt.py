@@ -3,7 +3,6 @@
 import hashlib
 import json
 import random
-from collections.abc import Mapping
 
 import msgspec
 
@@ -18,25 +17,19 @@ class Prompt(msgspec.Struct, frozen=True):
     seed: int
 
 
-def seeded_prompt(
-    manifest: Manifest, tokens: int, steps_after: Mapping[str, int], seed: int
-) -> Prompt:
+def seeded_prompt(manifest: Manifest, tokens: int, decode_steps: int, seed: int) -> Prompt:
     """Choose ``tokens`` token ids from the model's vocabulary by a seed.
-
-    Args:
-        steps_after: configuration keys and the numbers of steps that they let follow the prompt.
 
     Raises:
         ConfigError: prompt and steps together exceed the model's context length.
     """
-    for key, steps in steps_after.items():
-        needed = tokens + steps
-        if needed > manifest.max_positions:
-            raise ConfigError(
-                f"workload.prompt_tokens ({tokens}) + {key} ({steps}) = {needed} tokens, but the "
-                f"context of {manifest.name} holds {manifest.max_positions}.",
-                "Shorten the prompt or take fewer steps.",
-            )
+    needed = tokens + decode_steps
+    if needed > manifest.max_positions:
+        raise ConfigError(
+            f"workload.prompt_tokens ({tokens}) + workload.decode_steps ({decode_steps}) = "
+            f"{needed} tokens, but the context of {manifest.name} holds {manifest.max_positions}.",
+            "Shorten the prompt or take fewer steps.",
+        )
     chooser = random.Random(seed)
     token_ids = tuple(chooser.randrange(manifest.vocabulary_size) for _ in range(tokens))
     return Prompt(token_ids, seed)

@@ -48,7 +48,12 @@ class Workload(WorkloadSettings, frozen=True, forbid_unknown_fields=True):
 
     def of_a_job(self) -> WorkloadSettings:
         """The part that a benchmark job needs."""
-        return WorkloadSettings(self.decode_steps, self.warmup_decode_steps, self.logits_to_keep)
+        return WorkloadSettings(
+            self.decode_steps,
+            self.rehearsals_at_most,
+            self.rehearsals_agree_ratio,
+            self.logits_to_keep,
+        )
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
