@@ -16,11 +16,11 @@ LOCK = $(UV) pip compile -q --universal --python-version 3.11 --no-header --no-a
 # A CUDA build of torch pins these itself; a CPU build needs none of them.
 WITHOUT_CUDA := sed -i -E '/^(nvidia-(cu|nccl|nvjitlink|nvshmem|nvtx)|cuda-|triton)/d'
 
-PYTHON_CODE := scripts tests docs/reference_results.py
+PYTHON_CODE := scripts tests docs/*.py
 WORKFLOW_CODE := Snakefile workflow
 
 .DEFAULT_GOAL := help
-.PHONY: help table line-rate parse-rate check test format static unit clean locks docs environment \
+.PHONY: help table line-rate parse-rate check test format static unit clean locks docs models environment \
 	tcpdump judges stop docs reference-tables
 
 help:  ## list the targets
@@ -67,6 +67,9 @@ docs: environment  ## write config/README.md and the schema from the declaration
 
 reference-tables: environment  ## rebuild the recorded results' tables, figures and the README's part
 	@PYTHONPATH=scripts $(BIN)/python docs/reference_results.py
+
+models: environment  ## try every model type of transformers, small, and write docs/models.md (3 min)
+	@PYTHONPATH=scripts $(BIN)/python docs/scan_models.py
 
 stop: environment  ## stop servers that were left behind
 	@for endpoint in results/*/server/endpoint.json; do \

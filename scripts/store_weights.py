@@ -18,7 +18,7 @@ def store(
     from semgap.model.obtaining.sources import pretrained_weights, seeded_weights, store_weights
 
     if source is not None:
-        found = pretrained_weights(source, settings.dtype)
+        found = pretrained_weights(source, settings.dtype, settings.source_remedy)
     else:
         found = seeded_weights(json.dumps(settings.architecture), settings.dtype, settings.seed)
     store_weights(found, weights)

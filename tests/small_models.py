@@ -40,6 +40,40 @@ ARCHITECTURES = {
         "eos_token_id": 0,
     },
 }
+ARCHITECTURES |= {
+    # Its window is shorter than the prompts of the tests.
+    "mistral-window": {
+        **ARCHITECTURES["llama-grouped-query"],
+        "model_type": "mistral",
+        "sliding_window": 4,
+    },
+    "mixtral-experts": {
+        **ARCHITECTURES["llama-grouped-query"],
+        "model_type": "mixtral",
+        "num_local_experts": 4,
+        "num_experts_per_tok": 2,
+    },
+    "bloom-alibi": {
+        "model_type": "bloom",
+        "n_layer": 2,
+        "hidden_size": 64,
+        "n_head": 4,
+        "vocab_size": 500,
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+        "pad_token_id": 0,
+    },
+    "mamba-state": {
+        "model_type": "mamba",
+        "num_hidden_layers": 2,
+        "hidden_size": 64,
+        "state_size": 16,
+        "vocab_size": 500,
+        "bos_token_id": 0,
+        "eos_token_id": 0,
+        "pad_token_id": 0,
+    },
+}
 
 
 def store_small_model(name: str, folder: Path):

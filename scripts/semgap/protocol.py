@@ -30,6 +30,7 @@ class Forward(msgspec.Struct, frozen=True, tag="forward"):
     # name of the placement that says what becomes of the KV cache, padded: headers are of one size
     # in every mode, so that modes differ by tensors alone
     placement: str
+    positions: int  # number of positions that the passes before have had
     # names what is kept of the KV cache since the pass before; used up by this one
     reference_id: str | None = None
 

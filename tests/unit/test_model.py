@@ -63,8 +63,8 @@ def test_the_same_seed_gives_the_same_manifest(tmp_path, gptj):
 
 def test_the_manifest_says_the_shapes(gptj):
     _, manifest = gptj
-    assert manifest.kv_cache_tensors == 2 * 2
-    assert manifest.kv_cache_bytes_per_token == 2 * 2 * 64 * 4
+    assert len(manifest.kv_cache) == 2 * 2
+    assert manifest.kv_cache_bytes(7) == 7 * 2 * 2 * 64 * 4
     assert manifest.logits_bytes_per_position == 500 * 4
     assert manifest.weights_bytes == sum(tensor.size_bytes for tensor in manifest.tensors)
     assert manifest.max_positions == 64
@@ -73,7 +73,7 @@ def test_the_manifest_says_the_shapes(gptj):
 
 def test_grouped_queries_shrink_the_kv_cache(tmp_path):
     _, manifest = store_small_model("llama-grouped-query", tmp_path)
-    assert manifest.kv_cache_bytes_per_token == 2 * 2 * (2 * 16) * 4
+    assert manifest.kv_cache_bytes(1) == 2 * 2 * (2 * 16) * 4
 
 
 def test_tied_weights_are_stored_once(tmp_path):
@@ -84,7 +84,7 @@ def test_tied_weights_are_stored_once(tmp_path):
 
 def test_a_checkpoint_is_cast_and_stored(stored_model, tmp_path):
     folder, manifest = stored_model
-    source = pretrained_weights(folder, "float16")
+    source = pretrained_weights(folder, "float16", "a remedy")
     store_weights(source, tmp_path / "half")
     names = [tensor.name for tensor in manifest.tensors]
     assert list(source.sizes_bytes) == names
@@ -102,7 +102,7 @@ def test_a_pytorch_checkpoint_is_read(gptj, tmp_path):
     }
     torch.save(tensors, tmp_path / "pytorch_model.bin")
     (tmp_path / "config.json").write_text((folder / "config.json").read_text())
-    source = pretrained_weights(tmp_path, "float32")
+    source = pretrained_weights(tmp_path, "float32", "a remedy")
     assert all(torch.equal(source.weight(name), tensors[name]) for name in names)
 
 
@@ -123,7 +123,7 @@ def test_a_malicious_checkpoint_runs_nothing(gptj, tmp_path):
         {"transformer.wte.weight": Payload(tmp_path / "owned")}, tmp_path / "pytorch_model.bin"
     )
     with pytest.raises(ModelError, match="cannot be read"):
-        pretrained_weights(tmp_path, "float32")
+        pretrained_weights(tmp_path, "float32", "a remedy")
     assert not (tmp_path / "owned").exists()
 
 
@@ -135,7 +135,7 @@ def test_a_checkpoint_that_lacks_a_tensor_is_refused(gptj, tmp_path):
     torch.save(tensors, tmp_path / "pytorch_model.bin")
     (tmp_path / "config.json").write_text((folder / "config.json").read_text())
     with pytest.raises(ModelError, match=r"transformer\.wte\.weight"):
-        pretrained_weights(tmp_path, "float32")
+        pretrained_weights(tmp_path, "float32", "a remedy")
 
 
 def test_a_cut_off_weight_file_is_named(tmp_path):
@@ -150,7 +150,7 @@ def test_a_corrupt_checkpoint_is_an_error_with_a_remedy(tmp_path):
     folder, manifest = store_small_model("gptj", tmp_path)
     (folder / manifest.files[0].name).write_bytes(b"\xff" * 1000)
     with pytest.raises(ModelError, match="cannot be read"):
-        pretrained_weights(folder, "float32")
+        pretrained_weights(folder, "float32", "a remedy")
 
 
 def test_an_unknown_architecture_is_an_error():

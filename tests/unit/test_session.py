@@ -20,14 +20,14 @@ from semgap.meters.running_meters import PhaseMeters
 from semgap.model.device import CpuDevice, open_device
 from semgap.model.weights import map_weights
 from semgap.modes import POLICIES, policy_of
-from semgap.placements import delta, inline, resident
-from semgap.placements.kept import Kept
-from semgap.placements.kv_cache import KvCache, cache_of
+from semgap.placements import delta
+from semgap.placements.kv_cache import KvCache, PaddedKvCache
 from semgap.placements.placement_contract import Held
 from semgap.policy import TensorClass
 from semgap.protocol import Forward
 from semgap.session.in_process import InProcessChannel
 from semgap.transport.transport_contract import RequestMessage
+from small_models import store_small_model
 
 PROMPT = torch.tensor([[3, 1, 4, 1, 5, 9, 2, 6]])
 
@@ -55,15 +55,22 @@ def generated(client, steps=3):
     return torch.from_numpy(answer.logits)
 
 
+def grows(stored):
+    """Whether a model's cache keeps every position of the prompt in every layer."""
+    kept = {tensor.most_positions or len(PROMPT[0]) for tensor in stored[1].kv_cache}
+    return kept == {len(PROMPT[0])} and all(one.bytes_per_position for one in stored[1].kv_cache)
+
+
 def reference(stored, steps=3):
     """The same generation by transformers alone."""
     folder, _manifest = stored
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    name = "cache_params" if model.config.model_type == "mamba" else "past_key_values"
     tokens, kv_cache, answer = PROMPT, None, []
     for _ in range(1 + steps):
         with torch.inference_mode():
-            output = model(input_ids=tokens, past_key_values=kv_cache, use_cache=True)
-        kv_cache = output.past_key_values
+            output = model(input_ids=tokens, use_cache=True, **{name: kv_cache})
+        kv_cache = output[name]
         answer.append(output.logits[0, -1])
         tokens = output.logits[:, -1:].argmax(-1)
     return torch.stack(answer)
@@ -71,14 +78,20 @@ def reference(stored, steps=3):
 
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.mode)
 def test_every_policy_computes_what_transformers_computes(stored_model, policy):
-    answer = generated(start(stored_model, policy))
+    client = start(stored_model, policy)
+    if policy.kv_cache == "delta" and not grows(stored_model):
+        with pytest.raises(ModelError, match=r"does not grow by position.*Leave 'delta' out"):
+            generated(client)
+        return
+    answer = generated(client)
     expected = reference(stored_model)
     assert torch.equal(answer.argmax(-1), expected.argmax(-1))
     torch.testing.assert_close(answer, expected, rtol=0, atol=1e-5)
 
 
 def test_all_policies_agree_to_the_bit(stored_model):
-    answers = [generated(start(stored_model, policy)) for policy in POLICIES]
+    policies = [one for one in POLICIES if one.kv_cache != "delta" or grows(stored_model)]
+    answers = [generated(start(stored_model, policy)) for policy in policies]
     assert all(torch.equal(answer, answers[0]) for answer in answers)
 
 
@@ -107,10 +120,36 @@ def test_what_a_decode_step_carries(gptj, mode, up, down):
     assert {str(name) for name in exchange.step.down_bytes} == down
 
 
+def test_kv_cache_bytes_follow_the_models_form(stored_model):
+    """A step sends the cache after the positions before, and gets it back one position longer."""
+    client, manifest = start(stored_model, policy_of("remote_cache")), stored_model[1]
+    executor = executor_of(client)
+    records = itertools.islice(generate(executor, PROMPT[0].tolist()), 4)
+    for positions, record in enumerate(records, start=PROMPT.shape[1] - 1):
+        up, down = record.up_bytes, record.down_bytes
+        assert down[TensorClass.KV_CACHE] == manifest.kv_cache_bytes(positions + 1)
+        if positions >= PROMPT.shape[1]:
+            assert up[TensorClass.KV_CACHE] == manifest.kv_cache_bytes(positions)
+
+
+def test_a_window_bounds_the_bytes(tmp_path):
+    _, manifest = store_small_model("mistral-window", tmp_path)
+    per_position = 2 * 2 * (2 * 16) * 4
+    assert [manifest.kv_cache_bytes(n) for n in (2, 3, 4, 40)] == [
+        kept * per_position for kept in (2, 3, 3, 3)
+    ]
+
+
+def test_a_state_has_a_fixed_size(tmp_path):
+    """Each Mamba layer: the last 4 inputs of the convolution, and 16 states per channel."""
+    _, manifest = store_small_model("mamba-state", tmp_path)
+    assert manifest.kv_cache_bytes(1) == manifest.kv_cache_bytes(99) == 2 * 128 * (4 + 16) * 4
+
+
 def test_delta_moves_each_position_once_each_way(gptj):
     """Up goes what the worker has not been sent yet, down what the client has not got yet."""
     client = start(gptj, policy_of("delta"))
-    position_bytes = gptj[1].kv_cache_bytes_per_token
+    position_bytes = gptj[1].kv_cache_bytes(1)
     moved, kv_cache, tokens = [], Held(), PROMPT
     for _ in range(4):
         _, kv_cache, exchange = client.forward(tokens, kv_cache, 1)
@@ -156,22 +195,19 @@ def test_meters_around_passes_add_up_and_those_around_a_phase_are_read_once(gptj
     assert 0 < read[0] < read[1] == meters.stop()["client_cpu"]["client_cpu_busy_s"]
 
 
-def test_a_kv_cache_with_room_for_more_gives_its_valid_positions_alone():
-    memory = torch.arange(8.0).reshape(1, 1, 8, 1)
-    cache = KvCache((memory, memory + 10), length=3)
+@pytest.mark.parametrize("cache_type", [KvCache, PaddedKvCache])
+def test_what_is_joined_shares_no_memory(cache_type):
+    room = 5 if cache_type is PaddedKvCache else 0
+    memory = torch.arange(3.0 + room).reshape(1, 1, 3 + room, 1)
+    cache = cache_type((memory, memory + 10), length=3)
     assert [tensor.flatten().tolist() for tensor in cache.valid()] == [[0, 1, 2], [10, 11, 12]]
     assert [tensor.flatten().tolist() for tensor in cache.since(2)] == [[2], [12]]
-    more = [tensor[:, :, :1] for tensor in (memory + 50, memory + 60)]
-    joined = cache.joined(more)
+    joined = cache.joined([memory[:, :, :1] + 50, memory[:, :, :1] + 60], 4)
     assert joined.length == 4
     assert joined.tensors[1].flatten().tolist() == [10, 11, 12, 60]
+    copied = KvCache().joined(cache.valid(), 3)
     memory.fill_(torch.nan)
-    assert not any(torch.isnan(tensor).any() for tensor in joined.tensors)
-    for placement in (inline, delta, resident):
-        store = Kept()
-        back, reference_id = placement.leave(store, cache_of(cache.valid()), cache)
-        assert all(tensor.shape[-2] <= 3 for tensor in back)
-        assert reference_id is None or store.take(reference_id).length == 3
+    assert not any(torch.isnan(tensor).any() for tensor in (*joined.tensors, *copied.tensors))
 
 
 def test_delta_keeps_nothing_that_the_client_did_not_send(gptj):

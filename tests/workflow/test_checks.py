@@ -16,6 +16,7 @@ def test_a_dry_run_works_from_a_clean_clone(tmp_path):
     planned = experiment.planned()
     assert {job.partition(":")[0] for job in planned} == {
         "store_weights",
+        "check_model",
         "describe_model",
         "make_prompt",
         "rpc_server",

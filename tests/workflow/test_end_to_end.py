@@ -161,7 +161,8 @@ def test_the_manifest_agrees_with_arithmetic(finished):
     manifest = json.loads((finished.results / "model" / "manifest.json").read_text())
     shape = shape_of_gptj()
     assert manifest["weights_bytes"] == shape["weights"]
-    assert manifest["kv_cache_bytes_per_token"] == shape["kv_per_token"]
+    per_position = sum(tensor["bytes_per_position"] for tensor in manifest["kv_cache"])
+    assert per_position == shape["kv_per_token"]
     assert len(manifest["tensors"]) == shape["weight_tensors"]
 
 

@@ -44,7 +44,7 @@ def test_a_meter_reaches_every_table_by_its_name(extended_further):
             for row in csv.DictReader(file)
             if row["quantity"] == "worker_page_faults"
         }
-    assert len(found) == 4 * 3  # phases and modes
+    assert len(found) == 3 * 3  # phases and modes
     assert float(found["setup", "delta"]["mean"]) > 0
     assert found["setup", "delta"]["source"] == "page_faults"
     assert "mean_worker_page_faults" in (folder / "table.csv").read_text().splitlines()[0]

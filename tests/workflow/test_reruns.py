@@ -35,7 +35,8 @@ ANALYSIS = {"aggregate", *TABLE}
 ALL_RUNS = measured(*MODES)
 REMOTE_RUNS = {"rpc_server"} | measured(*REMOTE)
 FROM_MANIFEST = {"describe_model", "make_prompt", "rpc_server"} | ALL_RUNS
-EVERYTHING = {"store_weights"} | FROM_MANIFEST
+CHECKED = {"check_model"} | ANALYSIS
+EVERYTHING = {"store_weights"} | CHECKED | FROM_MANIFEST
 TRAFFIC = runs("parse_capture", *MODES) | ANALYSIS
 
 # The active transport is torch_rpc.
@@ -72,6 +73,7 @@ OF_THE_LINK = [
 MODULES = {
     "aggregate.py": ANALYSIS,
     "benchmark.py": ALL_RUNS,
+    "check_model.py": CHECKED,
     "describe_model.py": FROM_MANIFEST,
     "document_config.py": set(),
     "download_model.py": set(),
@@ -96,7 +98,7 @@ MODULES = {
     "semgap/analysis/expectation.py": ANALYSIS,
     "semgap/pipeline/fingerprint.py": set(),
     "semgap/placements/kept.py": {"rpc_server"} | ALL_RUNS,
-    "semgap/placements/kv_cache.py": {"rpc_server"} | ALL_RUNS,
+    "semgap/placements/kv_cache.py": {"rpc_server"} | CHECKED | ALL_RUNS,
     "semgap/plumbing/markup.py": TABLE,
     "semgap/modes.py": set(),
     "semgap/analysis/overhead.py": set(),
@@ -133,8 +135,8 @@ MODULES = {
     "semgap/meters/gpu_kernels.py": ALL_RUNS,
     "semgap/meters/gpu_samples.py": ALL_RUNS,
     "semgap/meters/running_meters.py": {"rpc_server"} | ALL_RUNS,
-    "semgap/engine/engine_contract.py": {"rpc_server"} | ALL_RUNS,
-    "semgap/engine/eager.py": ALL_RUNS,
+    "semgap/engine/engine_contract.py": {"rpc_server"} | CHECKED | ALL_RUNS,
+    "semgap/engine/eager.py": CHECKED | ALL_RUNS,
     "semgap/execution/executor_contract.py": ALL_RUNS,
     "semgap/execution/forward_pass.py": ALL_RUNS,
     "semgap/execution/generation.py": ALL_RUNS,
@@ -143,6 +145,9 @@ MODULES = {
     "semgap/measurement/probe.py": ALL_RUNS,
     "semgap/pcap/reader.py": TRAFFIC,
     "semgap/pcap/traffic_window.py": TRAFFIC,
+    "semgap/inference/agreement.py": CHECKED,
+    "semgap/model/cache_form.py": CHECKED | FROM_MANIFEST,
+    "semgap/model/causal_lm.py": CHECKED | FROM_MANIFEST,
     "semgap/model/description.py": FROM_MANIFEST,
     "semgap/model/device.py": {"rpc_server"} | ALL_RUNS,
     "semgap/model/obtaining/hub.py": set(),

@@ -35,6 +35,7 @@ rule aggregate:
         expectation=EXPECTATION_FILE,
         manifest=rules.describe_model.output.manifest,
         prompt=rules.make_prompt.output.prompt,
+        agreement=rules.check_model.output.agreement,
         verified=rules.verify_weights.output.fingerprint,
         runs=per_run(rules.benchmark.output.run),
         logits=per_run(rules.benchmark.output.logits),

@@ -26,6 +26,7 @@ from semgap.modes import POLICIES, policy_of
 from semgap.policy import WorkerPlace
 from semgap.plumbing.processes import FolderLock, adopt_jobs
 from semgap.measurement.job_settings import BenchmarkSettings
+from semgap.model.model_settings import model_files
 from semgap.linkbench.link_settings import LinkJob
 from semgap.server.endpoint import ServerJob
 from semgap.pipeline.cli import settings_json
@@ -104,6 +105,32 @@ WEIGHT_SOURCES = {
     "folder": CONFIG.model.folder,
     "seeded": None,
 }
+
+
+def source_of_weights(wildcards):
+    """What the weights are made from: a download, or each file of a folder, since overwriting a
+    file leaves its folder's time as it was.
+    """
+    if CONFIG.model.weights == "folder":
+        return {"source": model_files(Path(CONFIG.model.folder))}
+    if CONFIG.model.weights == "hub":
+        return {"source": WEIGHT_SOURCES["hub"]}
+    return {}
+
+
+def source_option(wildcards):
+    folder = WEIGHT_SOURCES[CONFIG.model.weights]
+    return shlex.join(["--source", folder]) if folder else ""
+
+
+def stamps_of_source(wildcards):
+    """Sizes and times of a folder's files: one that is replaced by an older one counts too."""
+    if CONFIG.model.weights != "folder":
+        return []
+    stats = (
+        (file, Path(file).stat()) for file in source_of_weights(wildcards)["source"]
+    )
+    return [f"{file} {stat.st_size} {stat.st_mtime_ns}" for file, stat in stats]
 
 
 def stop_server():

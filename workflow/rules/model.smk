@@ -29,9 +29,7 @@ rule download_model:
 rule store_weights:
     """Store the weights in the experiment's dtype: downloaded, from a folder, or from a seed."""
     input:
-        lambda wildcards: [
-            source for source in [WEIGHT_SOURCES[CONFIG.model.weights]] if source
-        ],
+        unpack(source_of_weights),
     output:
         directory(f"{WEIGHTS}/weights"),
     log:
@@ -43,14 +41,39 @@ rule store_weights:
     params:
         code=code_of("store_weights.py"),
         settings=lambda wildcards: settings_json(CONFIG.model),
-        source=lambda wildcards, input: [
-            part for folder in input for part in ("--source", folder)
-        ],
+        source=source_option,
+        files=stamps_of_source,
     message:
         "Storing the weights of {CONFIG.model.name}"
     shell:
-        "python scripts/store_weights.py --weights {output:q} {params.source:q}"
+        "python scripts/store_weights.py --weights {output:q} {params.source}"
         " --settings {params.settings:q} --log {log:q}"
+
+
+rule check_model:
+    """Check that the stored model computes what transformers computes from its source."""
+    input:
+        unpack(source_of_weights),
+        weights=rules.store_weights.output[0],
+    output:
+        agreement=f"{WEIGHTS}/agreement.json",
+    log:
+        f"{WEIGHTS}/agreement.log",
+    benchmark:
+        f"{WEIGHTS}/agreement.tsv"
+    # Before anything is measured; no measurement is made again because the check changed.
+    priority: 3_000_000
+    conda:
+        ENVIRONMENT
+    params:
+        code=code_of("check_model.py", "semgap.engine.eager"),
+        settings=lambda wildcards: settings_json(CONFIG.model),
+        source=source_option,
+    message:
+        "Checking that {CONFIG.model.name} computes what transformers computes"
+    shell:
+        "python scripts/check_model.py --weights {input.weights:q} {params.source}"
+        " --agreement {output.agreement:q} --settings {params.settings:q} --log {log:q}"
 
 
 rule describe_model:

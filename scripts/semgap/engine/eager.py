@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 
-import torch
-import transformers
 from torch import Tensor
 
 from semgap.engine.engine_contract import Engine
-from semgap.model.skeleton import ModelSkeleton, kv_cache_tensors
-from semgap.placements.kv_cache import KvCache, cache_of
+from semgap.errors import ModelError
+from semgap.model.cache_form import Slot, cache_tensors, restored_cache, slots_of
+from semgap.model.causal_lm import run_pass
+from semgap.model.skeleton import ModelSkeleton
+from semgap.placements.kv_cache import KvCache
 
 
 def build_engine(skeleton: ModelSkeleton) -> Engine:
@@ -18,6 +19,8 @@ def build_engine(skeleton: ModelSkeleton) -> Engine:
 class EagerEngine(Engine):
     def __init__(self, skeleton: ModelSkeleton) -> None:
         self._skeleton = skeleton
+        # Of the model, not of a sequence: a prefill tells it.
+        self._slots: tuple[Slot, ...] = ()
 
     def bind(self, names: Sequence[str], tensors: Sequence[Tensor]) -> None:
         self._skeleton.bind(names, tensors)
@@ -29,13 +32,17 @@ class EagerEngine(Engine):
         self, tokens: Tensor, kv_cache: KvCache, logits_to_keep: int
     ) -> tuple[Tensor, KvCache]:
         self._skeleton.check_complete()
-        tensors = kv_cache.valid()
-        layers = list(zip(tensors[0::2], tensors[1::2], strict=True))
-        with torch.inference_mode():
-            output = self._skeleton.module(
-                input_ids=tokens,
-                past_key_values=transformers.DynamicCache(layers or None),
-                use_cache=True,
-                logits_to_keep=logits_to_keep,
-            )
-        return output.logits, cache_of(kv_cache_tensors(output.past_key_values))
+        before = None
+        if kv_cache.length:
+            tensors = kv_cache.valid()
+            if len(tensors) != len(self._slots):
+                raise ModelError(
+                    f"A KV cache of {len(tensors)} tensors came; the model's has "
+                    f"{len(self._slots)}.",
+                    "Send what the last pass returned, in a session that began with a prefill.",
+                )
+            before = restored_cache(self._skeleton.config, self._slots, tensors, kv_cache.length)
+        logits, after = run_pass(self._skeleton.module, tokens, before, logits_to_keep)
+        self._slots = self._slots or slots_of(after)
+        length = kv_cache.length + tokens.shape[1]
+        return logits, KvCache(cache_tensors(after, self._slots), length)

@@ -86,7 +86,9 @@ class InferenceClient:
         """
         begin_ns = time.monotonic_ns()
         policy = self._policy
-        header = self._pass_type(logits_to_keep, f"{policy.kv_cache:10}", kv_cache.reference_id)
+        header = self._pass_type(
+            logits_to_keep, f"{policy.kv_cache:10}", kv_cache.positions, kv_cache.reference_id
+        )
         tensors = {
             TensorClass.WEIGHTS: self._step_weights,
             TensorClass.TOKENS: self._token_placement.up(Held([tokens])),
@@ -99,6 +101,7 @@ class InferenceClient:
         placement_s = latency_s - exchange.step.latency_s
         step = msgspec.structs.replace(exchange.step, latency_s=latency_s, placement_s=placement_s)
         logits = exchange.tensors.get(TensorClass.LOGITS)
+        extended = replace(extended, positions=kv_cache.positions + tokens.shape[1])
         return None if logits is None else logits[0], extended, replace(exchange, step=step)
 
     def fetch(self, reference_id: str) -> Tensor:

@@ -110,7 +110,9 @@ class Worker(Handler):
         weights = tensors.get(TensorClass.WEIGHTS, ())
         came = tensors.get(TensorClass.KV_CACHE, ())
         self._borrowed += [*weights, *came]
-        arrived = placement.arrive(self._kept_caches, request.reference_id, came)
+        arrived = placement.arrive(
+            self._kept_caches, request.reference_id, KvCache(tuple(came), request.positions)
+        )
         try:
             if weights:
                 self._engine.bind(self._names, weights)

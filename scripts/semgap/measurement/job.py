@@ -23,6 +23,7 @@ from semgap.measurement.rehearsal import rehearse
 from semgap.measurement.run_record import RunRecord
 from semgap.measurement.tcpdump import Capture, CaptureStatus, CaptureUnavailableError, capture
 from semgap.meters.meter_contract import Span
+from semgap.model.causal_lm import not_a_number
 from semgap.model.manifest import Manifest
 from semgap.model.prompt import Prompt, prompt_digest
 from semgap.plumbing.connections import SocketPair
@@ -89,9 +90,14 @@ def run_benchmark(
         timed = phases(Span.PHASE, say=say)
         timed.set_up(executor)
         rehearsed = partial(log.info, "%s, rehearsal: %s", name)
-        rehearsals = rehearse(
-            lambda: generation(phases(Span.PHASE, say=rehearsed)).latencies_s, workload
-        )
+
+        def rehearsal() -> dict[str, float]:
+            latencies_s = generation(phases(Span.PHASE, say=rehearsed)).latencies_s
+            if np.isnan(executor.answer().logits).any():
+                raise not_a_number(manifest.dtype)
+            return latencies_s
+
+        rehearsals = rehearse(rehearsal, workload)
         generation(timed)
         answer = executor.answer()
         probes.append(send_probe(settings.capture.interface_address))

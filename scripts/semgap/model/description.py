@@ -1,35 +1,42 @@
 """Describes a stored model: sizes, hashes, and the tensor shapes that determine its traffic."""
 
 import hashlib
-import math
 from pathlib import Path
+from typing import Any
 
 import torch
+from torch import Tensor
 
 from semgap.errors import ModelError
-from semgap.model.manifest import Manifest, WeightTensor
+from semgap.model.cache_form import cache_tensors, slots_of, window_of
+from semgap.model.causal_lm import run_pass
+from semgap.model.manifest import CacheTensor, Manifest, WeightTensor
 from semgap.model.model_settings import ModelSettings
-from semgap.model.skeleton import ModelSkeleton, kv_cache_tensors
+from semgap.model.skeleton import ModelSkeleton
 from semgap.model.weights import CONFIG_FILE, describe_file, map_safetensors
 
 _REMEDY = "Delete the folder and run again: it is made anew."
+_PREFILL_POSITIONS = 2
+# What architectures call their context length. BLOOM's seq_length is no limit.
+_CONTEXT_KEYS = ("max_position_embeddings", "max_seq_len", "n_ctx", "context_length")
 
 
 def describe_model(folder: Path, settings: ModelSettings) -> Manifest:
     """Describe the model stored in ``folder``.
 
-    The keys of a configuration differ between architectures, so a forward pass on the meta device
-    gives the KV cache's shape.
+    The keys of a configuration differ between architectures, so forward passes of the model on the
+    CPU give the KV cache's form.
 
     Raises:
-        ModelError: files are missing or corrupt, or do not fit the architecture or dtype.
+        ModelError: files are missing or corrupt, or do not fit the architecture or dtype; the model
+            has no cache that can be sent.
     """
     try:
         model_config = (folder / CONFIG_FILE).read_text()
     except FileNotFoundError:
         raise ModelError(f"'{folder}' holds no {CONFIG_FILE}.", _REMEDY) from None
     dtype: torch.dtype = getattr(torch, settings.dtype)
-    skeleton = ModelSkeleton(model_config, dtype, torch.device("meta"))
+    skeleton = ModelSkeleton(model_config, dtype, torch.device("cpu"))
     paths = sorted(folder.glob("*.safetensors"))
     stored = {name: tensor for path in paths for name, tensor in map_safetensors(path)}
     for name, needed in skeleton.weights.items():
@@ -41,7 +48,8 @@ def describe_model(folder: Path, settings: ModelSettings) -> Manifest:
                 f"is {tuple(needed.shape)} {needed.dtype}.",
                 _REMEDY,
             )
-    kv_cache, logits = _shapes_of_a_pass(skeleton)
+    skeleton.bind(list(skeleton.weights), [stored[name] for name in skeleton.weights])
+    kv_cache, logits = _cache_and_logits(skeleton)
     files = tuple(describe_file(path) for path in paths)
     digest = hashlib.sha256(f"{model_config}\n{settings.dtype}\n".encode())
     digest.update("\n".join(f"{file.name} {file.sha256}" for file in files).encode())
@@ -52,25 +60,44 @@ def describe_model(folder: Path, settings: ModelSettings) -> Manifest:
         dtype=settings.dtype,
         parameters=sum(parameter.numel() for parameter in skeleton.module.parameters()),
         weights_bytes=sum(tensor.nbytes for tensor in skeleton.weights.values()),
-        kv_cache_tensors=len(kv_cache),
-        kv_cache_bytes_per_token=sum(tensor.nbytes for tensor in kv_cache),
+        kv_cache=kv_cache,
         logits_bytes_per_position=logits.nbytes,
         vocabulary_size=logits.shape[-1],
-        max_positions=int(skeleton.config.get_text_config().max_position_embeddings),
+        max_positions=_context_length(skeleton.config),
         weights_id=folder.parent.name,
         fingerprint=digest.hexdigest(),
         model_config=model_config,
         tensors=tuple(
-            WeightTensor(name, tuple(tensor.shape), math.prod(tensor.shape) * dtype.itemsize)
+            WeightTensor(name, tuple(tensor.shape), tensor.nbytes)
             for name, tensor in skeleton.weights.items()
         ),
         files=files,
     )
 
 
-def _shapes_of_a_pass(skeleton: ModelSkeleton) -> tuple[tuple[torch.Tensor, ...], torch.Tensor]:
-    """The KV cache and the logits of a pass over one token, without content."""
-    token = torch.zeros((1, 1), dtype=torch.int64, device="meta")
-    with torch.inference_mode():
-        output = skeleton.module(input_ids=token, use_cache=True, logits_to_keep=1)
-    return kv_cache_tensors(output.past_key_values), output.logits
+def _cache_and_logits(skeleton: ModelSkeleton) -> tuple[tuple[CacheTensor, ...], Tensor]:
+    """The KV cache's form, and the logits of one position, from two passes."""
+    tokens = torch.zeros((1, _PREFILL_POSITIONS), dtype=torch.int64)
+    _, cache = run_pass(skeleton.module, tokens, None, 1)
+    slots = slots_of(cache)
+    before = [tensor.nbytes for tensor in cache_tensors(cache, slots)]
+    logits, cache = run_pass(skeleton.module, tokens[:, :1], cache, 1)
+    after = [tensor.nbytes for tensor in cache_tensors(cache, slots)]
+    return tuple(
+        CacheTensor(
+            name=slot.name,
+            fixed_bytes=size_bytes - (grown_bytes - size_bytes) * _PREFILL_POSITIONS,
+            bytes_per_position=grown_bytes - size_bytes,
+            most_positions=window_of(cache, slot),
+        )
+        for slot, size_bytes, grown_bytes in zip(slots, before, after, strict=True)
+    ), logits
+
+
+def _context_length(config: Any) -> int | None:
+    """The most positions of a sequence; models with relative positions may have no limit."""
+    text_config = config.get_text_config()
+    for key in _CONTEXT_KEYS:
+        if isinstance(positions := getattr(text_config, key, None), int):
+            return positions
+    return None

@@ -19,6 +19,15 @@ class WeightTensor(msgspec.Struct, frozen=True):
     size_bytes: int
 
 
+class CacheTensor(msgspec.Struct, frozen=True):
+    """One tensor of the KV cache, and how its size grows."""
+
+    name: str  # layer, attribute and, where there are several, number
+    fixed_bytes: int
+    bytes_per_position: int  # 0 for a state of a fixed size
+    most_positions: int | None  # the most positions that a window keeps; None without one
+
+
 class Manifest(msgspec.Struct, frozen=True):
     """Describes the experiment's model."""
 
@@ -28,13 +37,21 @@ class Manifest(msgspec.Struct, frozen=True):
     dtype: str  # name of the torch dtype of weights, KV cache and logits
     parameters: int  # number of parameters, tied ones counted once
     weights_bytes: int  # bytes of the state dict (parameters and persistent buffers)
-    kv_cache_tensors: int  # number of tensors that the KV cache consists of
-    kv_cache_bytes_per_token: int  # bytes of the KV cache per position
+    kv_cache: tuple[CacheTensor, ...]
     logits_bytes_per_position: int  # bytes of one position's logits
     vocabulary_size: int  # logits per position
-    max_positions: int  # the model's context length in tokens
+    max_positions: int | None  # the model's context length in tokens; None where it has no limit
     weights_id: str  # name of the folder of its weights; another for each source, seed and dtype
     fingerprint: str  # SHA-256 over configuration, dtype and weight files
     model_config: str  # the transformers configuration as JSON
     tensors: tuple[WeightTensor, ...]
     files: tuple[WeightFile, ...]
+
+    def kv_cache_bytes(self, positions: int) -> int:
+        """Size of the KV cache after so many positions."""
+        return sum(
+            tensor.fixed_bytes
+            + tensor.bytes_per_position
+            * min(positions, positions if tensor.most_positions is None else tensor.most_positions)
+            for tensor in self.kv_cache
+        )

@@ -1,5 +1,6 @@
 """Which model the experiment runs: the configuration's section ``model``."""
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -59,6 +60,15 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "seeded": f"made from seed {self.seed}",
         }[self.weights]
 
+    @property
+    def source_remedy(self) -> str:
+        """What to do about weights that cannot be read from where they come from."""
+        return {
+            "hub": "Delete the download and run again: it is downloaded anew.",
+            "folder": f"Put a complete config.json and weight files into '{self.folder}'.",
+            "seeded": "Delete the stored weights and run again: they are made anew.",
+        }[self.weights]
+
     def without_other_sources(self) -> "ModelSettings":
         """The same without what belongs to other sources of weights."""
         sources: dict[str, dict[str, Any]] = {
@@ -69,3 +79,10 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return ModelSettings(
             name=self.name, weights=self.weights, dtype=self.dtype, **sources[self.weights]
         )
+
+
+def model_files(folder: Path) -> list[str]:
+    """The files of a folder that a model is read from; config.json even if it is missing."""
+    patterns = ("*.safetensors", "*.bin", "*.index.json")
+    weights = {str(file) for pattern in patterns for file in folder.glob(pattern)}
+    return [str(folder / "config.json"), *sorted(weights)]

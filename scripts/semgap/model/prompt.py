@@ -24,7 +24,7 @@ def seeded_prompt(manifest: Manifest, tokens: int, decode_steps: int, seed: int)
         ConfigError: prompt and steps together exceed the model's context length.
     """
     needed = tokens + decode_steps
-    if needed > manifest.max_positions:
+    if manifest.max_positions is not None and needed > manifest.max_positions:
         raise ConfigError(
             f"workload.prompt_tokens ({tokens}) + workload.decode_steps ({decode_steps}) = "
             f"{needed} tokens, but the context of {manifest.name} holds {manifest.max_positions}.",

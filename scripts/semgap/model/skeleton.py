@@ -7,6 +7,7 @@ answer.
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -16,6 +17,12 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from semgap.errors import ModelError
+
+# What every architecture calls the sizes that its tensors are made of.
+_SIZE_KEY = re.compile(
+    "vocab_size|hidden_size|d_model|n_embd|num_hidden_layers|n_layers?|num_attention_heads|n_heads?"
+    "|num_key_value_heads|max_position_embeddings|n_positions"
+)
 
 
 class _Slot(NamedTuple):
@@ -61,21 +68,25 @@ class ModelSkeleton:
     def __init__(self, model_config: str, dtype: torch.dtype, device: torch.device) -> None:
         self.dtype = dtype
         self.device = device
+        check_config_values(model_config)
         self.config = parse_model_config(model_config)
         try:
             with _parameters_on_meta():
                 self.module = transformers.AutoModelForCausalLM.from_config(
                     self.config, dtype=dtype, trust_remote_code=False
                 )
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except Exception as error:
+            # Which types of error a model's constructor raises for a wrong value is its own affair.
             raise ModelError(
-                f"transformers cannot build a causal LM from this configuration: {error}.",
+                f"transformers cannot build a causal LM from this configuration: "
+                f"{type(error).__name__}: {error}.",
                 "Check the model's config.json, or model.architecture in the configuration.",
             ) from error
         self.module.eval()
         self._slots = _weight_slots(self.module)
         self.weights: dict[str, Tensor] = {
-            name: slots[0].tensors[slots[0].attribute] for name, slots in self._slots.items()
+            name: _in_kept_dtype(self.module, name, slots[0].tensors[slots[0].attribute], dtype)
+            for name, slots in self._slots.items()
         }
         self._unbound = set(self.weights)
         self._move_other_buffers()
@@ -155,12 +166,15 @@ def _weight_slots(module: nn.Module) -> dict[str, list[_Slot]]:
     return slots
 
 
-def kv_cache_tensors(cache: Any) -> tuple[Tensor, ...]:
-    """What a transformers cache holds: keys and values of each layer in turn.
+def _in_kept_dtype(module: Any, name: str, weight: Tensor, dtype: torch.dtype) -> Tensor:
+    """The weight, without content, in the dtype that transformers loads it in.
 
-    Each has the shape (1, KV heads, positions, head size).
+    Some models keep some modules in float32, whatever the dtype of the rest.
     """
-    return tuple(tensor for layer in cache.layers for tensor in (layer.keys, layer.values))
+    for pattern, kept in module._get_dtype_plan(dtype).items():
+        if re.search(pattern.replace("*", ".*"), name):
+            return weight.to("meta", kept)
+    return weight
 
 
 def parse_model_config(model_config: str) -> transformers.PreTrainedConfig:
@@ -172,11 +186,41 @@ def parse_model_config(model_config: str) -> transformers.PreTrainedConfig:
     try:
         values = json.loads(model_config)
         return transformers.AutoConfig.for_model(values.pop("model_type"), **values)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except Exception as error:
+        # A configuration class checks its values with errors of its own.
         raise ModelError(
             f"This is no model configuration that transformers knows: {error}.",
             "Give a config.json with a model_type that transformers supports without remote code.",
         ) from error
+
+
+def check_config_values(model_config: str) -> None:
+    """Check what transformers would divide by, or index with, before it does.
+
+    Raises:
+        ModelError: names the key.
+    """
+    try:
+        values = json.loads(model_config)
+    except ValueError as error:
+        raise ModelError(
+            f"The model's config.json is no JSON: {error}.",
+            "Use the file that came with the model.",
+        ) from error
+    for key, value in values.items():
+        wrong = isinstance(value, str | float) or (isinstance(value, int) and value < 1)
+        if wrong and _SIZE_KEY.fullmatch(key):
+            raise _wrong_value(key, value, "an integer of at least 1")
+    vocabulary_size, padding = values.get("vocab_size"), values.get("pad_token_id")
+    if isinstance(vocabulary_size, int) and isinstance(padding, int) and padding >= vocabulary_size:
+        raise _wrong_value("pad_token_id", padding, f"below vocab_size, {vocabulary_size}")
+
+
+def _wrong_value(key: str, value: object, needed: str) -> ModelError:
+    return ModelError(
+        f"The model's configuration says {key}: {json.dumps(value)}; it has to be {needed}.",
+        f"Correct {key} in config.json, or in model.architecture.",
+    )
 
 
 def import_model_type(model_type: str) -> None:

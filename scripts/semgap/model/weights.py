@@ -16,7 +16,16 @@ from semgap.plumbing.files import digest_of
 
 CONFIG_FILE = "config.json"
 _SHARD_BYTES = 2_000_000_000
-_DTYPES = {"F32": torch.float32, "F16": torch.float16, "BF16": torch.bfloat16, "I64": torch.int64}
+_DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
 _REMEDY = "Delete the model's folder and run again: it is made anew."
 
 

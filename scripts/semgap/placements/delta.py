@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from semgap.placements.kept import Kept
-from semgap.placements.kv_cache import KvCache, cache_of
+from semgap.placements.kv_cache import KvCache
 from semgap.placements.placement_contract import Held
 
 
@@ -14,20 +14,24 @@ def at_setup(_tensors: Sequence[Tensor]) -> Sequence[Tensor]:
 
 
 def up(held: Held) -> Sequence[Tensor]:
-    return cache_of(held.tensors).since(held.known_positions)
+    return _cache_of(held).since(held.known_positions)
 
 
 def down(held: Held, returned: Sequence[Tensor], reference_id: str | None) -> Held:
-    before = cache_of(held.tensors)
-    return Held(before.joined(returned).tensors, reference_id, known_positions=before.length)
+    after = _cache_of(held).joined(returned, held.positions)
+    return Held(after.tensors, reference_id, known_positions=held.positions)
 
 
-def arrive(store: Kept[KvCache], reference_id: str | None, came: Sequence[Tensor]) -> KvCache:
+def arrive(store: Kept[KvCache], reference_id: str | None, came: KvCache) -> KvCache:
     kept = KvCache() if reference_id is None else store.take(reference_id)
-    return kept.joined(came)
+    return kept.joined(came.tensors, came.length)
 
 
 def leave(
     store: Kept[KvCache], arrived: KvCache, after: KvCache
 ) -> tuple[Sequence[Tensor], str | None]:
     return after.since(arrived.length), store.keep(arrived)
+
+
+def _cache_of(held: Held) -> KvCache:
+    return KvCache(tuple(held.tensors), held.positions)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from semgap.placements.kept import Kept
-from semgap.placements.kv_cache import KvCache, cache_of
+from semgap.placements.kv_cache import KvCache
 from semgap.placements.placement_contract import Held
 
 
@@ -21,8 +21,8 @@ def down(_held: Held, returned: Sequence[Tensor], _reference_id: str | None) -> 
     return Held(returned)
 
 
-def arrive(_store: Kept[KvCache], _reference_id: str | None, came: Sequence[Tensor]) -> KvCache:
-    return cache_of(came)
+def arrive(_store: Kept[KvCache], _reference_id: str | None, came: KvCache) -> KvCache:
+    return came
 
 
 def leave(

@@ -1,4 +1,4 @@
-"""A KV cache as a value: tensors, and how many of their positions are valid."""
+"""A KV cache as a value: the tensors that a model continues from, and after how many positions."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,44 +6,60 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from semgap.errors import ModelError
+
 _POSITIONS = -2
 
 
 @dataclass(frozen=True)
 class KvCache:
-    """Keys and values of each layer in turn."""
+    """What a pass leads to and the next one continues from; nothing before the first pass.
 
-    # each of shape (1, KV heads, positions, head size); none before the first pass
+    Most models have keys and values of each layer in turn, of shape (1, KV heads, positions, head
+    size). Layers with a window keep fewer positions, and linear attention a state of a fixed size.
+    """
+
     tensors: tuple[Tensor, ...] = ()
-    length: int = 0  # valid positions, from the first one; memory of a fixed size has room for more
+    length: int = 0  # number of positions that the passes so far have had
 
     def valid(self) -> tuple[Tensor, ...]:
-        """The valid positions, and no others."""
-        return tuple(
-            tensor
-            if tensor.shape[_POSITIONS] == self.length
-            else tensor.narrow(_POSITIONS, 0, self.length).contiguous()
-            for tensor in self.tensors
-        )
+        """The content, and no memory beside it."""
+        return self.tensors
 
     def since(self, position: int) -> tuple[Tensor, ...]:
-        """The valid positions from ``position`` on."""
+        """The content from ``position`` on.
+
+        Raises:
+            ModelError: a tensor does not have a row for each position.
+        """
+        valid = self.valid()
+        if any(one.dim() < 2 or one.shape[_POSITIONS] != self.length for one in valid):
+            raise ModelError(
+                "The model's KV cache does not grow by position in every layer, so the new "
+                "positions alone cannot be sent.",
+                "Leave 'delta' out of modes for this model.",
+            )
         return tuple(
             tensor.narrow(_POSITIONS, position, self.length - position).contiguous()
-            for tensor in self.tensors
+            for tensor in valid
         )
 
-    def joined(self, more: Sequence[Tensor]) -> "KvCache":
-        """These positions and those of ``more`` behind them, in memory that nothing else uses."""
-        if not self.tensors:
-            return cache_of([tensor.clone() for tensor in more])
-        if not more:
-            return cache_of([tensor.clone() for tensor in self.valid()])
-        return cache_of(
-            [torch.cat(pair, dim=_POSITIONS) for pair in zip(self.valid(), more, strict=True)]
+    def joined(self, more: Sequence[Tensor], length: int) -> "KvCache":
+        """These positions and those of ``more`` behind them, ``length`` together, in memory that
+        nothing else uses.
+        """
+        valid = self.valid()
+        if not valid or not more:
+            return KvCache(tuple(tensor.clone() for tensor in more or valid), length)
+        pairs = zip(valid, more, strict=True)
+        return KvCache(tuple(torch.cat(pair, dim=_POSITIONS) for pair in pairs), length)
+
+
+@dataclass(frozen=True)
+class PaddedKvCache(KvCache):
+    """Keys and values in memory that has room for more positions than there are."""
+
+    def valid(self) -> tuple[Tensor, ...]:
+        return tuple(
+            tensor.narrow(_POSITIONS, 0, self.length).contiguous() for tensor in self.tensors
         )
-
-
-def cache_of(tensors: Sequence[Tensor]) -> "KvCache":
-    """The KV cache of which all positions are valid."""
-    return KvCache(tuple(tensors), tensors[0].shape[_POSITIONS] if tensors else 0)

@@ -18,6 +18,7 @@ class Held:
     tensors: Sequence[Tensor] = ()  # in the client's memory
     reference_id: str | None = None  # names what the worker keeps
     known_positions: int = 0  # how many positions of ``tensors`` the worker keeps
+    positions: int = 0  # how many positions the steps so far have had
 
 
 class Placement(Protocol):
@@ -35,10 +36,11 @@ class Placement(Protocol):
         """On the client: what it has after a step, from what it had and what came back."""
         ...
 
-    def arrive(
-        self, store: Kept[KvCache], reference_id: str | None, came: Sequence[Tensor]
-    ) -> KvCache:
+    def arrive(self, store: Kept[KvCache], reference_id: str | None, came: KvCache) -> KvCache:
         """On the worker: the KV cache that a pass continues. What came is unusable after the pass.
+
+        Args:
+            came: the tensors that came with the step, and the positions of all steps before.
 
         Raises:
             ReferenceIdError: the worker keeps nothing under that ID.

@@ -21,7 +21,7 @@ def down(_held: Held, _returned: Sequence[Tensor], reference_id: str | None) -> 
     return Held(reference_id=reference_id)
 
 
-def arrive(store: Kept[KvCache], reference_id: str | None, _came: Sequence[Tensor]) -> KvCache:
+def arrive(store: Kept[KvCache], reference_id: str | None, _came: KvCache) -> KvCache:
     return KvCache() if reference_id is None else store.take(reference_id)
 
 

@@ -13,13 +13,14 @@ from torch import Tensor
 
 from semgap.errors import ModelError
 from semgap.model.obtaining.seeded import seeded_weight
-from semgap.model.skeleton import ModelSkeleton
+from semgap.model.skeleton import ModelSkeleton, check_config_values
 from semgap.model.weights import CONFIG_FILE, write_shards
 from semgap.plumbing.files import write_atomically
 
 log = logging.getLogger(__name__)
 
-_REMEDY = "Check the folder, or delete it and let it be downloaded again."
+# https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
+_LFS_POINTER = b"version https://git-lfs"
 
 
 @dataclass(frozen=True)
@@ -55,21 +56,48 @@ def seeded_weights(architecture: str, dtype: str, seed: int) -> WeightSource:
     skeleton = ModelSkeleton(architecture, getattr(torch, dtype), cpu)
     return _source(
         skeleton,
-        lambda name: seeded_weight(name, skeleton.weights[name].shape, skeleton.dtype, seed, cpu),
+        lambda name: seeded_weight(
+            name, skeleton.weights[name].shape, skeleton.weights[name].dtype, seed, cpu
+        ),
     )
 
 
-def pretrained_weights(folder: Path, dtype: str) -> WeightSource:
+def pretrained_weights(folder: Path, dtype: str, remedy: str) -> WeightSource:
     """Weights of a folder with ``config.json`` and safetensors or PyTorch files, cast to ``dtype``.
 
-    transformers maps a checkpoint's names to the architecture's. PyTorch files are only read with
-    ``weights_only=True``, and no code of the folder is run.
+    transformers maps a checkpoint's names to the architecture's.
+
+    Args:
+        remedy: what to do about a folder that cannot be read.
+
+    Raises:
+        ModelError: files are missing, corrupt, or do not hold all weights of the architecture.
+    """
+    model = load_pretrained(folder, dtype, remedy)
+    skeleton = ModelSkeleton(
+        model.config.to_json_string(use_diff=False), getattr(torch, dtype), torch.device("cpu")
+    )
+    state_dict = model.state_dict()
+    return _source(skeleton, lambda name: state_dict[name].contiguous())
+
+
+def load_pretrained(folder: Path, dtype: str, remedy: str) -> transformers.PreTrainedModel:
+    """Load a causal LM as transformers does.
+
+    PyTorch files are only read with ``weights_only=True``, and no code of the folder is run.
 
     Raises:
         ModelError: files are missing, corrupt, or do not hold all weights of the architecture.
     """
     if not (folder / CONFIG_FILE).exists():
-        raise ModelError(f"'{folder}' holds no {CONFIG_FILE}.", _REMEDY)
+        raise ModelError(f"'{folder}' holds no {CONFIG_FILE}.", remedy)
+    for file in sorted(folder.iterdir()):
+        if file.is_file() and is_lfs_pointer(file):
+            raise ModelError(
+                f"'{file}' is a Git LFS pointer: the file itself was not fetched.",
+                f"Run 'git lfs pull' in '{folder}', or copy the file there.",
+            )
+    check_config_values((folder / CONFIG_FILE).read_text(encoding="utf-8"))
     try:
         loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
             folder,
@@ -78,23 +106,28 @@ def pretrained_weights(folder: Path, dtype: str) -> WeightSource:
             trust_remote_code=False,
             weights_only=True,
             output_loading_info=True,
+            # Listed below, by name.
+            ignore_mismatched_sizes=True,
         )
     except Exception as error:
         # safetensors, pickle and zipfile raise many types of error for a corrupt file.
-        raise ModelError(f"The model in '{folder}' cannot be read: {error}.", _REMEDY) from error
+        raise ModelError(f"The model in '{folder}' cannot be read: {error}.", remedy) from error
+    model: transformers.PreTrainedModel
     model, loading = loaded
     incomplete = sorted({*loading["missing_keys"], *map(str, loading["mismatched_keys"])})
     if incomplete:
         raise ModelError(
-            f"The weight files in '{folder}' lack {len(incomplete)} tensors of the architecture, "
-            f"among them '{incomplete[0]}'.",
-            _REMEDY,
+            f"The weight files in '{folder}' lack {len(incomplete)} tensors of the architecture or "
+            f"have them in another shape, among them '{incomplete[0]}'.",
+            remedy,
         )
-    skeleton = ModelSkeleton(
-        model.config.to_json_string(use_diff=False), getattr(torch, dtype), torch.device("cpu")
-    )
-    state_dict = model.state_dict()
-    return _source(skeleton, lambda name: state_dict[name].contiguous())
+    return model
+
+
+def is_lfs_pointer(file: Path) -> bool:
+    """Whether a file only names the content that Git LFS would fetch."""
+    with file.open("rb") as content:
+        return content.read(len(_LFS_POINTER)) == _LFS_POINTER
 
 
 def _source(skeleton: ModelSkeleton, weight: Callable[[str], Tensor]) -> WeightSource:

@@ -1,0 +1,93 @@
+"""Whether the stored model computes what transformers computes from where it was stored from."""
+
+from pathlib import Path
+
+import msgspec
+import torch
+import transformers
+from torch import Tensor
+
+from semgap.engine.engine_contract import load_engine
+from semgap.errors import ModelError
+from semgap.model.causal_lm import not_a_number, run_pass
+from semgap.model.obtaining.sources import load_pretrained
+from semgap.model.skeleton import ModelSkeleton
+from semgap.model.weights import CONFIG_FILE, map_safetensors
+from semgap.placements.kv_cache import KvCache
+
+_PROMPT_TOKENS = 24
+_DECODE_STEPS = 2
+# Of the largest logit, in units of the dtype's precision: operators round differently where a
+# tensor is aligned differently. Another weight or mask changes far more.
+_TOLERANCE_EPSILONS = 32
+
+
+class Agreement(msgspec.Struct, frozen=True):
+    """What was compared, and how far apart it was."""
+
+    dtype: str
+    token_ids: tuple[int, ...]  # of the prefill and of each decode step
+    largest_difference: float  # of all logits
+    largest_logit: float
+
+
+def compare_with_transformers(stored: Path, source: Path, dtype: str, remedy: str) -> Agreement:
+    """Compare a prefill and decode steps of the stored model with transformers' own.
+
+    Both run on the CPU, in the experiment's dtype, on the same tokens: those that transformers
+    chooses.
+
+    Args:
+        stored: folder of the stored weights.
+        source: folder that they were read from; ``stored`` itself if they were seeded.
+        remedy: what to do about a source that cannot be read.
+
+    Raises:
+        ModelError: logits are NaN, or differ by more than rounding.
+    """
+    reference = load_pretrained(source, dtype, remedy)
+    skeleton = ModelSkeleton(
+        (stored / CONFIG_FILE).read_text(encoding="utf-8"),
+        getattr(torch, dtype),
+        torch.device("cpu"),
+    )
+    weights = dict(
+        pair for path in sorted(stored.glob("*.safetensors")) for pair in map_safetensors(path)
+    )
+    engine = load_engine("eager").build_engine(skeleton)
+    engine.bind(list(weights), list(weights.values()))
+    tokens = _prompt(reference)
+    cache, kv_cache = None, KvCache()
+    token_ids: tuple[int, ...] = ()
+    difference = largest = 0.0
+    for _step in range(1 + _DECODE_STEPS):
+        expected, cache = run_pass(reference, tokens, cache, 1)
+        found, kv_cache = engine.forward(tokens, kv_cache, 1)
+        if expected.isnan().any():
+            raise not_a_number(dtype)
+        # What comes back from a worker is a copy.
+        kv_cache = KvCache(tuple(map(torch.clone, kv_cache.tensors)), kv_cache.length)
+        largest = max(largest, float(expected.abs().max()))
+        difference = max(difference, float((found.float() - expected.float()).abs().max()))
+        if not difference <= _TOLERANCE_EPSILONS * torch.finfo(expected.dtype).eps * largest:
+            raise _disagreement(source, expected, found, len(token_ids))
+        tokens = expected[:, -1:].argmax(-1)
+        token_ids += (int(tokens),)
+    return Agreement(dtype, token_ids, difference, largest)
+
+
+def _prompt(model: transformers.PreTrainedModel) -> Tensor:
+    """Token ids spread over the vocabulary, shape (1, n)."""
+    vocabulary_size = int(model.config.get_text_config().vocab_size)
+    return torch.arange(1, 1 + _PROMPT_TOKENS)[None] * 7919 % vocabulary_size
+
+
+def _disagreement(source: Path, expected: Tensor, found: Tensor, step: int) -> ModelError:
+    return ModelError(
+        f"With the model of '{source}', {'the prefill' if step == 0 else f'decode step {step}'} "
+        f"gives token {int(found[0, -1].argmax())} here and {int(expected[0, -1].argmax())} in "
+        f"transformers; the largest logit differs by {float((found - expected).abs().max()):.3g}. "
+        "The model is more than its config.json says, or keeps state outside its cache.",
+        "Make config.json say what the weight files hold (for instance tie_word_embeddings: false "
+        "for a head of its own), or choose another model.",
+    )
