@@ -8,7 +8,7 @@ This file is the table of contents; each step is a file in workflow/rules/.
 # A file that is given stands for itself: what it leaves out has its default.
 if not workflow.overwrite_configfiles:
 
-    configfile: "config/default.yaml"
+    configfile: f"{workflow.current_basedir}/config/default.yaml"
 
 
 include: "workflow/rules/common.smk"

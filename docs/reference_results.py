@@ -94,7 +94,7 @@ def draw(rows: list[TableRow], file: Path) -> None:
 def shown_in_readme(folder: Path) -> str:
     """The part of the README that a recorded experiment is shown in."""
     place = folder.relative_to(PROJECT)
-    table, _, notes = (folder / "table.md").read_text().partition("\n\n")
+    table, _, notes = (folder / "table.md").read_text(encoding="utf-8").partition("\n\n")
     said = [note for note in notes.splitlines() if note.startswith(("- Exp", "- Comp", "- Meas"))]
     return "\n\n".join(
         (
@@ -112,11 +112,11 @@ def main() -> None:
     for folder in recorded():
         draw(rebuild(folder), folder / "modes.svg")
     readme = PROJECT / "README.md"
-    text = readme.read_text()
+    text = readme.read_text(encoding="utf-8")
     folder = next(REFERENCE / name for name in SHOWN if (REFERENCE / name).is_dir())
     before, _, rest = text.partition(BEGIN)
     new = before + shown_in_readme(folder) + rest.partition(END)[2]
-    readme.write_text(new)
+    readme.write_text(new, encoding="utf-8")
     sys.exit(new != text)
 
 

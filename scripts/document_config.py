@@ -57,8 +57,8 @@ def document(
 ) -> None:
     header = ("Key", "Allowed", "Default", "Meaning")
     table = markdown_table(header, list(keys(config_schema())), text_columns=len(header))
-    output.write_text(f"{_INTRODUCTION}{table}\n")
-    schema.write_text(json.dumps(config_schema(), indent=2) + "\n")
+    output.write_text(f"{_INTRODUCTION}{table}\n", encoding="utf-8")
+    schema.write_text(json.dumps(config_schema(), indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ Rows = list[dict[str, str]]
 
 def rows_of(path: Path) -> Rows:
     """The lines of a CSV file."""
-    with path.open(newline="") as file:
+    with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 

@@ -35,14 +35,14 @@ WORKER_ALLOWANCE_BYTES = 300e6
 
 def resident_bytes(field):
     """``VmRSS``, or the peak since it was reset as ``VmHWM``; file pages that are mapped count."""
-    status = Path("/proc/self/status").read_text()
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
     (kilobytes,) = re.findall(rf"^{field}:\s+(\d+) kB$", status, re.MULTILINE)
     return int(kilobytes) * 1024
 
 
 def reset_peak():
     """Let the peak begin anew (proc(5)); returns what is resident now."""
-    Path("/proc/self/clear_refs").write_text("5")
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
     return resident_bytes("VmRSS")
 
 

@@ -1,6 +1,5 @@
 """What a clone can say before anything has run."""
 
-import os
 import subprocess
 import sys
 
@@ -45,17 +44,3 @@ def test_every_script_explains_itself(script):
     )
     assert done.returncode == 0
     assert "usage:" in done.stdout
-
-
-def test_jobs_run_where_python_is_told_to_drop_docstrings(tmp_path):
-    """transformers cannot do without them."""
-    experiment = copy_project(tmp_path)
-    done = subprocess.run(
-        experiment.command(targets=["results/tiny/model/manifest.json"]),
-        cwd=experiment.folder,
-        env={**os.environ, "PYTHONOPTIMIZE": "2"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout

@@ -25,7 +25,7 @@ rule verify_weights:
     message:
         "Verifying that the weights are still those that were described"
     shell:
-        "python scripts/verify_weights.py --weights {input.weights:q} --manifest {input.manifest:q}"
+        'python "$SEMGAP_SCRIPTS/verify_weights.py" --weights {input.weights:q} --manifest {input.manifest:q}'
         " --fingerprint {output.fingerprint:q} --withdraw {params.withdraw:q} --log {log:q}"
 
 
@@ -57,7 +57,7 @@ rule aggregate:
     message:
         "Checking the runs and that all modes computed the same, and summarising"
     shell:
-        "python scripts/aggregate.py --expectation {input.expectation:q}"
+        'python "$SEMGAP_SCRIPTS/aggregate.py" --expectation {input.expectation:q}'
         " --manifest {input.manifest:q} --prompt {input.prompt:q} --runs {input.runs:q}"
         " --logits {input.logits:q} --captures {input.captures:q} --traffic {input.traffic:q}"
         " --repeats {output.repeats:q}"

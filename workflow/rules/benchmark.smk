@@ -35,7 +35,7 @@ rule benchmark:
     message:
         "Measuring {wildcards.mode}, repeat {wildcards.repeat}"
     shell:
-        "python scripts/benchmark.py --mode {wildcards.mode} --manifest {input.manifest:q}"
+        'python "$SEMGAP_SCRIPTS/benchmark.py" --mode {wildcards.mode} --manifest {input.manifest:q}'
         " --weights {input.weights:q} --prompt {input.prompt:q} {params.endpoint}"
         " --run {output.run:q} --logits {output.logits:q} --capture {output.capture:q}"
         " --settings {params.settings:q} --code {params.code} --withdraw {params.withdraw:q} --log {log:q}"

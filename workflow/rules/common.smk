@@ -3,7 +3,6 @@
 import filecmp
 import hashlib
 import json
-import os
 import random
 import shlex
 import subprocess
@@ -13,7 +12,15 @@ from pathlib import Path
 from msgspec.structs import asdict
 from snakemake.exceptions import WorkflowError
 
-SCRIPTS = Path(workflow.basedir) / "scripts"
+PROJECT = Path(str(workflow.current_basedir)).parents[1]
+if PROJECT != Path(workflow.basedir):
+    raise WorkflowError(
+        f"{PROJECT} cannot be a module of another workflow: it starts and stops servers as a run "
+        "begins and ends, and Snakemake leaves that to the workflow that uses the module. Let a "
+        f"rule run 'snakemake -s {PROJECT}/Snakefile --directory <folder> --configfile <file>', "
+        "and take what it writes to <folder>/results as input."
+    )
+SCRIPTS = PROJECT / "scripts"
 if str(SCRIPTS) not in sys.path:
     sys.path.insert(0, str(SCRIPTS))
 
@@ -38,13 +45,11 @@ except ConfigError as error:
 
 EXPERIMENT = f"results/{CONFIG.experiment}"
 # Used with `--sdm conda`; without it, jobs run in the environment of Snakemake itself.
-ENVIRONMENT = f"{workflow.basedir}/envs/current.yaml"
+ENVIRONMENT = f"{PROJECT}/envs/current.yaml"
 ENDPOINT = f"{EXPERIMENT}/server/endpoint.json"
 REPEATS = range(1, CONFIG.workload.repeats + 1)
 
-adopt_jobs()
-# transformers makes classes out of its docstrings: no job runs without them.
-os.environ.pop("PYTHONOPTIMIZE", None)
+adopt_jobs(SCRIPTS)
 RUN_LOCK = FolderLock(Path(".snakemake") / "run.lock")
 
 

@@ -28,7 +28,7 @@ rule measure_link:
     message:
         "Measuring the link: transports, plain sockets and libraries in turn"
     shell:
-        "python scripts/measure_link.py --times {output.times:q} --wire {output.wire:q}"
+        'python "$SEMGAP_SCRIPTS/measure_link.py" --times {output.times:q} --wire {output.wire:q}'
         " --facts {output.facts:q} --settings {params.settings:q} --log {log:q}"
 
 
@@ -58,7 +58,7 @@ rule report_link:
     message:
         "Reporting on the link"
     shell:
-        "python scripts/report_link.py --times {input.times:q} --wire {input.wire:q}"
+        'python "$SEMGAP_SCRIPTS/report_link.py" --times {input.times:q} --wire {input.wire:q}'
         " --facts {input.facts:q} --markdown {output.markdown:q} --goodput {output.goodput:q}"
         " --round-trips {output.round_trips:q} --figures {output.figures:q} --log {log:q}"
 
@@ -86,5 +86,5 @@ rule report_overhead:
     message:
         "Reporting where the steps' time goes"
     shell:
-        "python scripts/report_overhead.py --runs {input.runs:q} --goodput {input.goodput:q}"
+        'python "$SEMGAP_SCRIPTS/report_overhead.py" --runs {input.runs:q} --goodput {input.goodput:q}'
         " --markdown {output.markdown:q} --csv {output.csv:q} --log {log:q}"

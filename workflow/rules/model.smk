@@ -22,7 +22,7 @@ rule download_model:
     message:
         "Downloading {params.repo} at {params.revision}"
     shell:
-        "python scripts/download_model.py --repo {params.repo:q} --revision {params.revision:q}"
+        'python "$SEMGAP_SCRIPTS/download_model.py" --repo {params.repo:q} --revision {params.revision:q}'
         " --folder {output:q} --log {log:q}"
 
 
@@ -46,7 +46,7 @@ rule store_weights:
     message:
         "Storing the weights of {CONFIG.model.name}"
     shell:
-        "python scripts/store_weights.py --weights {output:q} {params.source}"
+        'python "$SEMGAP_SCRIPTS/store_weights.py" --weights {output:q} {params.source}'
         " --settings {params.settings:q} --log {log:q}"
 
 
@@ -72,7 +72,7 @@ rule check_model:
     message:
         "Checking that {CONFIG.model.name} computes what transformers computes"
     shell:
-        "python scripts/check_model.py --weights {input.weights:q} {params.source}"
+        'python "$SEMGAP_SCRIPTS/check_model.py" --weights {input.weights:q} {params.source}'
         " --agreement {output.agreement:q} --settings {params.settings:q} --log {log:q}"
 
 
@@ -94,7 +94,7 @@ rule describe_model:
     message:
         "Describing the model: sizes, hashes, bytes of KV cache a token"
     shell:
-        "python scripts/describe_model.py --weights {input.weights:q}"
+        'python "$SEMGAP_SCRIPTS/describe_model.py" --weights {input.weights:q}'
         " --manifest {output.manifest:q} --settings {params.settings:q} --log {log:q}"
 
 
@@ -118,6 +118,6 @@ rule make_prompt:
     message:
         "Choosing a prompt of {params.tokens} tokens"
     shell:
-        "python scripts/make_prompt.py --manifest {input.manifest:q} --prompt {output.prompt:q}"
+        'python "$SEMGAP_SCRIPTS/make_prompt.py" --manifest {input.manifest:q} --prompt {output.prompt:q}'
         " --tokens {params.tokens} --decode-steps {params.decode_steps}"
         " --seed {params.seed} --log {log:q}"

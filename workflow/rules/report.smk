@@ -30,7 +30,7 @@ rule render_table:
     message:
         "Rendering the table"
     shell:
-        "python scripts/render_table.py --expectation {input.expectation:q}"
+        'python "$SEMGAP_SCRIPTS/render_table.py" --expectation {input.expectation:q}'
         " --summary {input.summary:q} --manifest {input.manifest:q} --runs {input.runs:q}"
         " --csv {output.csv:q} {output.published_csv:q}"
         " --tex {output.tex:q} {output.published_tex:q}"

@@ -24,5 +24,5 @@ rule rpc_server:
     message:
         "Starting the server ({CONFIG.server.transport} at {CONFIG.server.host}:{CONFIG.server.port})"
     shell:
-        "python scripts/rpc_server.py --log {log:q} start --endpoint {output.endpoint:q}"
+        'python "$SEMGAP_SCRIPTS/rpc_server.py" --log {log:q} start --endpoint {output.endpoint:q}'
         " --manifest {input.manifest:q} --code {params.code} --settings {params.settings:q}"

@@ -20,5 +20,5 @@ rule parse_capture:
     message:
         "Counting the bytes of {wildcards.mode}, repeat {wildcards.repeat}"
     shell:
-        "python scripts/parse_capture.py --run {input.run:q} --capture {input.capture:q}"
+        'python "$SEMGAP_SCRIPTS/parse_capture.py" --run {input.run:q} --capture {input.capture:q}'
         " --traffic {output.traffic:q} --withdraw {params.withdraw:q} --log {log:q}"

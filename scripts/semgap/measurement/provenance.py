@@ -64,7 +64,7 @@ def commit_of(folder: Path) -> tuple[str, bool]:
 
 def package_versions(names_file: Path) -> dict[str, str]:
     """Installed versions of the packages that a file names, one per line."""
-    names = re.findall(r"^[a-z0-9-]+$", names_file.read_text(), re.MULTILINE)
+    names = re.findall(r"^[a-z0-9-]+$", names_file.read_text(encoding="utf-8"), re.MULTILINE)
     return {name: metadata.version(name) for name in names}
 
 
@@ -78,7 +78,7 @@ def _git(folder: Path, *arguments: str) -> str:
             env=environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            text=True,
+            encoding="utf-8",
         ).stdout.strip()
     except FileNotFoundError:
         return ""
@@ -86,7 +86,7 @@ def _git(folder: Path, *arguments: str) -> str:
 
 def _text_of(file: Path) -> str:
     try:
-        return file.read_text().strip()
+        return file.read_text(encoding="utf-8").strip()
     except OSError:
         return ""
 

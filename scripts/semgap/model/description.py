@@ -32,7 +32,7 @@ def describe_model(folder: Path, settings: ModelSettings) -> Manifest:
             has no cache that can be sent.
     """
     try:
-        model_config = (folder / CONFIG_FILE).read_text()
+        model_config = (folder / CONFIG_FILE).read_text(encoding="utf-8")
     except FileNotFoundError:
         raise ModelError(f"'{folder}' holds no {CONFIG_FILE}.", _REMEDY) from None
     dtype: torch.dtype = getattr(torch, settings.dtype)

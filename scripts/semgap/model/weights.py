@@ -52,7 +52,7 @@ def write_shards(
     if not single:
         metadata = {"total_size": sum(sizes_bytes.values())}
         content = json.dumps({"metadata": metadata, "weight_map": weight_map}, indent=2)
-        (folder / "model.safetensors.index.json").write_text(content)
+        (folder / "model.safetensors.index.json").write_text(content, encoding="utf-8")
 
 
 def shard_plan(sizes_bytes: Mapping[str, int]) -> list[list[str]]:

@@ -140,7 +140,7 @@ def log_to(log_file: Path | None) -> None:
     handlers: list[logging.Handler] = [screen]
     if log_file is not None:
         log_file.parent.mkdir(parents=True, exist_ok=True)
-        file = logging.FileHandler(log_file, mode="w")
+        file = logging.FileHandler(log_file, mode="w", encoding="utf-8")
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         handlers.append(file)
     logging.basicConfig(level=logging.INFO, handlers=handlers)

@@ -29,7 +29,7 @@ def read_rows(path: Path, row_type: type[Row]) -> list[Row]:
     Raises:
         SemgapError: a column or cell does not fit.
     """
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8") as file:
         cells = [
             {key: (value if value != "" else None) for key, value in row.items()}
             for row in csv.DictReader(file)

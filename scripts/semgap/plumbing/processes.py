@@ -19,6 +19,8 @@ _PR_SET_PDEATHSIG = 1
 _IDLE_ROUNDS = "12000"
 _INTERRUPT_GRACE_S = 5.0
 _INTERRUPTED = 130
+# transformers makes classes out of its docstrings; scripts import the library that is beside them.
+_HARMFUL = ("PYTHONOPTIMIZE", "PYTHONSAFEPATH")
 
 
 def die_with_parent(signal_number: int = signal.SIGKILL) -> None:
@@ -37,16 +39,24 @@ def yield_idle_cores() -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", _IDLE_ROUNDS)
 
 
-def adopt_jobs() -> None:
+def adopt_jobs(scripts: Path) -> None:
     """Make this process, the workflow engine, the owner of all that its jobs start.
 
     Jobs then run with the interpreter that runs this process, whether or not its environment is
-    activated. A job that the engine starts in a process of its own inherits both.
+    activated, and find their scripts from any folder. A job that the engine starts in a process of
+    its own inherits all of it.
+
+    Args:
+        scripts: folder of the jobs' scripts, for ``SEMGAP_SCRIPTS``.
     """
+    os.environ["SEMGAP_SCRIPTS"] = str(scripts)
+    for variable in _HARMFUL:
+        os.environ.pop(variable, None)
     if OWNER_VARIABLE not in os.environ:
         os.environ[OWNER_VARIABLE] = str(os.getpid())
         own_executables = str(Path(sys.executable).parent)
-        os.environ["PATH"] = os.pathsep.join((own_executables, os.environ["PATH"]))
+        inherited = os.environ.get("PATH", os.defpath)
+        os.environ["PATH"] = os.pathsep.join((own_executables, inherited))
 
 
 def open_owner() -> int | None:

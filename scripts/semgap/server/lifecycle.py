@@ -136,7 +136,7 @@ def _start(endpoint: ServerEndpoint, endpoint_file: Path) -> control.Welcome:
 
 
 def _last_line(log_file: Path) -> str:
-    lines = log_file.read_text(errors="replace").strip().splitlines()
+    lines = log_file.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     return lines[-1] if lines else "it left no message."
 
 
