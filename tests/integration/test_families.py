@@ -1,0 +1,87 @@
+"""Model families over a real connection: what the kernel carries is what the formula says."""
+
+import pytest
+
+from judges import needs
+from semgap.analysis.traffic import traffic_of_run
+from semgap.inference.worker_settings import WorkerSettings
+from semgap.measurement.job import run_benchmark
+from semgap.measurement.job_settings import BenchmarkSettings, CaptureSettings, WorkloadSettings
+from semgap.model.prompt import seeded_prompt
+from semgap.model.weights import map_weights
+from semgap.modes import policy_of
+from semgap.plumbing.files import write_record
+from semgap.plumbing.tcp_sockets import free_port
+from semgap.plumbing.versions import versions
+from semgap.server.endpoint import ServerEndpoint, ServerSettings
+from semgap.server.lifecycle import ensure_server, stop_server
+
+MODES = ("local", "naive", "remote_cache", "semantic")
+PROMPT_TOKENS, DECODE_STEPS = 8, 3
+SETTINGS = BenchmarkSettings(
+    experiment="families",
+    repeat=1,
+    workload=WorkloadSettings(decode_steps=DECODE_STEPS, rehearsals_at_most=1),
+    worker=WorkerSettings(compute_threads=1),
+    capture=CaptureSettings(use="required"),
+)
+TOKEN_BYTES = 8
+# A message's header, and the length of each tensor's description.
+FRAMING_BYTES = 600
+
+
+@pytest.fixture(scope="module")
+def endpoint_file(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("server")
+    endpoint = ServerEndpoint(
+        settings=ServerSettings(port=free_port("127.0.0.1"), transport="tcp"),
+        worker=SETTINGS.worker,
+        secret_file=str(folder / "secret"),
+        model_type="gptj",
+        model_fingerprint="f",
+        code="c",
+        versions=versions(),
+    )
+    file = folder / "endpoint.json"
+    write_record(file, endpoint)
+    ensure_server(endpoint, file)
+    yield file
+    stop_server(endpoint, file)
+
+
+def formula(manifest, policy, before, tokens):
+    """Bytes up and down of a step over ``tokens`` new positions after ``before`` of them."""
+    if policy.mode == "local":
+        return 0, 0
+    up = tokens * TOKEN_BYTES
+    down = manifest.logits_bytes_per_position
+    if policy.weights == "inline":
+        up += manifest.weights_bytes
+    if policy.kv_cache == "inline":
+        up += manifest.kv_cache_bytes(before) if before else 0
+        down += manifest.kv_cache_bytes(before + tokens)
+    return up, down
+
+
+@needs("tcpdump")
+def test_bytes_are_those_of_the_formula(stored_model, endpoint_file, tmp_path):
+    folder, manifest = stored_model
+    prompt = seeded_prompt(manifest, PROMPT_TOKENS, DECODE_STEPS, 0)
+    weights = map_weights(folder, manifest)
+    decode_steps = [(PROMPT_TOKENS + step, 1) for step in range(DECODE_STEPS)]
+    answers = set()
+    for mode in MODES:
+        policy, capture = policy_of(mode), tmp_path / f"{mode}.pcap"
+        record, _logits = run_benchmark(
+            policy, SETTINGS, "c", capture, endpoint_file, manifest, prompt, weights
+        )
+        answers.add(record.token_ids)
+        captured = {
+            (row.phase, row.direction): row.payload_bytes for row in traffic_of_run(record, capture)
+        }
+        for phase, steps in (("prefill", [(0, PROMPT_TOKENS)]), ("decode", decode_steps)):
+            expected = [formula(manifest, policy, *step) for step in steps]
+            for direction, each in zip(("up", "down"), zip(*expected, strict=True), strict=True):
+                beside = captured[phase, direction] - sum(each)
+                assert 0 <= beside <= FRAMING_BYTES * len(steps) * any(each), (mode, phase)
+    assert len(answers) == 1
