@@ -1,5 +1,6 @@
 """One long table of everything that was measured: a row per number, then its mean over repeats."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -82,13 +83,14 @@ def _by_source(
 ) -> Iterator[tuple[str, Mapping[str, float]]]:
     """The numbers of a phase, by the instrument that they are from."""
     steps = phase.steps
+    # Exact sums: what `sum` makes of floats depends on the version of Python.
     yield "clock", _token_latencies(phase)
     yield (
         "clock",
         {
             "latency_s": phase.latency_s,
             "latency_per_step_s": phase.latency_s / max(1, len(steps)),
-            **{span: sum(float(getattr(step, span)) for step in steps) for span in SPANS},
+            **{span: math.fsum(getattr(step, span) for step in steps) for span in SPANS},
             "worker_cpu_busy_s": phase.worker_cpu_s,
         },
     )

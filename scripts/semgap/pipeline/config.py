@@ -2,6 +2,7 @@
 
 import difflib
 import functools
+import inspect
 import ipaddress
 import re
 from collections.abc import Mapping
@@ -114,6 +115,9 @@ def config_schema() -> dict[str, Any]:
         if reference is not None:
             node = {**definitions[reference.rpartition("/")[2]], **node}
         node.pop("title", None)
+        if isinstance(node.get("description"), str):
+            # A docstring; Python 3.13 dedents it, older versions do not.
+            node["description"] = inspect.cleandoc(node["description"])
         return {key: resolved(value) for key, value in node.items()}
 
     root: dict[str, Any] = resolved(definitions["Config"])
