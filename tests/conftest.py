@@ -22,7 +22,7 @@ class Suite(NamedTuple):
     timeout_s: float
 
 
-SUITES = {"unit": Suite(0.5, 60), "integration": Suite(2, 120), "workflow": Suite(4.5, 300)}
+SUITES = {"unit": Suite(0.5, 60), "integration": Suite(2, 120), "workflow": Suite(5, 300)}
 
 
 def suite_of(nodeid):

@@ -115,7 +115,7 @@ def test_a_model_arrives_and_is_the_same(serve, form, checkpoints, tmp_path):
     assert {path.name for path in folder.iterdir()} == needed
     if form == "shards":
         assert len(list(folder.glob("model-*.safetensors"))) > 1
-    source = pretrained_weights(folder, "float32")
+    source = pretrained_weights(folder, "float32", "a remedy")
     assert set(source.sizes_bytes) == set(tensors)
     for name, expected in tensors.items():
         assert torch.equal(source.weight(name), expected)

@@ -12,9 +12,15 @@ from safetensors.torch import load_file, save_file
 
 from semgap.errors import ModelError
 from semgap.inference.agreement import compare_with_transformers
+from semgap.inference.worker_settings import WorkerSettings
+from semgap.measurement.job import run_benchmark
+from semgap.measurement.job_settings import BenchmarkSettings, CaptureSettings, WorkloadSettings
 from semgap.model.description import describe_model
 from semgap.model.model_settings import ModelSettings
 from semgap.model.obtaining.sources import pretrained_weights, seeded_weights, store_weights
+from semgap.model.prompt import seeded_prompt
+from semgap.model.weights import map_weights
+from semgap.modes import policy_of
 from small_models import ARCHITECTURES, PROJECT, store_small_model
 
 REMEDY = "A remedy."
@@ -84,6 +90,19 @@ def test_logits_that_are_nan_name_the_dtype(gptj, tmp_path, dtype, remedy):
     stored = stored_from(source, tmp_path / "stored", dtype)
     with pytest.raises(ModelError, match=f"logits are NaN in {dtype}.*{remedy}"):
         compare_with_transformers(stored, source, dtype, REMEDY)
+
+
+def test_a_run_stops_at_the_first_pass_that_gives_nan(gptj, tmp_path):
+    folder, manifest = gptj
+    weights = [weight.clone() for weight in map_weights(folder, manifest)]
+    weights[0].fill_(torch.nan)
+    settings = BenchmarkSettings(
+        "nan", 1, WorkloadSettings(), WorkerSettings(), CaptureSettings(use="off")
+    )
+    prompt = seeded_prompt(manifest, 8, 5, 0)
+    run = (policy_of("local"), settings, "c", tmp_path / "capture", None, manifest, prompt, weights)
+    with pytest.raises(ModelError, match="NaN in float32"):
+        run_benchmark(*run)
 
 
 DEEPSEEK_V3 = {
