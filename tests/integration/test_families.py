@@ -15,7 +15,12 @@ from semgap.plumbing.tcp_sockets import free_port
 from semgap.plumbing.versions import versions
 from semgap.server.endpoint import ServerEndpoint, ServerSettings
 from semgap.server.lifecycle import ensure_server, stop_server
+from small_models import store_small_model
 
+FAMILIES = (
+    *("gptj", "gpt2-tied", "llama-grouped-query"),
+    *("mistral-window", "mixtral-experts", "bloom-alibi"),
+)
 MODES = ("local", "naive", "remote_cache", "semantic")
 PROMPT_TOKENS, DECODE_STEPS = 8, 3
 SETTINGS = BenchmarkSettings(
@@ -64,8 +69,9 @@ def formula(manifest, policy, before, tokens):
 
 
 @needs("tcpdump")
-def test_bytes_are_those_of_the_formula(stored_model, endpoint_file, tmp_path):
-    folder, manifest = stored_model
+@pytest.mark.parametrize("family", FAMILIES)
+def test_bytes_are_those_of_the_formula(family, endpoint_file, tmp_path):
+    folder, manifest = store_small_model(family, tmp_path)
     prompt = seeded_prompt(manifest, PROMPT_TOKENS, DECODE_STEPS, 0)
     weights = map_weights(folder, manifest)
     decode_steps = [(PROMPT_TOKENS + step, 1) for step in range(DECODE_STEPS)]
