@@ -20,7 +20,7 @@ PYTHON_CODE := scripts tests docs/*.py
 WORKFLOW_CODE := Snakefile workflow
 
 .DEFAULT_GOAL := help
-.PHONY: help table line-rate parse-rate check test format static unit clean locks docs models environment \
+.PHONY: help table line-rate parse-rate check test format static unit clean locks docs models families environment \
 	tcpdump judges stop docs reference-tables
 
 help:  ## list the targets
@@ -70,6 +70,9 @@ reference-tables: environment  ## rebuild the recorded results' tables, figures 
 
 models: environment  ## try every model type of transformers, small, and write docs/models.md (3 min)
 	@PYTHONPATH=scripts $(BIN)/python docs/scan_models.py
+
+families: $(TEST_TOOLS) tcpdump  ## capture all modes of six model families, bytes against the formula
+	@$(BIN)/python -m pytest -m "thorough or not thorough" tests/integration/test_families.py
 
 stop: environment  ## stop servers that were left behind
 	@for endpoint in results/*/server/endpoint.json; do \
