@@ -20,8 +20,8 @@ PYTHON_CODE := scripts tests docs/*.py
 WORKFLOW_CODE := Snakefile workflow
 
 .DEFAULT_GOAL := help
-.PHONY: help table line-rate parse-rate check test format static unit clean locks docs models families environment \
-	tcpdump judges stop docs reference-tables
+.PHONY: help table line-rate parse-rate check test format static unit clean locks docs models \
+	families environment tcpdump judges stop reference-tables
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14

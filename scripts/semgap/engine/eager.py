@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import transformers
 from torch import Tensor
 
 from semgap.engine.engine_contract import Engine
@@ -21,6 +22,7 @@ class EagerEngine(Engine):
         self._skeleton = skeleton
         # Of the model, not of a sequence: a prefill tells it.
         self._slots: tuple[Slot, ...] = ()
+        self._empty_cache = transformers.DynamicCache()
 
     def bind(self, names: Sequence[str], tensors: Sequence[Tensor]) -> None:
         self._skeleton.bind(names, tensors)
@@ -41,8 +43,10 @@ class EagerEngine(Engine):
                     f"{len(self._slots)}.",
                     "Send what the last pass returned, in a session that began with a prefill.",
                 )
-            before = restored_cache(self._skeleton.config, self._slots, tensors, kv_cache.length)
+            before = restored_cache(self._empty_cache, self._slots, tensors, kv_cache.length)
         logits, after = run_pass(self._skeleton.module, tokens, before, logits_to_keep)
-        self._slots = self._slots or slots_of(after)
+        if not self._slots:
+            self._slots = slots_of(after)
+            self._empty_cache = transformers.DynamicCache(config=self._skeleton.config)
         length = kv_cache.length + tokens.shape[1]
         return logits, KvCache(cache_tensors(after, self._slots), length)

@@ -4,6 +4,7 @@ A cache has a layer object per layer of the model: keys and values, those of a w
 fixed size, or several of them. Which it has depends on the model alone, so the first pass tells it.
 """
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -100,22 +101,35 @@ def window_of(cache: Any, slot: Slot) -> int | None:
 
 
 def restored_cache(
-    config: transformers.PreTrainedConfig,
+    empty: transformers.DynamicCache,
     slots: Sequence[Slot],
     tensors: Sequence[Tensor],
     positions: int,
-) -> Any:
+) -> transformers.DynamicCache:
     """The cache that keeps ``tensors`` in ``slots`` after passes over ``positions`` tokens.
 
     Keys and values are used as they are; they must not change as long as the cache is used.
+
+    Args:
+        empty: a cache of the model's configuration, to copy; making one takes three times as long.
     """
-    cache = transformers.DynamicCache(config=config)
+    cache = copy.copy(empty)
+    cache.layers = [_copied(layer) for layer in empty.layers]
     for slot, tensor in zip(slots, tensors, strict=True):
         layer = cache.layers[slot.layer]
         _LAYERS[type(layer).__name__][slot.attribute](layer, tensor, slot.state)
         if hasattr(layer, "cumulative_length"):
             layer.cumulative_length = positions
     return cache
+
+
+def _copied(layer: Any) -> Any:
+    """A copy of a layer without content, which shares no dictionary with it."""
+    fresh = copy.copy(layer)
+    vars(fresh).update(
+        {name: dict(value) for name, value in vars(layer).items() if isinstance(value, dict)}
+    )
+    return fresh
 
 
 def _held(layers: Sequence[Any]) -> Iterator[Slot]:

@@ -1,6 +1,8 @@
 """One forward pass of a transformers causal LM, whatever its arguments are called."""
 
+import functools
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -28,7 +30,7 @@ def run_pass(
     Raises:
         ModelError: the model gives no cache, so that each step would need all tokens again.
     """
-    takes = inspect.signature(module.forward).parameters
+    takes = _arguments_of(type(module).forward)
     name = next((name for name in _CACHE_ARGUMENTS if name in takes), _CACHE_ARGUMENTS[0])
     keep = {"logits_to_keep": logits_to_keep} if "logits_to_keep" in takes else {}
     with torch.inference_mode():
@@ -41,6 +43,11 @@ def run_pass(
             "their configuration.",
         )
     return output.logits[:, -logits_to_keep:], output[name]
+
+
+@functools.cache
+def _arguments_of(forward: Callable[..., Any]) -> frozenset[str]:
+    return frozenset(inspect.signature(forward).parameters)
 
 
 def not_a_number(dtype: str) -> ModelError:
