@@ -7,7 +7,13 @@ FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(
     [
         "pytest",
+        "pandas",
+        "requests",
+        "smart_open",
         "snakemake.cli",
+        "snakemake.report",
+        "snakemake.storage",
+        "yte",
         "snakemake.executors.touch",
         "jsonschema",
         "msgspec",

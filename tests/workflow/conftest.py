@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from experiment import LINK_REPORTS, MODES, copy_project
+from semgap.plumbing.tcp_sockets import free_port
 from small_models import PROJECT, store_small_model
 
 
@@ -16,6 +17,7 @@ def experiments(tmp_path_factory):
     over_torch_rpc = copy_project(tmp_path_factory.mktemp("torch_rpc"))
     over_tcp = copy_project(tmp_path_factory.mktemp("tcp"))
     over_tcp.configure(
+        workload={"repeats": 1},
         server={"transport": "tcp"},
         link={"max_message_bytes": 2_000_000, "rounds": 2, "round_trips": 100, "time_budget_s": 0},
     )
@@ -48,9 +50,31 @@ def each(request, experiments):
 
 
 @pytest.fixture(scope="session")
-def extended(finished, tmp_path_factory):
+def extensions(finished, tmp_path_factory):
+    """Two experiments with what docs/extend.md adds, built at the same time."""
+    rows = finished.copy_to(tmp_path_factory.mktemp("rows"))
+    modules = finished.copy_to(tmp_path_factory.mktemp("modules"))
+    weights, _manifest = store_small_model("llama-grouped-query", tmp_path_factory.mktemp("model"))
+    with ThreadPoolExecutor() as pool:
+        builds = [pool.submit(add_rows, rows), pool.submit(add_modules, modules, weights)]
+    for build in builds:
+        build.result()
+    return {"rows": rows, "modules": modules}
+
+
+@pytest.fixture(scope="session")
+def extended(extensions):
     """The experiment with rows and a placement added as docs/extend.md says, and further rows."""
-    experiment = finished.copy_to(tmp_path_factory.mktemp("extended"))
+    return extensions["rows"]
+
+
+@pytest.fixture(scope="session")
+def extended_further(extensions):
+    """The experiment with one of everything else added as docs/extend.md says."""
+    return extensions["modules"]
+
+
+def add_rows(experiment):
     library = experiment.folder / "scripts" / "semgap"
     (mode,) = documented("A mode")
     placement, row = documented("A placement")
@@ -64,13 +88,9 @@ def extended(finished, tmp_path_factory):
     benchmarks = {job for job in experiment.planned() if job.startswith("benchmark")}
     assert benchmarks == {f"benchmark:{mode}.1" for mode in added}
     experiment.build()
-    return experiment
 
 
-@pytest.fixture(scope="session")
-def extended_further(extended, tmp_path_factory):
-    """The same with one of everything else added as docs/extend.md says."""
-    experiment = extended.copy_to(tmp_path_factory.mktemp("extended_further"))
+def add_modules(experiment, weights):
     for section, file in (
         ("A transport", "transport/pickled.py"),
         ("An engine", "engine/padded.py"),
@@ -83,16 +103,15 @@ def extended_further(extended, tmp_path_factory):
         section.write(key)
     (overlay,) = documented("A model", language="yaml")
     (experiment.folder / "config" / "my-model.yaml").write_text(overlay)
-    weights, _manifest = store_small_model("llama-grouped-query", tmp_path_factory.mktemp("model"))
     shutil.copytree(weights, experiment.folder / "models" / "my-model")
     experiment.configure(
         modes=["local", "remote_cache", "delta"],
+        workload={"repeats": 1},
         worker={"engine": "padded", "nickname": "pad"},
-        server={"transport": "pickled"},
+        server={"transport": "pickled", "port": free_port("127.0.0.1")},
     )
     done = experiment.snakemake("--configfile", "config/default.yaml", "config/my-model.yaml")
     assert done.returncode == 0, done.stdout
-    return experiment
 
 
 def documented(section, language="python"):

@@ -38,6 +38,10 @@ class Experiment:
     def config(self):
         return yaml.safe_load(self.config_file.read_text())
 
+    @property
+    def repeats(self):
+        return range(1, self.config["workload"]["repeats"] + 1)
+
     def configure(self, **sections):
         """Change keys of sections of the configuration."""
         config = self.config

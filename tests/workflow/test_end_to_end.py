@@ -12,7 +12,7 @@ import numpy as np
 import psutil
 import pytest
 
-from experiment import DECODE_STEPS, PROMPT_TOKENS, REPEATS
+from experiment import DECODE_STEPS, PROMPT_TOKENS
 from judges import needs
 from semgap.analysis.warnings import cores_of_others, warnings
 from semgap.measurement.run_record import RunRecord
@@ -113,7 +113,7 @@ def test_every_mode_answers_as_local_to_the_bit(each):
     tokens = each.record("local", 1)["token_ids"]
     assert tokens == [int(row.argmax()) for row in reference]
     for mode in MODES:
-        for repeat in range(1, REPEATS + 1):
+        for repeat in each.repeats:
             logits = np.load(each.results / "runs" / mode / f"rep{repeat}.logits.npy")
             assert np.array_equal(logits, reference), (mode, repeat)
             assert each.record(mode, repeat)["token_ids"] == tokens
@@ -131,7 +131,7 @@ def test_the_transport_does_not_change_the_answer(finished, over_tcp):
 @pytest.mark.parametrize("mode", ["naive", "remote_cache", "semantic"])
 def test_captured_bytes_are_those_of_the_policy(each, mode, phase):
     up, down, calls, tensors_up, tensors_down = expected_bytes(mode, phase)
-    for repeat in range(1, REPEATS + 1):
+    for repeat in each.repeats:
         seen = captured(each, mode, repeat, phase)
         for direction, needed, tensors in (("up", up, tensors_up), ("down", down, tensors_down)):
             framing = calls * FRAMING_PER_CALL_BYTES + tensors * FRAMING_PER_TENSOR_BYTES
@@ -140,7 +140,7 @@ def test_captured_bytes_are_those_of_the_policy(each, mode, phase):
 
 @needs_tcpdump
 def test_local_sends_nothing_and_the_capture_would_have_seen_it(each):
-    for repeat in range(1, REPEATS + 1):
+    for repeat in each.repeats:
         for phase in ("prefill", "decode"):
             assert captured(each, "local", repeat, phase) == {"up": 0, "down": 0}
         assert [sent["payload_bytes"] for sent in each.record("local", repeat)["probes"]] == [
@@ -167,7 +167,7 @@ def test_the_manifest_agrees_with_arithmetic(finished):
 
 
 def test_repeats_are_interleaved_in_rounds(finished):
-    runs = [finished.record(mode, repeat) for mode in MODES for repeat in range(1, REPEATS + 1)]
+    runs = [finished.record(mode, repeat) for mode in MODES for repeat in finished.repeats]
     ordered = sorted(runs, key=lambda run: run["started_unix_ns"])
     assert [run["settings"]["repeat"] for run in ordered] == [1] * 4 + [2] * 4
 
