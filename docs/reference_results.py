@@ -12,16 +12,10 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from semgap.analysis.expectation import Asked
+from semgap.analysis.notes import Experiment
+from semgap.analysis.rows import PHASES, TableRow, table_rows
 from semgap.analysis.summary import MeasuredRun, RepeatRow, SummaryRow, repeat_rows, summarise
-from semgap.analysis.table import (
-    PHASES,
-    Experiment,
-    TableRow,
-    latex,
-    markdown,
-    table_rows,
-    unrounded_csv,
-)
+from semgap.analysis.table import latex, markdown, unrounded_csv
 from semgap.analysis.traffic import TrafficRow
 from semgap.measurement.run_record import RunRecord
 from semgap.model.manifest import Manifest

@@ -18,6 +18,8 @@ def render(
 ) -> None:
     from semgap.analysis import table
     from semgap.analysis.expectation import Asked
+    from semgap.analysis.notes import Experiment
+    from semgap.analysis.rows import PHASES, table_rows
     from semgap.analysis.summary import SummaryRow
     from semgap.measurement.run_record import RunRecord
     from semgap.model.manifest import Manifest
@@ -26,11 +28,11 @@ def render(
 
     summary_rows = read_rows(summary, SummaryRow)
     labels = read_record(expectation, Asked).expectation.labels
-    rows = table.table_rows(summary_rows, labels, table.PHASES)
-    experiment = table.Experiment(
+    rows = table_rows(summary_rows, labels, PHASES)
+    experiment = Experiment(
         manifest=read_record(manifest, Manifest),
         records=[read_record(path, RunRecord) for path in runs],
-        setup=table.table_rows(summary_rows, labels, ("setup",)),
+        setup=table_rows(summary_rows, labels, ("setup",)),
     )
     for files, text in (
         (csv, table.unrounded_csv(rows, experiment.records)),

@@ -4,6 +4,7 @@ import os
 import shutil
 
 import pytest
+import torch
 
 SYSTEM_FOLDERS = "/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -13,3 +14,8 @@ def needs(*programs):
     path = f"{os.environ.get('PATH', '')}:{SYSTEM_FOLDERS}"
     missing = [name for name in programs if shutil.which(name, path=path) is None]
     return pytest.mark.skipif(bool(missing), reason=f"{', '.join(missing)} not installed")
+
+
+needs_gpu = pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="PyTorch sees no GPU on this machine"
+)

@@ -18,7 +18,7 @@ SECOND_NS = 1_000_000_000
 CLIENT = SocketPair("127.0.0.1", 1000, "127.0.0.1", 2000)
 WORKER = SocketPair("127.0.0.1", 2000, "127.0.0.1", 1000)
 PROMPT = Prompt(tuple(range(8)), seed=0)
-PROVENANCE = Provenance("0123456789abcdef", False, "c", {}, 0.5, "", "tsc", "", "")
+PROVENANCE = Provenance("0123456789abcdef", False, "c", {}, 0.5, "", "tsc")
 PROBE = SocketPair("127.0.0.1", 3000, "127.0.0.1", 4000)
 
 

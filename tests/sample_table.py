@@ -1,8 +1,9 @@
 """A table of made-up runs, for tests of what is published."""
 
 from sample_runs import phase, run
+from semgap.analysis.notes import Experiment
+from semgap.analysis.rows import PHASES, table_rows
 from semgap.analysis.summary import MeasuredRun, repeat_rows, summarise
-from semgap.analysis.table import PHASES, Experiment, table_rows
 from semgap.analysis.traffic import TrafficRow
 from semgap.model.manifest import Manifest
 from semgap.modes import policy_of

@@ -45,6 +45,12 @@ class Release(msgspec.Struct, frozen=True, tag="release"):
     reference_id: str
 
 
+class Duplicate(msgspec.Struct, frozen=True, tag="duplicate"):
+    """Keep a copy of the KV cache that a reference ID names, under another ID."""
+
+    reference_id: str
+
+
 class Fetch(msgspec.Struct, frozen=True, tag="fetch"):
     """Send the logits that a reference ID names, and keep them no longer."""
 
@@ -96,6 +102,14 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
 
 
 Request = (
-    Configure | StoreWeights | Forward | GreedyForward | Release | Fetch | StartMeters | ReadMeters
+    Configure
+    | StoreWeights
+    | Forward
+    | GreedyForward
+    | Release
+    | Duplicate
+    | Fetch
+    | StartMeters
+    | ReadMeters
 )
 Reply = Done | Chosen | Failed

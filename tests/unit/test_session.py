@@ -1,6 +1,7 @@
 """Client and worker under every policy, in one process: what is kept, sent, and refused."""
 
 import itertools
+import os
 import time
 from types import SimpleNamespace
 
@@ -15,7 +16,9 @@ from semgap.execution.forward_pass import open_executor
 from semgap.execution.generation import generate
 from semgap.inference.client import InferenceClient
 from semgap.inference.worker import Worker, make_unusable
+from semgap.measurement.phases import Phases
 from semgap.meters.gpu_kernels import union_length
+from semgap.meters.meter_contract import Span
 from semgap.meters.running_meters import PhaseMeters
 from semgap.model.device import CpuDevice, open_device
 from semgap.model.weights import map_weights
@@ -23,9 +26,11 @@ from semgap.modes import POLICIES, policy_of
 from semgap.placements import delta
 from semgap.placements.kv_cache import KvCache, PaddedKvCache
 from semgap.placements.placement_contract import Held
+from semgap.plumbing.connections import sockets_of
 from semgap.policy import TensorClass
 from semgap.protocol import Forward
 from semgap.session.in_process import InProcessChannel
+from semgap.session.opening import Session
 from semgap.transport.transport_contract import RequestMessage
 from small_models import store_small_model
 
@@ -193,6 +198,47 @@ def test_meters_around_passes_add_up_and_those_around_a_phase_are_read_once(gptj
             sum(range(200_000))
         read.append(meters._sums["client_cpu"]["client_cpu_busy_s"])
     assert 0 < read[0] < read[1] == meters.stop()["client_cpu"]["client_cpu_busy_s"]
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.mode)
+def test_a_generation_goes_on_from_where_it_was_marked(stored_model, policy):
+    """As often as it is rewound, and nothing of it stays on the worker after a reset."""
+    if policy.kv_cache == "delta" and not grows(stored_model):
+        pytest.skip("delta needs a cache that grows in every layer")
+    worker = Worker(CpuDevice())
+    executor = executor_of(start(stored_model, policy, InProcessChannel(worker)))
+    steps = generate(executor, PROMPT[0].tolist())
+    next(steps)
+    executor.mark()
+    expected = None
+    for _ in range(3):
+        token_id = executor.rewind()
+        list(itertools.islice(generate(executor, [token_id]), 3))
+        answer = executor.answer()
+        assert len(answer.token_ids) == 4
+        expected = answer if expected is None else expected
+        assert answer.token_ids == expected.token_ids
+        assert (answer.logits == expected.logits).all()
+    assert torch.equal(torch.from_numpy(expected.logits), generated(start(stored_model, policy)))
+    executor.reset()
+    assert not worker._kept_caches._values
+    assert not worker._kept_logits._values
+
+
+def test_phases_run_back_to_back_for_as_long_as_asked(gptj):
+    executor = executor_of(client := start(gptj, policy_of("semantic")))
+    nobody = Session(None, "in_process", lambda: sockets_of(os.getpid()))
+    phases = Phases(client, nobody, Span.BACK_TO_BACK, has_gpu=False, say=lambda _text: None)
+    assert not phases.has_meters
+    phases.run_back_to_back(executor, PROMPT[0].tolist(), 2, at_least_s=0.2)
+    single = Phases(client, nobody, Span.PHASE, has_gpu=False, say=lambda _text: None)
+    single.run_generation(executor, PROMPT[0].tolist(), 2)
+    for phase, steps in zip(single.with_readings_of(phases), (1, 2), strict=True):
+        times = phase.readings["back_to_back"]
+        assert times["back_to_back_runs"] > 2
+        assert times["back_to_back_runs"] * times["back_to_back_latency_s"] >= 0.2
+        assert phase.readings["client_cpu"]["client_cpu_busy_s"] > 0
+        assert len(phase.steps) == steps
 
 
 @pytest.mark.parametrize("cache_type", [KvCache, PaddedKvCache])

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sample_table import LABELS, measured, rendered
+from semgap.analysis.rows import significant, with_deviation
 from semgap.analysis.summary import SummaryRow, repeat_rows, summarise
-from semgap.analysis.table import latex, markdown, significant, unrounded_csv, with_deviation
+from semgap.analysis.table import latex, markdown, unrounded_csv
 from semgap.errors import SemgapError
 from semgap.measurement.tcpdump import CaptureStatus
 from semgap.plumbing.csv_rows import read_rows, write_rows

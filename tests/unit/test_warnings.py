@@ -3,9 +3,10 @@
 import msgspec
 import pytest
 
-from sample_runs import phase, run, step
+from sample_runs import PROVENANCE, phase, run, step
 from semgap.analysis.summary import SummaryRow
 from semgap.analysis.warnings import cores_of_others, first_step_ratio, warnings
+from semgap.measurement.provenance import GpuProvenance
 
 
 def latency(std):
@@ -62,13 +63,37 @@ def test_a_first_step_that_is_far_off_is_named():
     assert "the first decode step took 2.4 times" in said
 
 
-def test_another_process_on_the_gpu_is_named():
-    record = run("local")
-    shared = tuple(
-        msgspec.structs.replace(
-            one, readings=one.readings | {"gpu_samples": {"gpu_processes": 2.0}}
+def test_a_processor_that_changes_its_speed_is_named():
+    def at(loop_s, mode):
+        record = run(mode)
+        phases = tuple(
+            msgspec.structs.replace(
+                one, readings=one.readings | {"processor_speed": {"reference_loop_s": loop_s}}
+            )
+            for one in record.phases
         )
+        return msgspec.structs.replace(record, phases=phases)
+
+    assert warnings([], [at(0.005, "local"), at(0.006, "naive")]) == []
+    (said,) = warnings([], [at(0.005, "local"), at(0.007, "naive")])
+    assert "5.0 ms (local, repeat 1, setup) to 7.0 ms (naive, repeat 1, setup)" in said
+
+
+def test_another_process_on_the_gpu_is_named():
+    gpu = GpuProvenance("GPU-0", "580", "13.0", False, ("python (12)", "game (34)"))
+    provenance = msgspec.structs.replace(PROVENANCE, gpu=gpu)
+    record = run("local", provenance=provenance)
+    shared = tuple(
+        msgspec.structs.replace(one, readings=one.readings | {"gpu_state": {"gpu_processes": 2.0}})
         for one in record.phases
     )
     (said,) = warnings([], [msgspec.structs.replace(record, phases=shared)])
-    assert said == "another process was on the GPU during local, repeat 1"
+    assert "another process was on the GPU during local, repeat 1" in said
+    assert "game (34), python (12)" in said
+
+
+def test_a_partitioned_gpu_is_named():
+    gpu = GpuProvenance("GPU-0", "580", "13.0", True, ())
+    provenance = msgspec.structs.replace(PROVENANCE, gpu=gpu)
+    (said,) = warnings([], [run("local", provenance=provenance)])
+    assert "MIG" in said

@@ -12,6 +12,8 @@ from semgap.analysis.traffic import DOWN, UP, TrafficRow
 from semgap.measurement.run_record import PhaseRecord, RunRecord
 
 SPANS = ("placement_s", "serialise_s", "send_s", "queue_s", "worker_s", "compute_s", "receive_s")
+# GPU meters that count a window of time as used if any kernel ran in it.
+SAMPLING_METERS = ("nvml", "dmon")
 _BUSY = "_busy_s"
 
 
@@ -32,7 +34,7 @@ class RepeatRow(msgspec.Struct, frozen=True):
     run_order: int  # position by start time, from 1
     quantity: str  # what the number is; the name ends in its unit
     value: float
-    source: str  # the instrument: clock, tensors, tcpdump, transport, in process, or a meter's name
+    source: str  # the instrument: clock, tensors, tcpdump, …, or a meter's name
 
 
 class SummaryRow(msgspec.Struct, frozen=True):
@@ -115,6 +117,30 @@ def _by_source(
             network[f"network_{name}"] = sum(both)
     yield up.source, network
     yield from phase.readings.items()
+    yield "gpu_energy", _energy(phase)
+    yield "difference", _beside_kernel_time(phase)
+
+
+def _energy(phase: PhaseRecord) -> dict[str, float]:
+    """Energy of the GPU for one run of a phase: mean power × latency, both back to back."""
+    power_w = phase.readings.get("gpu_energy", {}).get("gpu_power_w")
+    if power_w is None:
+        return {}
+    energy_j = power_w * phase.readings["back_to_back"]["back_to_back_latency_s"]
+    return {"gpu_energy_j": energy_j, "gpu_energy_per_token_j": energy_j / len(phase.steps)}
+
+
+def _beside_kernel_time(phase: PhaseRecord) -> dict[str, float]:
+    """Percentage points that NVML's samples and dmon, back to back, read above kernel time."""
+    readings = {name: value for one in phase.readings.values() for name, value in one.items()}
+    if "gpu_kernel_busy_s" not in readings or "back_to_back" not in phase.readings:
+        return {}
+    kernel_percent = 100 * readings["gpu_kernel_busy_s"] / phase.latency_s
+    return {
+        f"gpu_{meter}_above_kernel_points": readings[f"gpu_{meter}_percent"] - kernel_percent
+        for meter in SAMPLING_METERS
+        if f"gpu_{meter}_percent" in readings
+    }
 
 
 def _token_latencies(phase: PhaseRecord) -> dict[str, float]:

@@ -11,6 +11,7 @@ from semgap.policy import WorkerPlace
 _OTHERS_SHARE = 0.25
 _DEVIATION_SHARE = 0.10
 _FIRST_STEP_RATIO = 1.5
+_SPEED_RATIO = 1.25
 
 
 def warnings(latencies: Sequence[SummaryRow], records: Sequence[RunRecord]) -> list[str]:
@@ -30,14 +31,42 @@ def _of_the_machine(records: Sequence[RunRecord]) -> Iterator[str]:
             f"other processes used up to {busy[worst]:.1f} of {records[0].machine.cores} cores "
             f"during a run ({worst})"
         )
+    gpus = [record.provenance.gpu for record in records if record.provenance.gpu is not None]
     shared = [
         record.name
         for record in records
         for phase in record.phases
-        if phase.readings.get("gpu_samples", {}).get("gpu_processes", 1) > 1
+        if phase.readings.get("gpu_state", {}).get("gpu_processes", 1) > 1
     ]
     if shared:
-        yield f"another process was on the GPU during {shared[0]}"
+        names = ", ".join(sorted({name for gpu in gpus for name in gpu.processes}))
+        yield (
+            f"another process was on the GPU during {shared[0]} (seen as the jobs began, the "
+            f"worker's among them: {names})"
+        )
+    yield from _of_the_processors_speed(records)
+    if any(gpu.partitioned for gpu in gpus):
+        yield (
+            "the GPU is partitioned (MIG): clock, energy, NVML's samples and dmon speak of all of "
+            "it, and not of the part that computed"
+        )
+
+
+def _of_the_processors_speed(records: Sequence[RunRecord]) -> Iterator[str]:
+    loops_s = {
+        f"{record.name}, {phase.name}": phase.readings["processor_speed"]["reference_loop_s"]
+        for record in records
+        for phase in record.phases
+        if "processor_speed" in phase.readings
+    }
+    if not loops_s:
+        return
+    fast, slow = (choose(loops_s, key=lambda name: loops_s[name]) for choose in (min, max))
+    if loops_s[slow] > _SPEED_RATIO * loops_s[fast]:
+        yield (
+            f"the processor's speed changed: beside a phase, a fixed loop took from "
+            f"{1e3 * loops_s[fast]:.1f} ms ({fast}) to {1e3 * loops_s[slow]:.1f} ms ({slow})"
+        )
 
 
 def cores_of_others(record: RunRecord) -> float:

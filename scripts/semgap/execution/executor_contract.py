@@ -55,6 +55,14 @@ class Executor(Protocol):
         """Free what the worker keeps of the generation; the next step begins another one."""
         ...
 
+    def mark(self) -> None:
+        """Remember the generation as it is, on both sides, until the next reset."""
+        ...
+
+    def rewind(self) -> int:
+        """Go back to what was marked; returns the last token up to there."""
+        ...
+
 
 class ExecutorModule(Protocol):
     """The function that a module in this folder defines to be an executor."""

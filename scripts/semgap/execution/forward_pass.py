@@ -1,5 +1,7 @@
 """A whole forward pass is one request."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -23,6 +25,8 @@ class ForwardPass(Executor):
         # One row per step: the transport reuses a step's memory for the next step.
         self._logits = torch.empty(limits.max_steps, limits.vocabulary_size, dtype=torch.float32)
         self._kept_logits: dict[int, str] = {}
+        self._marked = Held()
+        self._marked_tokens = 0
 
     def setup(self) -> list[StepRecord]:
         return self._client.setup()
@@ -49,9 +53,37 @@ class ForwardPass(Executor):
         return Answer(tuple(self._token_ids), self._logits[: len(self._token_ids)].clone().numpy())
 
     def reset(self) -> None:
-        for reference_id in (self._kv_cache.reference_id, *self._kept_logits.values()):
-            if reference_id is not None:
-                self._client.release(reference_id)
-        self._kv_cache = Held()
-        self._kept_logits.clear()
-        self._token_ids.clear()
+        self._release(self._marked)
+        self._marked, self._marked_tokens = Held(), 0
+        self._go_back(Held())
+
+    def mark(self) -> None:
+        self._release(self._marked)
+        self._marked = self._copy_of(self._kv_cache)
+        # The transport reuses a step's memory for the next step.
+        kept = tuple(tensor.clone() for tensor in self._marked.tensors)
+        self._marked = replace(self._marked, tensors=kept)
+        self._marked_tokens = len(self._token_ids)
+
+    def rewind(self) -> int:
+        self._go_back(self._copy_of(self._marked))
+        return self._token_ids[-1]
+
+    def _go_back(self, kv_cache: Held) -> None:
+        """Continue from a KV cache after as many tokens as are marked."""
+        self._release(self._kv_cache)
+        self._kv_cache = kv_cache
+        for index in range(self._marked_tokens, len(self._token_ids)):
+            if index in self._kept_logits:
+                self._client.release(self._kept_logits.pop(index))
+        del self._token_ids[self._marked_tokens :]
+
+    def _copy_of(self, held: Held) -> Held:
+        """What is held, with what the worker keeps of it under an ID of its own."""
+        if held.reference_id is None:
+            return held
+        return replace(held, reference_id=self._client.duplicate(held.reference_id))
+
+    def _release(self, held: Held) -> None:
+        if held.reference_id is not None:
+            self._client.release(held.reference_id)

@@ -112,6 +112,12 @@ class InferenceClient:
         """Free what the worker keeps under a reference ID."""
         self._exchange(protocol.Release(reference_id))
 
+    def duplicate(self, reference_id: str) -> str:
+        """Let the worker keep a copy of a KV cache; returns the copy's reference ID."""
+        duplicate_id = self._exchange(protocol.Duplicate(reference_id)).done.reference_id
+        assert duplicate_id is not None, "the worker names what it keeps"
+        return duplicate_id
+
     def start_meters(
         self, around_phase: Sequence[str], around_passes: Sequence[str]
     ) -> protocol.Done:

@@ -53,6 +53,7 @@ class Worker(Handler):
             protocol.GreedyForward: self._forward_greedy,
             protocol.Fetch: self._fetch,
             protocol.Release: self._release,
+            protocol.Duplicate: self._duplicate,
             protocol.StartMeters: self._start_meters,
             protocol.ReadMeters: self._read_meters,
         }
@@ -142,6 +143,10 @@ class Worker(Handler):
         of_logits = request.reference_id in self._kept_logits
         (self._kept_logits if of_logits else self._kept_caches).take(request.reference_id)
         return {}, {}
+
+    def _duplicate(self, request: protocol.Duplicate, _tensors: Tensors) -> Outcome:
+        kept = self._kept_caches.look_up(request.reference_id)
+        return {}, {"reference_id": self._kept_caches.keep(kept.copied())}
 
     def _start_meters(self, request: protocol.StartMeters, _tensors: Tensors) -> Outcome:
         gpu_uuid = self._device.gpu_uuid

@@ -105,6 +105,12 @@ def run_benchmark(
         again = phases(Span.PASS, say=slowed)
         if again.has_meters:
             generation(again)
+        repeated = partial(log.info, "%s, back to back: %s", name)
+        back_to_back = phases(Span.BACK_TO_BACK, say=repeated)
+        if back_to_back.has_meters:
+            back_to_back.run_back_to_back(
+                executor, prompt.token_ids, workload.decode_steps, workload.back_to_back_s
+            )
         if running is not None:
             running.stop()
     status = running.status if running is not None else None
@@ -125,7 +131,7 @@ def run_benchmark(
         versions=versions(),
         provenance=provenance,
         rehearsals=rehearsals,
-        phases=timed.with_readings_of(again),
+        phases=timed.with_readings_of(again, back_to_back),
         token_ids=answer.token_ids,
         client_sockets=_in_order(sockets.client),
         worker_sockets=_in_order(sockets.worker),

@@ -28,6 +28,14 @@ class WorkloadSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "as in the other.",
         ),
     ] = 1.1
+    back_to_back_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            description="On a GPU, after the timed phases: how long each phase is run again and "
+            "again, at least once, while dmon, NVML's samples and its energy counter are read.",
+        ),
+    ] = 3.0
     logits_to_keep: Annotated[
         int,
         Meta(

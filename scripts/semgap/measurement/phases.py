@@ -67,10 +67,14 @@ class Phases:
     ) -> None:
         self._client = client
         self._session = session
-        self._client_meters = meters_of(Host.CLIENT, span, has_gpu)
-        self._worker_meters = {span: meters_of(Host.WORKER, span, has_gpu)}
-        self.has_meters = any((self._client_meters, *self._worker_meters.values()))
+        meters = {host: meters_of(host, span, has_gpu) for host in Host}
+        self.has_meters = any(meters.values())
+        self._client_meters = meters[Host.CLIENT]
+        around_passes = span is Span.PASS
+        self._around_phase = () if around_passes else meters[Host.WORKER]
+        self._around_passes = meters[Host.WORKER] if around_passes else ()
         self.say = say
+        self.span = span
         self.phases: tuple[PhaseRecord, ...] = ()
         self.sockets = SeenSockets()
 
@@ -78,8 +82,7 @@ class Phases:
     def phase(self, name: str) -> Iterator[list[StepRecord]]:
         """Time the block as a phase; the block appends its steps to the list it is given."""
         steps: list[StepRecord] = []
-        around_phase, around_passes = (self._worker_meters.get(span, ()) for span in Span)
-        started = self._client.start_meters(around_phase, around_passes)
+        started = self._client.start_meters(self._around_phase, self._around_passes)
         client_meters = RunningMeters(self._client_meters, gpu_uuid="")
         self._note_sockets()
         time.sleep(_QUIET_S)
@@ -125,21 +128,50 @@ class Phases:
                 if step.latency_s > _SLOW_STEP_S:
                     self.say(f"decode step {number} of {decode_steps}")
 
+    def run_back_to_back(
+        self, executor: Executor, prompt: Sequence[int], decode_steps: int, at_least_s: float
+    ) -> None:
+        """Run the prefill again and again for so long, then the decode steps from after it."""
+        with self.phase("prefill") as steps:
+            for _ in _until(at_least_s):
+                executor.reset()
+                steps.append(next(generate(executor, prompt)))
+        executor.mark()
+        with self.phase("decode") as steps:
+            for _ in _until(at_least_s):
+                token_id = executor.rewind()
+                steps.extend(islice(generate(executor, [token_id]), decode_steps))
+
     @property
     def latencies_s(self) -> dict[str, float]:
         """The latency of each phase."""
         return {phase.name: phase.latency_s for phase in self.phases}
 
-    def with_readings_of(self, again: "Phases") -> tuple[PhaseRecord, ...]:
-        """The phases, each with the readings of its second run added."""
-        more = {phase.name: phase.readings for phase in again.phases}
-        return tuple(
-            msgspec.structs.replace(phase, readings=phase.readings | more.get(phase.name, {}))
-            for phase in self.phases
-        )
+    def with_readings_of(self, *others: "Phases") -> tuple[PhaseRecord, ...]:
+        """The phases, each with the readings of its other runs added."""
+        phases = {phase.name: phase for phase in self.phases}
+        for span, other in ((run.span, phase) for run in others for phase in run.phases):
+            timed = phases[other.name]
+            readings = timed.readings | other.readings
+            if span is Span.BACK_TO_BACK:
+                runs = len(other.steps) // len(timed.steps)
+                readings["back_to_back"] = {
+                    "back_to_back_runs": runs,
+                    "back_to_back_latency_s": other.latency_s / runs,
+                }
+            phases[other.name] = msgspec.structs.replace(timed, readings=readings)
+        return tuple(phases.values())
 
     def _note_sockets(self) -> None:
         client, worker = sockets_of(os.getpid()), self._session.worker_sockets()
         self.sockets.client.update(client.connections)
         self.sockets.worker.update(worker.connections)
         self.sockets.listening_ports.update(client.listening_ports, worker.listening_ports)
+
+
+def _until(at_least_s: float) -> Iterator[None]:
+    """Iterate at least once, and until so much time has passed."""
+    begin_s = time.monotonic()
+    yield
+    while time.monotonic() - begin_s < at_least_s:
+        yield

@@ -14,6 +14,17 @@ _SYSTEM = Path("/sys/devices/system")
 _REDIRECTIONS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX")
 
 
+class GpuProvenance(msgspec.Struct, frozen=True):
+    """The GPU that computes, and what it is shared with."""
+
+    uuid: str  # as NVML prints it
+    driver: str  # version of the NVIDIA driver
+    cuda: str  # the version that torch was built with
+    partitioned: bool  # whether instances of the GPU (MIG) are in use
+    # what computed on it as the job began, the worker among them, as "name (process ID)"
+    processes: tuple[str, ...]
+
+
 class Provenance(msgspec.Struct, frozen=True):
     """What a result depends on beside its settings; a text is empty if it is unknown."""
 
@@ -24,8 +35,7 @@ class Provenance(msgspec.Struct, frozen=True):
     load_average: float  # runnable processes, mean of the minute before the job
     governor: str  # the policy that sets the processor's clock
     clock_source: str
-    gpu_driver: str
-    cuda: str  # the version that torch was built with
+    gpu: GpuProvenance | None = None  # None where a CPU computes
 
 
 def describe_provenance(code: str, gpu_uuid: str) -> Provenance:
@@ -34,9 +44,6 @@ def describe_provenance(code: str, gpu_uuid: str) -> Provenance:
     Args:
         gpu_uuid: the GPU that computes, empty where a CPU does.
     """
-    # Jobs that read records do not need torch, whose import takes a second.
-    import torch
-
     commit, dirty = commit_of(_PROJECT)
     return Provenance(
         commit=commit,
@@ -46,9 +53,24 @@ def describe_provenance(code: str, gpu_uuid: str) -> Provenance:
         load_average=os.getloadavg()[0],
         governor=_text_of(_SYSTEM / "cpu/cpu0/cpufreq/scaling_governor"),
         clock_source=_text_of(_SYSTEM / "clocksource/clocksource0/current_clocksource"),
-        gpu_driver=_gpu_driver() if gpu_uuid else "",
-        cuda=(torch.version.cuda or "") if gpu_uuid else "",
+        gpu=_describe_gpu(gpu_uuid) if gpu_uuid else None,
     )
+
+
+def _describe_gpu(uuid: str) -> GpuProvenance:
+    # Jobs that read records need neither of these; torch takes a second to import.
+    import torch
+
+    from semgap.plumbing.nvml import driver_version, opened_gpu
+
+    with opened_gpu(uuid) as gpu:
+        return GpuProvenance(
+            uuid=uuid,
+            driver=driver_version(),
+            cuda=torch.version.cuda or "",
+            partitioned=gpu.partitioned(),
+            processes=gpu.processes(),
+        )
 
 
 def commit_of(folder: Path) -> tuple[str, bool]:
@@ -89,13 +111,3 @@ def _text_of(file: Path) -> str:
         return file.read_text(encoding="utf-8").strip()
     except OSError:
         return ""
-
-
-def _gpu_driver() -> str:
-    import pynvml
-
-    pynvml.nvmlInit()
-    try:
-        return str(pynvml.nvmlSystemGetDriverVersion())
-    finally:
-        pynvml.nvmlShutdown()

@@ -1,17 +1,21 @@
-"""GPU utilisation as NVML samples it: the share of time with any kernel in NVML's last window."""
+"""GPU utilisation and clock as NVML samples them."""
 
+import contextlib
 import statistics
 import threading
 import time
 from typing import NamedTuple
 
 from semgap.meters.meter_contract import Host, Meter, Readings, Span
+from semgap.plumbing.nvml import opened_gpu
 
 HOST = Host.WORKER
-SPAN = Span.PHASE
+SPAN = Span.BACK_TO_BACK
 NEEDS_GPU = True
 
 _PERIOD_S = 0.1
+# A sample speaks of the time before it.
+_SETTLED_NS = 1_000_000_000
 
 
 def open_meter(gpu_uuid: str) -> Meter:
@@ -20,13 +24,12 @@ def open_meter(gpu_uuid: str) -> Meter:
 
 class _Sample(NamedTuple):
     at_ns: int
-    percent: float
-    sm_clock_mhz: float
-    processes: int
+    percent: float | None
+    sm_clock_mhz: float | None
 
 
 class GpuSamples(Meter):
-    """Samples a GPU every 0.1 s, and at the begin, in a thread of its own."""
+    """Samples a GPU every 0.1 s, in a thread of its own."""
 
     def __init__(self, gpu_uuid: str) -> None:
         self._gpu_uuid = gpu_uuid
@@ -35,37 +38,29 @@ class GpuSamples(Meter):
         self._thread = threading.Thread(target=self._sample, name="nvml", daemon=True)
 
     def __enter__(self) -> None:
-        import pynvml
-
-        pynvml.nvmlInit()
-        self._handle = pynvml.nvmlDeviceGetHandleByUUID(self._gpu_uuid)
-        self._thread.start()
+        with contextlib.ExitStack() as stack:
+            self._gpu = stack.enter_context(opened_gpu(self._gpu_uuid))
+            self._thread.start()
+            self._opened = stack.pop_all()
 
     def __exit__(self, *_exception: object) -> None:
-        import pynvml
-
-        self._ended.set()
-        self._thread.join()
-        pynvml.nvmlShutdown()
+        with self._opened:
+            self._ended.set()
+            self._thread.join()
 
     def read(self, begin_ns: int, end_ns: int) -> Readings:
-        readings = {
-            "gpu_sm_clock_mhz": statistics.fmean(one.sm_clock_mhz for one in self._samples),
-            "gpu_processes": max(one.processes for one in self._samples),
+        within = [one for one in self._samples if begin_ns + _SETTLED_NS <= one.at_ns < end_ns]
+        numbers = {
+            "gpu_nvml_percent": [one.percent for one in within],
+            "gpu_nvml_sm_clock_mhz": [one.sm_clock_mhz for one in within],
         }
-        within = [one.percent for one in self._samples if begin_ns <= one.at_ns < end_ns]
-        if within:
-            readings["gpu_nvml_percent"] = statistics.fmean(within)
-        return readings
+        given = {
+            name: [value for value in values if value is not None]
+            for name, values in numbers.items()
+        }
+        return {name: statistics.fmean(values) for name, values in given.items() if values}
 
     def _sample(self) -> None:
-        import pynvml
-
-        while True:
-            rates = pynvml.nvmlDeviceGetUtilizationRates(self._handle)
-            clock_mhz = pynvml.nvmlDeviceGetClockInfo(self._handle, pynvml.NVML_CLOCK_SM)
-            processes = len(pynvml.nvmlDeviceGetComputeRunningProcesses(self._handle))
-            sample = _Sample(time.monotonic_ns(), float(rates.gpu), float(clock_mhz), processes)
-            self._samples.append(sample)
-            if self._ended.wait(_PERIOD_S):
-                return
+        while not self._ended.wait(_PERIOD_S):
+            percent, clock_mhz = self._gpu.utilisation_percent(), self._gpu.sm_clock_mhz()
+            self._samples.append(_Sample(time.monotonic_ns(), percent, clock_mhz))

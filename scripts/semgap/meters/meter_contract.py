@@ -25,6 +25,9 @@ class Span(enum.StrEnum):
     PASS = "pass"
     """Each forward pass of the worker, in phases that are run again and not timed, since the meter
     slows what it watches. The readings of a phase's passes add up."""
+    BACK_TO_BACK = "back_to_back"
+    """Each phase, run again and again for seconds and not timed, since the instrument is read too
+    seldom to see one run."""
 
 
 class Meter(Protocol):

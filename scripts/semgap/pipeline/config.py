@@ -53,6 +53,7 @@ class Workload(WorkloadSettings, frozen=True, forbid_unknown_fields=True):
             self.decode_steps,
             self.rehearsals_at_most,
             self.rehearsals_agree_ratio,
+            self.back_to_back_s,
             self.logits_to_keep,
         )
 

@@ -34,8 +34,18 @@ class Kept(Generic[Value]):
         Raises:
             ReferenceIdError: the ID is unknown, used up, released, or of another session.
         """
+        value = self.look_up(reference_id)
+        del self._values[reference_id]
+        return value
+
+    def look_up(self, reference_id: str) -> Value:
+        """Return the named value, which stays under its reference ID.
+
+        Raises:
+            ReferenceIdError: the ID is unknown, used up, released, or of another session.
+        """
         try:
-            return self._values.pop(reference_id)
+            return self._values[reference_id]
         except KeyError:
             raise ReferenceIdError(
                 f"The worker keeps nothing under the reference ID '{reference_id[:8]}…': "

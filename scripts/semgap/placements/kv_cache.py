@@ -1,7 +1,7 @@
 """A KV cache as a value: the tensors that a model continues from, and after how many positions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -25,6 +25,10 @@ class KvCache:
     def valid(self) -> tuple[Tensor, ...]:
         """The content, and no memory beside it."""
         return self.tensors
+
+    def copied(self) -> "KvCache":
+        """The same in memory that nothing else uses."""
+        return replace(self, tensors=tuple(tensor.clone() for tensor in self.tensors))
 
     def since(self, position: int) -> tuple[Tensor, ...]:
         """The content from ``position`` on.

@@ -1,0 +1,132 @@
+"""What only a GPU shows: its meters read something, and every mode computes on it as locally."""
+
+import time
+
+import pytest
+import torch
+
+from judges import needs, needs_gpu
+from semgap.inference.worker_settings import WorkerSettings
+from semgap.measurement.job import run_benchmark
+from semgap.measurement.job_settings import BenchmarkSettings, CaptureSettings, WorkloadSettings
+from semgap.meters.meter_contract import Host, Span, meters_of
+from semgap.meters.running_meters import RunningMeters
+from semgap.model.device import open_device
+from semgap.model.obtaining.seeded import seeded_weight
+from semgap.model.prompt import seeded_prompt
+from semgap.model.weights import map_weights
+from semgap.modes import POLICIES
+from semgap.plumbing.files import write_record
+from semgap.plumbing.nvml import opened_gpu
+from semgap.plumbing.tcp_sockets import free_port
+from semgap.plumbing.versions import versions
+from semgap.server.endpoint import ServerEndpoint, ServerSettings
+from semgap.server.lifecycle import ensure_server, stop_server
+
+pytestmark = needs_gpu
+
+WORKER = WorkerSettings(device="cuda", compute_threads=1)
+SETTINGS = BenchmarkSettings(
+    experiment="gpu",
+    repeat=1,
+    workload=WorkloadSettings(decode_steps=3, rehearsals_at_most=1, back_to_back_s=3.0),
+    worker=WORKER,
+    capture=CaptureSettings(use="off"),
+)
+
+
+@pytest.fixture(scope="module")
+def device():
+    return open_device("cuda")
+
+
+def keep_busy(device, seconds):
+    matrix = torch.randn(4096, 4096, device=device.torch_device)
+    end_s = time.monotonic() + seconds
+    while time.monotonic() < end_s:
+        for _ in range(20):
+            matrix @ matrix
+        torch.cuda.synchronize()
+
+
+def test_every_meter_of_a_busy_gpu_reads(device):
+    names = [name for span in Span for name in meters_of(Host.WORKER, span, has_gpu=True)]
+    meters = RunningMeters(names, device.gpu_uuid)
+    keep_busy(device, 4)
+    read = {name: value for one in meters.stop().values() for name, value in one.items()}
+    assert read["gpu_kernel_busy_s"] > 3
+    assert read["gpu_nvml_percent"] > 80
+    assert read["gpu_dmon_percent"] > 80
+    assert read["gpu_dmon_memory_mb"] > 64
+    assert read["gpu_power_w"] > 60
+    assert read["gpu_sm_clock_mhz"] > 200
+    assert read["gpu_nvml_sm_clock_mhz"] > 200
+    assert read["gpu_memory_peak_bytes"] >= 2 * 4096 * 4096 * 4
+
+
+def test_an_idle_gpu_reads_idle(device):
+    time.sleep(1)
+    meters = RunningMeters(meters_of(Host.WORKER, Span.BACK_TO_BACK, True), device.gpu_uuid)
+    time.sleep(4)
+    read = {name: value for one in meters.stop().values() for name, value in one.items()}
+    assert read["gpu_nvml_percent"] == read["gpu_dmon_percent"] == 0
+
+
+def test_the_gpu_is_found_by_its_uuid(device):
+    with opened_gpu(device.gpu_uuid) as gpu:
+        assert gpu.sm_clock_mhz() > 200
+        assert gpu.energy_j() > 0
+        assert not gpu.partitioned()
+
+
+def test_seeded_weights_are_those_of_the_cpu(device):
+    shape = torch.Size((3000, 501))
+    for dtype in (torch.float16, torch.float32):
+        made = [
+            seeded_weight("layer.weight", shape, dtype, 7, where)
+            for where in (torch.device("cpu"), device.torch_device)
+        ]
+        assert torch.equal(made[0], made[1].cpu())
+
+
+@pytest.fixture(scope="module", params=["tcp", "torch_rpc"])
+def endpoint_file(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("server")
+    endpoint = ServerEndpoint(
+        settings=ServerSettings(port=free_port("127.0.0.1"), transport=request.param),
+        worker=WORKER,
+        secret_file=str(folder / "secret"),
+        model_type="gptj",
+        model_fingerprint="f",
+        code="c",
+        versions=versions(),
+    )
+    file = folder / "endpoint.json"
+    write_record(file, endpoint)
+    ensure_server(endpoint, file)
+    yield file
+    stop_server(endpoint, file)
+
+
+@needs("nvidia-smi")
+def test_every_mode_answers_as_local_and_reads_every_meter(endpoint_file, gptj, tmp_path):
+    folder, manifest = gptj
+    prompt = seeded_prompt(manifest, 8, 3, 0)
+    weights = map_weights(folder, manifest)
+    answers = {}
+    for policy in POLICIES:
+        record, logits = run_benchmark(
+            policy, SETTINGS, "c", tmp_path / "x.pcap", endpoint_file, manifest, prompt, weights
+        )
+        answers[policy.mode] = logits
+        assert record.machine.gpu
+        assert record.provenance.gpu.uuid.startswith("GPU-")
+        for phase in record.phases[1:]:
+            read = {name: value for one in phase.readings.values() for name, value in one.items()}
+            for name in (
+                *("gpu_kernel_busy_s", "gpu_dmon_percent", "gpu_nvml_percent", "gpu_power_w"),
+                *("gpu_sm_clock_mhz", "gpu_memory_peak_bytes", "back_to_back_latency_s"),
+            ):
+                assert read[name] > 0, (policy.mode, phase.name, name)
+    for mode, logits in answers.items():
+        assert (logits == answers["local"]).all(), mode
