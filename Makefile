@@ -5,6 +5,10 @@ PYTHON ?= python3
 SET ?= current
 CONFIG ?= config/default.yaml
 CORES ?= 1
+# For `make kit`: the GPU host's Python, and what is installed there and need not be brought.
+KIT_PYTHON ?= 3.12
+KIT_HOST_HAS ?= torch transformers tokenizers safetensors numpy pandas scipy sympy mpmath \
+	networkx setuptools hf-xet regex
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -21,7 +25,7 @@ WORKFLOW_CODE := Snakefile workflow
 
 .DEFAULT_GOAL := help
 .PHONY: help table line-rate parse-rate check test format static unit clean locks docs models \
-	families environment tcpdump judges stop reference-tables
+	families kit environment tcpdump judges stop reference-tables
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -73,6 +77,11 @@ models: environment  ## try every model type of transformers, small, and write d
 
 families: $(TEST_TOOLS) tcpdump  ## capture all modes of six model families, bytes against the formula
 	@$(BIN)/python -m pytest -m "thorough or not thorough" tests/integration/test_families.py
+
+kit: $(TEST_TOOLS)  ## gather what a GPU host without internet lacks: build/semgap-kit.tar.xz
+	@$(BIN)/pip install --quiet --disable-pip-version-check uv
+	@PATH="$(CURDIR)/$(BIN):$$PATH" envs/kit/build.sh build/semgap-kit.tar.xz "$(KIT_PYTHON)" \
+		"$(KIT_HOST_HAS)"
 
 stop: environment  ## stop servers that were left behind
 	@for endpoint in results/*/server/endpoint.json; do \

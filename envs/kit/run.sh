@@ -1,0 +1,11 @@
+#!/bin/sh
+# Run a command in the kit's copy of the project, with the packages that the host lacks.
+# Usage: kit/run COMMAND [ARGUMENT...]
+set -eu
+kit=$(cd "$(dirname "$0")" && pwd)
+if [ ! -d "$kit/project" ]; then
+	git clone -q "$kit/project.bundle" "$kit/project"
+fi
+export PATH="$kit/bin:$PATH" PYTHONPATH="$kit/site"
+cd "$kit/project"
+exec "$@"
