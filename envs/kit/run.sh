@@ -4,7 +4,7 @@
 set -eu
 kit=$(cd "$(dirname "$0")" && pwd)
 if [ ! -d "$kit/project" ]; then
-	git clone -q "$kit/project.bundle" "$kit/project"
+	git -c advice.detachedHead=false clone -q "$kit/project.bundle" "$kit/project"
 fi
 export PATH="$kit/bin:$PATH" PYTHONPATH="$kit/site"
 cd "$kit/project"
