@@ -1,6 +1,8 @@
 """Models: seeded weights, stored files, manifests."""
 
+import hashlib
 import json
+import math
 import os
 import time
 
@@ -28,9 +30,6 @@ def splitmix_reference(index: int, key: int) -> float:
 
 
 def test_seeded_weights_follow_their_definition():
-    import hashlib
-    import math
-
     digest = hashlib.sha256(b"7:layer.weight").digest()
     key = int.from_bytes(digest[:8], "little")
     weight = seeded_weight("layer.weight", torch.Size((3, 5)), torch.float32, 7, CPU)
@@ -44,6 +43,20 @@ def test_seeded_weights_have_the_stated_spread():
     weight = seeded_weight("w.weight", torch.Size((600, 1000)), torch.float32, 0, CPU)
     assert abs(float(weight.mean())) < 1e-4
     assert float(weight.std()) == pytest.approx(0.02, rel=0.01)
+
+
+def test_seeded_weights_are_the_same_however_many_threads_make_them(monkeypatch):
+    """A tensor of several chunks, whose last one is not full."""
+    shape = torch.Size((3, 200_001))
+    made = []
+    for threads in (1, 3):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _pid, n=threads: set(range(n)))
+        made.append(seeded_weight("w.weight", shape, torch.float16, 5, CPU))
+    assert torch.equal(*made)
+    key = int.from_bytes(hashlib.sha256(b"5:w.weight").digest()[:8], "little")
+    for index in (0, (1 << 18) - 1, 1 << 18, 600_002):
+        expected = splitmix_reference(index, key) * 0.02 * math.sqrt(12)
+        assert float(made[0].flatten()[index]) == pytest.approx(expected, rel=1e-3)
 
 
 def test_seeded_weights_depend_on_seed_and_name():

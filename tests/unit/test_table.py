@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sample_table import LABELS, measured, rendered
-from semgap.analysis.rows import significant, with_deviation
+from semgap.analysis.rows import PHASES, significant, table_rows, with_deviation
 from semgap.analysis.summary import SummaryRow, repeat_rows, summarise
 from semgap.analysis.table import latex, markdown, unrounded_csv
 from semgap.errors import SemgapError
@@ -61,6 +61,16 @@ def test_the_notes_say_what_a_reader_must_know():
         "Measured at commit 0123456789ab.",
     ):
         assert said in notes, said
+
+
+def test_repeats_that_differ_by_mode_are_told():
+    runs = [measured(mode, n, 0.1 * n) for mode in LABELS for n in (1, 2, 3)]
+    runs = [one for one in runs if one.record.mode != "naive" or one.record.repeat < 3]
+    rows = table_rows(summarise(repeat_rows(runs)), LABELS, PHASES)
+    notes = markdown(rows, rendered()[1])
+    assert "n = 3 repeats per mode (naive 2), interleaved" in notes
+    ns = {row["mode"]: row["n"] for row in csv.DictReader(io.StringIO(unrounded_csv(rows, [])))}
+    assert ns == {"local": "3", "naive": "2", "remote_cache": "3", "semantic": "3"}
 
 
 def test_a_table_without_captures_says_so():

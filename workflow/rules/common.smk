@@ -47,7 +47,12 @@ EXPERIMENT = f"results/{CONFIG.experiment}"
 # Used with `--sdm conda`; without it, jobs run in the environment of Snakemake itself.
 ENVIRONMENT = f"{PROJECT}/envs/current.yaml"
 ENDPOINT = f"{EXPERIMENT}/server/endpoint.json"
-REPEATS = range(1, CONFIG.workload.repeats + 1)
+# Mode and repeat of each benchmark job, in the order of the table and of the repeats.
+RUNS = [
+    (mode, repeat)
+    for mode in CONFIG.modes
+    for repeat in range(1, CONFIG.workload.repeats_of(mode) + 1)
+]
 
 adopt_jobs(SCRIPTS)
 RUN_LOCK = FolderLock(Path(".snakemake") / "run.lock")
@@ -64,8 +69,9 @@ def code_of(script, *modules):
 
 
 def per_run(pattern):
-    """The files of all runs, in the order of the table and of the repeats."""
-    return expand(pattern, mode=CONFIG.modes, repeat=REPEATS)
+    """The files of all runs."""
+    modes, repeats = zip(*RUNS)
+    return expand(pattern, zip, mode=modes, repeat=repeats)
 
 
 def labels():
@@ -207,9 +213,7 @@ EXPECTATION = Expectation(
     prompt_tokens=CONFIG.workload.prompt_tokens,
     prompt_seed=CONFIG.workload.prompt_seed,
     labels=labels(),
-    runs=tuple(
-        expected_run(mode, repeat) for mode in CONFIG.modes for repeat in REPEATS
-    ),
+    runs=tuple(expected_run(mode, repeat) for mode, repeat in RUNS),
 )
 # What a table rests on; if one is missing, or the table is of something else, it is built anew.
 EVIDENCE = [

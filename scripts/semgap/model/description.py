@@ -14,6 +14,7 @@ from semgap.model.manifest import CacheTensor, Manifest, WeightTensor
 from semgap.model.model_settings import ModelSettings
 from semgap.model.skeleton import ModelSkeleton
 from semgap.model.weights import CONFIG_FILE, describe_file, map_safetensors
+from semgap.plumbing.threads import in_threads
 
 _REMEDY = "Delete the folder and run again: it is made anew."
 _PREFILL_POSITIONS = 2
@@ -50,7 +51,7 @@ def describe_model(folder: Path, settings: ModelSettings) -> Manifest:
             )
     skeleton.bind(list(skeleton.weights), [stored[name] for name in skeleton.weights])
     kv_cache, logits = _cache_and_logits(skeleton)
-    files = tuple(describe_file(path) for path in paths)
+    files = tuple(in_threads(describe_file, paths))
     digest = hashlib.sha256(f"{model_config}\n{settings.dtype}\n".encode())
     digest.update("\n".join(f"{file.name} {file.sha256}" for file in files).encode())
     return Manifest(

@@ -13,6 +13,7 @@ from torch import Tensor
 from semgap.errors import ModelError
 from semgap.model.manifest import Manifest, WeightFile
 from semgap.plumbing.files import digest_of
+from semgap.plumbing.threads import in_threads
 
 CONFIG_FILE = "config.json"
 _SHARD_BYTES = 2_000_000_000
@@ -82,10 +83,11 @@ def check_weight_files(folder: Path, manifest: Manifest, changed_after_ns: int =
     Raises:
         ModelError: a file is missing or has another content.
     """
-    for described in manifest.files:
+
+    def check(described: WeightFile) -> None:
         path = folder / described.name
         if path.exists() and path.stat().st_mtime_ns < changed_after_ns:
-            continue
+            return
         if not path.exists() or describe_file(path) != described:
             raise ModelError(
                 f"The weight file '{path}' is not the one that the manifest describes (SHA-256 "
@@ -93,6 +95,8 @@ def check_weight_files(folder: Path, manifest: Manifest, changed_after_ns: int =
                 f"Delete '{folder}' and run again: the weights are made anew, and what was "
                 "measured with other ones is measured again.",
             )
+
+    in_threads(check, manifest.files)
 
 
 def map_weights(folder: Path, manifest: Manifest) -> list[Tensor]:

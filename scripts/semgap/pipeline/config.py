@@ -25,6 +25,7 @@ _Text = Annotated[
     str, Meta(pattern="^[^\\x00-\\x1f\\x7f]+$", description="A text without control characters.")
 ]
 
+_Count = Annotated[int, Meta(ge=1)]
 
 # Folders under results/ that hold no experiment.
 _RESERVED = ("models", "reference")
@@ -42,10 +43,17 @@ class Workload(WorkloadSettings, frozen=True, forbid_unknown_fields=True):
 
     prompt_tokens: Annotated[int, Meta(ge=1, description="Length of the prompt (tokens).")] = 128
     prompt_seed: Annotated[int, Meta(ge=0, description="Chooses the prompt's token ids.")] = 0
-    repeats: Annotated[int, Meta(ge=1, description="Benchmark jobs per mode.")] = 3
+    repeats: Annotated[
+        _Count | dict[str, _Count],
+        Meta(description="Benchmark jobs per mode: a number, or a table with a number by mode."),
+    ] = 3
     order_seed: Annotated[
         int, Meta(ge=0, description="Shuffles the order of the modes within each round of repeats.")
     ] = 0
+
+    def repeats_of(self, mode: str) -> int:
+        """How many benchmark jobs a mode has."""
+        return self.repeats if isinstance(self.repeats, int) else self.repeats[mode]
 
     def of_a_job(self) -> WorkloadSettings:
         """The part that a benchmark job needs."""
@@ -139,8 +147,14 @@ def load_config(values: Mapping[str, Any]) -> Config:
         config = msgspec.convert(values, Config)
     except msgspec.ValidationError as error:
         raise _explained(str(error), values) from None
-    for mode in (*config.modes, *config.labels):
+    by_mode = config.workload.repeats if isinstance(config.workload.repeats, dict) else {}
+    for mode in (*config.modes, *config.labels, *by_mode):
         policy_of(mode)
+    if by_mode and (without := [mode for mode in config.modes if mode not in by_mode]):
+        raise ConfigError(
+            f"'workload.repeats' has no number for {', '.join(without)}.",
+            "Give each of 'modes' one, or one number for all.",
+        )
     _check_model(config.model)
     for holds, key, value, allowed in (
         (config.experiment not in _RESERVED, "experiment", config.experiment, "another name"),

@@ -1,10 +1,14 @@
 """Weights made from a seed: the same bits on every device and in every version of PyTorch."""
 
+import contextlib
 import hashlib
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+
+from semgap.plumbing.threads import in_threads
 
 # The standard deviation that GPT-J's and GPT-2's configurations name as initializer_range.
 _STANDARD_DEVIATION = 0.02
@@ -37,12 +41,27 @@ def seeded_weight(
     key = int.from_bytes(digest[:8], "little", signed=True)
     weight = torch.empty(shape, dtype=dtype, device=device)
     flat = weight.view(-1)
-    for begin in range(0, flat.numel(), _CHUNK_ELEMENTS):
+
+    def set_chunk(begin: int) -> None:
         end = min(begin + _CHUNK_ELEMENTS, flat.numel())
         flat[begin:end] = _uniform(begin, end, key, device) * (
             _STANDARD_DEVIATION * math.sqrt(12.0)
         )
+
+    with _operators_in_one_thread():
+        in_threads(set_chunk, range(0, flat.numel(), _CHUNK_ELEMENTS))
     return weight
+
+
+@contextlib.contextmanager
+def _operators_in_one_thread() -> Iterator[None]:
+    """A chunk is too small to be shared out: a thread for each is three times as fast."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _uniform(begin: int, end: int, key: int, device: torch.device) -> Tensor:
