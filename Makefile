@@ -5,6 +5,10 @@ PYTHON ?= python3
 SET ?= current
 CONFIG ?= config/default.yaml
 CORES ?= 1
+# For `make context`: the prompts' lengths.
+CONTEXTS ?= 128 512 1024 2000
+# Where no .venv is to be made, what runs Snakemake.
+SNAKEMAKE ?= $(BIN)/snakemake
 # For `make kit`: the GPU host's Python, and what is installed there and need not be brought.
 KIT_PYTHON ?= 3.12
 KIT_HOST_HAS ?= torch transformers tokenizers safetensors numpy pandas scipy sympy mpmath \
@@ -24,7 +28,7 @@ PYTHON_CODE := scripts tests docs/*.py
 WORKFLOW_CODE := Snakefile workflow
 
 .DEFAULT_GOAL := help
-.PHONY: help table line-rate parse-rate check test format static unit clean locks docs models \
+.PHONY: help table context context-runs line-rate parse-rate check test format static unit clean locks docs models \
 	families kit environment tcpdump judges stop reference-tables
 
 help:  ## list the targets
@@ -33,6 +37,17 @@ help:  ## list the targets
 table: environment tcpdump  ## measure what is missing, build results/table.md and print it
 	@$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG) -- all
 	@cat results/table.md
+
+context: environment tcpdump context-runs  ## what grows with the prompt: an experiment for each of CONTEXTS
+
+context-runs:
+	@mkdir -p build
+	@for tokens in $(CONTEXTS); do \
+		printf "experiment: context-%s\nworkload: {prompt_tokens: %s, repeats: 1, %s}\n" \
+			$$tokens $$tokens "rehearsals_at_most: 2, back_to_back_s: 0" > build/context-$$tokens.yaml; \
+		$(SNAKEMAKE) --cores $(CORES) --configfile $(CONFIG) build/context-$$tokens.yaml -- \
+			results/context-$$tokens/table.md || exit 1; \
+	done
 
 line-rate: environment tcpdump  ## measure transports and step path beside plain sockets, and judge them
 	@$(BIN)/snakemake --cores $(CORES) --configfile config/line-rate.yaml -- \

@@ -29,7 +29,8 @@ WORKER = WorkerSettings(device="cuda", compute_threads=1)
 SETTINGS = BenchmarkSettings(
     experiment="gpu",
     repeat=1,
-    workload=WorkloadSettings(decode_steps=3, rehearsals_at_most=1, back_to_back_s=3.0),
+    # Just long enough for a line of dmon that speaks of the phase alone.
+    workload=WorkloadSettings(decode_steps=3, rehearsals_at_most=1, back_to_back_s=2.2),
     worker=WORKER,
     capture=CaptureSettings(use="off"),
 )
@@ -109,6 +110,7 @@ def endpoint_file(request, tmp_path_factory):
 
 
 @needs("nvidia-smi")
+@pytest.mark.timeout(300)
 def test_every_mode_answers_as_local_and_reads_every_meter(endpoint_file, gptj, tmp_path):
     folder, manifest = gptj
     prompt = seeded_prompt(manifest, 8, 3, 0)
