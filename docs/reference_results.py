@@ -2,18 +2,18 @@
 """Rebuild what is published of the recorded results: their tables, the figure, the README's part.
 
 A folder of results/reference/ with a manifest.json is an experiment: run records, the traffic that
-was parsed from their captures, and the expectation that they met. Everything else follows.
+was parsed from their captures, and the expectation that they met. A folder of such folders, named
+by their prompts' lengths, is a sweep. Everything else follows.
 """
 
 import sys
 from pathlib import Path
 
-import matplotlib
-from matplotlib.figure import Figure
+from figures import decode_of, draw_contexts, draw_modes
 
 from semgap.analysis.expectation import Asked
 from semgap.analysis.notes import Experiment
-from semgap.analysis.rows import PHASES, TableRow, table_rows
+from semgap.analysis.rows import PHASES, TableRow, gigabytes_text, latency_text, table_rows
 from semgap.analysis.summary import MeasuredRun, RepeatRow, SummaryRow, repeat_rows, summarise
 from semgap.analysis.table import latex, markdown, unrounded_csv
 from semgap.analysis.traffic import TrafficRow
@@ -21,19 +21,19 @@ from semgap.measurement.run_record import RunRecord
 from semgap.model.manifest import Manifest
 from semgap.plumbing.csv_rows import read_rows, write_rows
 from semgap.plumbing.files import read_record, write_atomically
+from semgap.plumbing.markup import escaped_markdown, markdown_table
 
 PROJECT = Path(__file__).parents[1]
 REFERENCE = PROJECT / "results" / "reference"
 # What the README shows, in this order.
 SHOWN = ("gptj-6b-h100-tcp", "mini-torch_rpc")
+SWEEP = "gptj-6b-h100-context"
 BEGIN, END = "<!-- recorded results: make reference-tables -->\n", "<!-- end -->\n"
-# Shades that stay apart in a grey print.
-_SHADES = ("0.15", "0.4", "0.6", "0.8")
 
 
-def recorded() -> list[Path]:
-    """The recorded experiments."""
-    return sorted(file.parent for file in REFERENCE.glob("*/manifest.json"))
+def recorded(pattern: str) -> list[Path]:
+    """The recorded experiments whose manifest has a path of that form."""
+    return sorted(file.parent for file in REFERENCE.glob(pattern))
 
 
 def rebuild(folder: Path) -> list[TableRow]:
@@ -66,23 +66,26 @@ def _runs(folder: Path) -> list[tuple[str, int]]:
     return [(run.mode, run.settings.repeat) for run in expected]
 
 
-def draw(rows: list[TableRow], file: Path) -> None:
-    """Draw latency and bytes of each mode, prefill beside decode, on logarithmic axes."""
-    matplotlib.rcParams["svg.hashsalt"] = "semgap"  # the same names in every file
-    figure = Figure(figsize=(8.0, 3.2), layout="constrained")
-    quantities = (("latency_s", 1.0, "latency (s)"), ("network_bytes", 1e9, "network (GB)"))
-    modes = list(dict.fromkeys(row.mode for row in rows))
-    for axes, (quantity, unit, name) in zip(figure.subplots(1, 2), quantities, strict=True):
-        for place, mode in enumerate(modes):
-            own = [row for row in rows if row.mode == mode]
-            values = [(row.mean(quantity) or 0.0) / unit for row in own]
-            at = [phase + 0.2 * place for phase in range(len(own))]
-            axes.bar(at, values, 0.18, color=_SHADES[place], edgecolor="black", label=mode)
-        axes.set(yscale="log", ylabel=name)
-        axes.set_xticks([phase + 0.3 for phase in range(len(PHASES))], PHASES)
-        axes.grid(visible=True, axis="y", linewidth=0.3)
-    figure.axes[0].legend(fontsize=8)
-    figure.savefig(file, metadata={"Date": None})
+def rebuild_sweep(folder: Path) -> None:
+    """Write the tables of a sweep's experiments, and what of decode grows with the prompt."""
+    tables = {int(one.name): rebuild(one) for one in sorted(folder.iterdir()) if one.is_dir()}
+    lengths = sorted(tables)
+    cells = [
+        [
+            escaped_markdown(row.label),
+            *(_decode_cell(decode_of(tables[length], row.mode)) for length in lengths),
+        ]
+        for row in tables[lengths[0]]
+        if row.phase == "decode"
+    ]
+    header = ("Decode after a prompt of", *(f"{length} tokens" for length in lengths))
+    text = f"{markdown_table(header, cells, text_columns=1)}\n"
+    write_atomically(folder / "context.md", text.encode())
+    draw_contexts(tables, folder / "context.svg")
+
+
+def _decode_cell(row: TableRow) -> str:
+    return f"{gigabytes_text(row)} GB, {latency_text(row)} s"
 
 
 def shown_in_readme(folder: Path) -> str:
@@ -101,14 +104,31 @@ def shown_in_readme(folder: Path) -> str:
     )
 
 
+def sweep_in_readme(folder: Path) -> str:
+    """A recorded sweep, as the README shows it."""
+    place = folder.relative_to(PROJECT)
+    return "\n".join(
+        (
+            "What grows with the prompt, GPT-J 6B on the same kind of GPU, one repeat each "
+            f"(`make context`; [{place}/]({place}/)):\n",
+            (folder / "context.md").read_text(encoding="utf-8"),
+            f"![Latency and network traffic of decode over the prompt's length]"
+            f"({place}/context.svg)\n",
+        )
+    )
+
+
 def main() -> None:
     """Rebuild everything; ends with 1 if the README was out of date."""
-    for folder in recorded():
-        draw(rebuild(folder), folder / "modes.svg")
+    for folder in recorded("*/manifest.json"):
+        draw_modes(rebuild(folder), folder / "modes.svg")
+    for folder in {one.parent for one in recorded("*/*/manifest.json")}:
+        rebuild_sweep(folder)
     readme = PROJECT / "README.md"
     text = readme.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)
-    shown = "\n".join(shown_in_readme(REFERENCE / name) for name in SHOWN)
+    first, *others = (shown_in_readme(REFERENCE / name) for name in SHOWN)
+    shown = "\n".join((first, sweep_in_readme(REFERENCE / SWEEP), *others))
     new = f"{before}{BEGIN}\n{shown}\n{END}{rest.partition(END)[2]}"
     readme.write_text(new, encoding="utf-8")
     sys.exit(new != text)

@@ -1,5 +1,7 @@
 """What is published of the recorded results is what their records give, byte for byte."""
 
+import csv
+import json
 import shutil
 import subprocess
 import sys
@@ -9,7 +11,10 @@ import pytest
 from small_models import PROJECT
 
 REFERENCE = PROJECT / "results" / "reference"
-RECORDED = sorted(file.parent.name for file in REFERENCE.glob("*/manifest.json"))
+RECORDED = sorted(
+    str(file.parent.relative_to(REFERENCE)) for file in REFERENCE.rglob("manifest.json")
+)
+SWEEPS = sorted({name.partition("/")[0] for name in RECORDED if "/" in name})
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +24,7 @@ def rebuilt(tmp_path_factory):
     for name in ("scripts", "docs", "results/reference", "README.md"):
         source = PROJECT / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, copy / name)
-    for name in RECORDED:
+    for name in (*RECORDED, *SWEEPS):
         for file in (copy / "results" / "reference" / name).glob("*.*"):
             if file.name not in ("manifest.json", "expectation.json"):
                 file.unlink()
@@ -31,9 +36,56 @@ def rebuilt(tmp_path_factory):
 @pytest.mark.parametrize("name", RECORDED)
 def test_a_recorded_table_is_rebuilt_from_its_records(rebuilt, name):
     copy, _status = rebuilt
-    for file in ("repeats.csv", "summary.csv", "table.md", "table.tex", "table.csv", "modes.svg"):
+    figures = () if "/" in name else ("modes.svg",)
+    for file in ("repeats.csv", "summary.csv", "table.md", "table.tex", "table.csv", *figures):
         now = (copy / "results" / "reference" / name / file).read_bytes()
         assert now == (REFERENCE / name / file).read_bytes(), "run: make reference-tables"
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_a_recorded_sweep_is_rebuilt_from_its_records(rebuilt, name):
+    copy, _status = rebuilt
+    for file in ("context.md", "context.svg"):
+        now = (copy / "results" / "reference" / name / file).read_bytes()
+        assert now == (REFERENCE / name / file).read_bytes(), "run: make reference-tables"
+
+
+def test_what_the_documentation_says_of_the_processors_speed_is_recorded():
+    loops_ms, steps_ms = {}, {}
+    for file in (REFERENCE / "gptj-6b-h100-context").glob("*/runs/*/*.json"):
+        record = json.loads(file.read_text())
+        for phase in record["phases"]:
+            run = file.parts[-4], record["mode"], phase["name"]
+            loops_ms[run] = 1e3 * phase["readings"]["processor_speed"]["reference_loop_s"]
+            steps_ms[run] = 1e3 * phase["latency_s"] / max(1, len(phase["steps"]))
+    text = " ".join((PROJECT / "docs" / "measurement.md").read_text().split())
+    assert f"between {min(loops_ms.values()):.1f} and {max(loops_ms.values()):.1f} ms" in text
+    slow, fast = (("512", "local", "decode"), ("128", "local", "decode"))
+    assert f"{steps_ms[fast]:.0f} ms a step where it took {loops_ms[fast]:.1f} ms" in text
+    assert f"{steps_ms[slow]:.0f} where it took {loops_ms[slow]:.1f}." in text
+
+
+@pytest.mark.parametrize("name", SWEEPS)
+def test_bytes_of_a_sweep_grow_as_the_plan_says(name):
+    """With the prompt where the KV cache travels, by its size to the byte; else not at all."""
+    decode = {}
+    for folder in (one for one in (REFERENCE / name).iterdir() if one.is_dir()):
+        manifest = json.loads((folder / "manifest.json").read_text())
+        kv_bytes = sum(tensor["bytes_per_position"] for tensor in manifest["kv_cache"])
+        with (folder / "summary.csv").open(newline="") as file:
+            for row in csv.DictReader(file):
+                if (row["phase"], row["quantity"]) == ("decode", "network_bytes"):
+                    decode[row["mode"], int(folder.name)] = float(row["mean"])
+    shortest, *longer = sorted({length for _mode, length in decode})
+    for length in longer:
+        grown = {
+            mode: decode[mode, length] - decode[mode, shortest]
+            for mode in ("local", "semantic", "remote_cache", "naive")
+        }
+        assert grown["local"] == 0
+        assert abs(grown["semantic"]) < 1000
+        for mode in ("remote_cache", "naive"):
+            assert abs(grown[mode] - 2 * 5 * kv_bytes * (length - shortest)) < 1000, mode
 
 
 def test_the_readme_shows_a_recorded_table(rebuilt):

@@ -141,10 +141,10 @@ def _utilisation_notes(rows: Sequence[TableRow], record: RunRecord) -> Iterator[
             if abs(row.mean(quantity) or 0.0) > _FAR_POINTS
         ]
         yield (
-            f"{meter}, over {seconds:g} s of each phase back to back, reads {min(known):+.0f} to "
-            f"{max(known):+.0f} percentage points beside kernel time. It counts a whole window as "
-            "used if any kernel ran in it, so gaps between kernels count as use; and phases back "
-            "to back wait less or more for the client than a single one"
+            f"{meter}, with each phase back to back (once at least, and for {seconds:g} s), reads "
+            f"{min(known):+.0f} to {max(known):+.0f} percentage points beside kernel time. It "
+            "counts a whole window as used if any kernel ran in it, so gaps between kernels count "
+            "as use; and phases back to back wait less or more for the client than a single one"
             + (f". Above {_FAR_POINTS:g} points: {'; '.join(far)}." if far else ".")
         )
 

@@ -69,8 +69,8 @@ class GpuDmon(Meter):
             if line.startswith("#") or begin_ns + _PERIOD_NS <= at_ns <= end_ns
         }
         rows = list(dmon_rows(within.values()))
-        if self._process is not None and not rows:
-            log.warning("nvidia-smi dmon printed: %s", [line for _at_ns, line in self._lines])
+        if not any(dmon_rows(line for _at_ns, line in self._lines)):
+            log.warning("nvidia-smi dmon measured nothing: %s", self._lines)
         return {
             name: statistics.fmean(values)
             for column, name in _QUANTITIES.items()
