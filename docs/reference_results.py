@@ -11,12 +11,15 @@ from pathlib import Path
 
 from figures import decode_of, draw_contexts, draw_modes
 
+from semgap.analysis.counts import check_counts, count_rows
 from semgap.analysis.expectation import Asked
 from semgap.analysis.notes import Experiment
+from semgap.analysis.prediction import predict
 from semgap.analysis.rows import PHASES, TableRow, gigabytes_text, latency_text, table_rows
 from semgap.analysis.summary import MeasuredRun, RepeatRow, SummaryRow, repeat_rows, summarise
 from semgap.analysis.table import latex, markdown, unrounded_csv
 from semgap.analysis.traffic import TrafficRow
+from semgap.analysis.traffic_report import traffic_markdown
 from semgap.measurement.run_record import RunRecord
 from semgap.model.manifest import Manifest
 from semgap.plumbing.csv_rows import read_rows, write_rows
@@ -44,15 +47,17 @@ def rebuild(folder: Path) -> list[TableRow]:
         read_rows(folder / "traffic" / file.parent.name / f"{file.stem}.csv", TrafficRow)
         for file in files
     ]
-    rows = repeat_rows([MeasuredRun(*run) for run in zip(records, traffic, strict=True)])
+    manifest = read_record(folder / "manifest.json", Manifest)
+    predicted = [predict(record, manifest) for record in records]
+    runs = list(zip(records, traffic, predicted, strict=True))
+    counts = [row for record, seen, must in runs for row in count_rows(record, must, seen)]
+    check_counts(counts, folder)
+    rows = repeat_rows([MeasuredRun(*run) for run in runs])
     summary = summarise(rows)
     labels = read_record(folder / "expectation.json", Asked).expectation.labels
-    experiment = Experiment(
-        read_record(folder / "manifest.json", Manifest),
-        records,
-        table_rows(summary, labels, ("setup",)),
-    )
+    experiment = Experiment(manifest, records, table_rows(summary, labels, ("setup",)))
     table = table_rows(summary, labels, PHASES)
+    write_atomically(folder / "traffic.md", traffic_markdown(counts, labels).encode())
     write_rows(folder / "repeats.csv", RepeatRow, rows)
     write_rows(folder / "summary.csv", SummaryRow, summary)
     write_atomically(folder / "table.md", markdown(table, experiment).encode())

@@ -15,6 +15,7 @@ def aggregate(
     logits: Annotated[list[Path], "logits of the runs, in the same order"],
     captures: Annotated[list[Path], "captures of the runs, in the same order"],
     traffic: Annotated[list[Path], "traffic of the runs, in the same order"],
+    counts: Annotated[Path, "writes the counts of the same bytes beside each other (CSV)"],
     repeats: Annotated[Path, "writes every number of every repeat (CSV)"],
     summary: Annotated[Path, "writes each number's mean over the repeats (CSV)"],
     built_from: Annotated[Path, "writes the expectation that was met"],
@@ -23,7 +24,9 @@ def aggregate(
 
     from semgap.analysis.consistency import RunFiles, check_belonging, check_consistency
     from semgap.analysis.correctness import RunResult, check_correctness
+    from semgap.analysis.counts import CountRow, check_counts, count_rows
     from semgap.analysis.expectation import Asked
+    from semgap.analysis.prediction import predict
     from semgap.analysis.summary import MeasuredRun, RepeatRow, SummaryRow, repeat_rows, summarise
     from semgap.analysis.traffic import TrafficRow
     from semgap.measurement.run_record import RunRecord
@@ -36,15 +39,26 @@ def aggregate(
         RunFiles(read_record(run, RunRecord), run, answer, capture, read_rows(rows, TrafficRow))
         for run, answer, capture, rows in zip(runs, logits, captures, traffic, strict=True)
     ]
+    model = read_record(manifest, Manifest)
     check_belonging(
-        read_record(expectation, Asked).expectation,
-        read_record(manifest, Manifest),
-        read_record(prompt, Prompt),
-        files,
+        read_record(expectation, Asked).expectation, model, read_record(prompt, Prompt), files
     )
     check_consistency(files)
     check_correctness([RunResult(run.record, np.load(run.logits_file)) for run in files])
-    rows = repeat_rows([MeasuredRun(run.record, run.traffic) for run in files])
+    predicted = [predict(run.record, model) for run in files]
+    counted = [
+        count_rows(run.record, rows, run.traffic)
+        for run, rows in zip(files, predicted, strict=True)
+    ]
+    for run, counts_of_run in zip(files, counted, strict=True):
+        check_counts(counts_of_run, run.record_file)
+    write_rows(counts, CountRow, [row for counts_of_run in counted for row in counts_of_run])
+    rows = repeat_rows(
+        [
+            MeasuredRun(run.record, run.traffic, expected)
+            for run, expected in zip(files, predicted, strict=True)
+        ]
+    )
     write_rows(repeats, RepeatRow, rows)
     write_rows(summary, SummaryRow, summarise(rows))
     write_atomically(built_from, expectation.read_bytes())

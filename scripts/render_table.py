@@ -11,16 +11,20 @@ def render(
     summary: Annotated[Path, "the summary (CSV)"],
     manifest: Annotated[Path, "describes the model"],
     runs: Annotated[list[Path], "run records"],
+    counts: Annotated[Path, "the counts of the same bytes (CSV)"],
     expectation: Annotated[Path, "names the modes in the table's order"],
     csv: Annotated[list[Path], "writes these files"],
     tex: Annotated[list[Path], "writes these files"],
     markdown: Annotated[list[Path], "writes these files"],
+    traffic: Annotated[Path, "writes this report on the counts (Markdown)"],
 ) -> None:
     from semgap.analysis import table
+    from semgap.analysis.counts import CountRow
     from semgap.analysis.expectation import Asked
     from semgap.analysis.notes import Experiment
     from semgap.analysis.rows import PHASES, table_rows
     from semgap.analysis.summary import SummaryRow
+    from semgap.analysis.traffic_report import traffic_markdown
     from semgap.measurement.run_record import RunRecord
     from semgap.model.manifest import Manifest
     from semgap.plumbing.csv_rows import read_rows
@@ -34,6 +38,8 @@ def render(
         records=[read_record(path, RunRecord) for path in runs],
         setup=table_rows(summary_rows, labels, ("setup",)),
     )
+    report = traffic_markdown(read_rows(counts, CountRow), labels)
+    write_atomically(traffic, report.encode())
     for files, text in (
         (csv, table.unrounded_csv(rows, experiment.records)),
         (tex, table.latex(rows, experiment)),

@@ -3,6 +3,8 @@
 import pytest
 
 from judges import needs
+from semgap.analysis.counts import check_counts, count_rows
+from semgap.analysis.prediction import predict
 from semgap.analysis.traffic import traffic_of_run
 from semgap.inference.worker_settings import WorkerSettings
 from semgap.measurement.job import run_benchmark
@@ -25,7 +27,7 @@ FAMILIES = (
         for name in ("mixtral-experts", "bloom-alibi", "gptj", "gpt2-tied", "llama-grouped-query")
     ),
 )
-MODES = ("local", "naive", "remote_cache", "semantic")
+MODES = ("local", "naive", "remote_cache", "semantic", "token_only")
 PROMPT_TOKENS, DECODE_STEPS = 8, 3
 SETTINGS = BenchmarkSettings(
     experiment="families",
@@ -63,7 +65,7 @@ def formula(manifest, policy, before, tokens):
     if policy.mode == "local":
         return 0, 0
     up = tokens * TOKEN_BYTES
-    down = manifest.logits_bytes_per_position
+    down = 0 if policy.logits == "resident" else manifest.logits_bytes_per_position
     if policy.weights == "inline":
         up += manifest.weights_bytes
     if policy.kv_cache == "inline":
@@ -86,12 +88,15 @@ def test_bytes_are_those_of_the_formula(family, endpoint_file, tmp_path):
             policy, SETTINGS, "c", capture, endpoint_file, manifest, prompt, weights
         )
         answers.add(record.token_ids)
-        captured = {
-            (row.phase, row.direction): row.payload_bytes for row in traffic_of_run(record, capture)
-        }
+        traffic = traffic_of_run(record, capture)
+        check_counts(count_rows(record, predict(record, manifest), traffic), tmp_path)
+        captured = {(row.phase, row.direction): row.payload_bytes for row in traffic}
         for phase, steps in (("prefill", [(0, PROMPT_TOKENS)]), ("decode", decode_steps)):
             expected = [formula(manifest, policy, *step) for step in steps]
             for direction, each in zip(("up", "down"), zip(*expected, strict=True), strict=True):
                 beside = captured[phase, direction] - sum(each)
-                assert 0 <= beside <= FRAMING_BYTES * len(steps) * any(each), (mode, phase)
+                assert 0 <= beside <= FRAMING_BYTES * len(steps) * any(map(sum, expected)), (
+                    mode,
+                    phase,
+                )
     assert len(answers) == 1

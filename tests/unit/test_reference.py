@@ -37,7 +37,8 @@ def rebuilt(tmp_path_factory):
 def test_a_recorded_table_is_rebuilt_from_its_records(rebuilt, name):
     copy, _status = rebuilt
     figures = () if "/" in name else ("modes.svg",)
-    for file in ("repeats.csv", "summary.csv", "table.md", "table.tex", "table.csv", *figures):
+    tables = ("table.md", "table.tex", "table.csv", "traffic.md")
+    for file in ("repeats.csv", "summary.csv", *tables, *figures):
         now = (copy / "results" / "reference" / name / file).read_bytes()
         assert now == (REFERENCE / name / file).read_bytes(), "run: make reference-tables"
 

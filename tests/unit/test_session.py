@@ -241,6 +241,17 @@ def test_phases_run_back_to_back_for_as_long_as_asked(gptj):
         assert len(phase.steps) == steps
 
 
+def test_what_a_meter_does_itself_is_in_no_other_meter(gptj):
+    client = start(gptj, policy_of("semantic"))
+    nobody = Session(None, "in_process", lambda: sockets_of(os.getpid()))
+    phases = Phases(client, nobody, Span.PHASE, has_gpu=False, say=lambda _text: None)
+    with phases.phase("prefill"):
+        time.sleep(0.05)
+    readings = phases.phases[0].readings
+    loop_s = readings["processor_speed"]["reference_loop_s"]
+    assert readings["client_cpu"]["client_cpu_busy_s"] < loop_s
+
+
 @pytest.mark.parametrize("cache_type", [KvCache, PaddedKvCache])
 def test_what_is_joined_shares_no_memory(cache_type):
     room = 5 if cache_type is PaddedKvCache else 0

@@ -150,6 +150,27 @@ def test_local_sends_nothing_and_the_capture_would_have_seen_it(each):
 
 
 @needs_tcpdump
+def test_three_counts_of_every_run_agree(each):
+    """Far closer than is accepted; the kernel's counters see the bytes that the capture sees."""
+    with (each.results / "counts.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(MODES) * len(each.repeats) * 3 * 2
+    for row in rows:
+        captured_bytes, counted_bytes = int(row["captured_bytes"]), int(row["counted_bytes"])
+        assert abs(captured_bytes - counted_bytes) <= 100
+        if row["mode"] == "local":
+            assert (captured_bytes, counted_bytes, row["messages"]) == (0, 0, "0")
+    report = (each.results / "traffic.md").read_text()
+    assert "Semantic-Blind + Remote Cache | down" in report
+    with (each.results / "table.csv").open(newline="") as file:
+        for row in csv.DictReader(file):
+            measured, expected = (
+                float(row[name]) for name in ("mean_network_bytes", "mean_expected_network_bytes")
+            )
+            assert abs(measured - expected) <= 0.005 * expected + 1024 * DECODE_STEPS
+
+
+@needs_tcpdump
 def test_weights_are_shipped_once_where_they_are_kept(each):
     weights = shape_of_gptj()["weights"]
     assert captured(each, "naive", 1, "setup")["up"] == 0

@@ -42,6 +42,7 @@ rule aggregate:
         captures=per_run(rules.benchmark.output.capture),
         traffic=per_run(rules.parse_capture.output.traffic),
     output:
+        counts=f"{EXPERIMENT}/counts.csv",
         repeats=f"{EXPERIMENT}/repeats.csv",
         summary=f"{EXPERIMENT}/summary.csv",
         built_from=BUILT_FROM,
@@ -52,7 +53,7 @@ rule aggregate:
     conda:
         ENVIRONMENT
     params:
-        code=code_of("aggregate.py"),
+        code=code_of("aggregate.py", *PREDICTING),
         withdraw=PUBLISHED,
     message:
         "Checking the runs and that all modes computed the same, and summarising"
@@ -60,6 +61,6 @@ rule aggregate:
         'python "$SEMGAP_SCRIPTS/aggregate.py" --expectation {input.expectation:q}'
         " --manifest {input.manifest:q} --prompt {input.prompt:q} --runs {input.runs:q}"
         " --logits {input.logits:q} --captures {input.captures:q} --traffic {input.traffic:q}"
-        " --repeats {output.repeats:q}"
+        " --counts {output.counts:q} --repeats {output.repeats:q}"
         " --summary {output.summary:q} --built-from {output.built_from:q}"
         " --withdraw {params.withdraw:q} --log {log:q}"

@@ -181,6 +181,18 @@ def benchmark_code(wildcards):
     return code_of("benchmark.py", *loaded)
 
 
+# What is loaded by name to say by arithmetic what must cross.
+PREDICTING = sorted(
+    {
+        f"semgap.placements.{name}"
+        for mode in CONFIG.modes
+        for policy in (policy_of(mode),)
+        for name in (policy.weights, policy.kv_cache, policy.tokens, policy.logits)
+    }
+    | {f"semgap.transport.{CONFIG.server.transport}"}
+)
+
+
 def benchmark_settings(repeat):
     return BenchmarkSettings(
         experiment=CONFIG.experiment,

@@ -6,6 +6,7 @@ rule render_table:
     input:
         expectation=EXPECTATION_FILE,
         summary=rules.aggregate.output.summary,
+        counts=rules.aggregate.output.counts,
         manifest=rules.describe_model.output.manifest,
         runs=per_run(rules.benchmark.output.run),
     output:
@@ -13,6 +14,11 @@ rule render_table:
             f"{EXPERIMENT}/table.md",
             category="Table",
             caption="../report/table.rst",
+        ),
+        traffic=report(
+            f"{EXPERIMENT}/traffic.md",
+            category="Traffic",
+            caption="../report/traffic.rst",
         ),
         csv=f"{EXPERIMENT}/table.csv",
         tex=f"{EXPERIMENT}/table.tex",
@@ -31,7 +37,8 @@ rule render_table:
         "Rendering the table"
     shell:
         'python "$SEMGAP_SCRIPTS/render_table.py" --expectation {input.expectation:q}'
-        " --summary {input.summary:q} --manifest {input.manifest:q} --runs {input.runs:q}"
+        " --summary {input.summary:q} --counts {input.counts:q} --manifest {input.manifest:q}"
+        " --runs {input.runs:q} --traffic {output.traffic:q}"
         " --csv {output.csv:q} {output.published_csv:q}"
         " --tex {output.tex:q} {output.published_tex:q}"
         " --markdown {output.markdown:q} {output.published_markdown:q} --log {log:q}"

@@ -1,13 +1,14 @@
 """One long table of everything that was measured: a row per number, then its mean over repeats."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 import pandas as pd
 
+from semgap.analysis.counts import PredictedRow
 from semgap.analysis.traffic import DOWN, UP, TrafficRow
 from semgap.measurement.run_record import PhaseRecord, RunRecord
 
@@ -23,6 +24,7 @@ class MeasuredRun:
 
     record: RunRecord
     traffic: Sequence[TrafficRow]
+    predicted: Sequence[PredictedRow] = ()
 
 
 class RepeatRow(msgspec.Struct, frozen=True):
@@ -57,7 +59,7 @@ def repeat_rows(runs: Sequence[MeasuredRun]) -> list[RepeatRow]:
         for order, run in enumerate(ordered, start=1)
         for record in (run.record,)
         for phase in record.phases
-        for source, numbers in _by_source(phase, run.traffic)
+        for source, numbers in _by_source(phase, run)
         for quantity, value in _with_percentages(numbers, phase.latency_s)
     ]
 
@@ -80,9 +82,7 @@ def summarise(rows: Sequence[RepeatRow]) -> list[SummaryRow]:
     ]
 
 
-def _by_source(
-    phase: PhaseRecord, traffic: Iterable[TrafficRow]
-) -> Iterator[tuple[str, Mapping[str, float]]]:
+def _by_source(phase: PhaseRecord, run: MeasuredRun) -> Iterator[tuple[str, Mapping[str, float]]]:
     """The numbers of a phase, by the instrument that they are from."""
     steps = phase.steps
     # Exact sums: what `sum` makes of floats depends on the version of Python.
@@ -104,7 +104,9 @@ def _by_source(
             "tensor_down_bytes": sum(step.total_down_bytes for step in steps),
         },
     )
-    crossed = {row.direction: row for row in traffic if row.phase == phase.name}
+    if expected := [row.expected_bytes for row in run.predicted if row.phase == phase.name]:
+        yield "prediction", {"expected_network_bytes": sum(expected)}
+    crossed = {row.direction: row for row in run.traffic if row.phase == phase.name}
     up, down = crossed[UP], crossed[DOWN]
     network = {
         "network_bytes": up.payload_bytes + down.payload_bytes,

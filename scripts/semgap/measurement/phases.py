@@ -69,6 +69,7 @@ class Phases:
         self._session = session
         meters = {host: meters_of(host, span, has_gpu) for host in Host}
         self.has_meters = any(meters.values())
+        self._beside = meters_of(Host.CLIENT, Span.BESIDE, has_gpu) if span is Span.PHASE else ()
         self._client_meters = meters[Host.CLIENT]
         around_passes = span is Span.PASS
         self._around_phase = () if around_passes else meters[Host.WORKER]
@@ -82,19 +83,21 @@ class Phases:
     def phase(self, name: str) -> Iterator[list[StepRecord]]:
         """Time the block as a phase; the block appends its steps to the list it is given."""
         steps: list[StepRecord] = []
+        beside = RunningMeters(self._beside, gpu_uuid="")
         started = self._client.start_meters(self._around_phase, self._around_passes)
-        client_meters = RunningMeters(self._client_meters, gpu_uuid="")
         self._note_sockets()
         time.sleep(_QUIET_S)
+        client_meters = RunningMeters(self._client_meters, gpu_uuid="")
         begin_unix_ns, begin_ns = time.time_ns(), time.monotonic_ns()
         begin_s = time.perf_counter()
         yield steps
         latency_s = time.perf_counter() - begin_s
         time.sleep(_QUIET_S)
         end_unix_ns, end_ns = time.time_ns(), time.monotonic_ns()
-        self._note_sockets()
         client_readings = client_meters.stop()
+        self._note_sockets()
         read = self._client.read_meters()
+        beside_readings = beside.stop()
         moved_bytes = sum(step.total_up_bytes + step.total_down_bytes for step in steps)
         self.say(f"{name} took {latency_s:.3f} s, tensors {moved_bytes / 1e6:,.3f} MB")
         self.phases += (
@@ -107,7 +110,7 @@ class Phases:
                 latency_s=latency_s,
                 worker_cpu_s=read.cpu_s - started.cpu_s,
                 steps=tuple(steps),
-                readings={**client_readings, **(read.readings or {})},
+                readings={**beside_readings, **client_readings, **(read.readings or {})},
             ),
         )
 

@@ -22,6 +22,9 @@ class Span(enum.StrEnum):
 
     PHASE = "phase"
     """Each phase, while it is timed."""
+    BESIDE = "beside"
+    """Each timed phase, entered before its other meters and left after them, on the client: what
+    its own work must not be counted by."""
     PASS = "pass"
     """Each forward pass of the worker, in phases that are run again and not timed, since the meter
     slows what it watches. The readings of a phase's passes add up."""

@@ -9,7 +9,7 @@ import time
 from semgap.meters.meter_contract import Host, Meter, Readings, Span
 
 HOST = Host.CLIENT
-SPAN = Span.PHASE
+SPAN = Span.BESIDE
 NEEDS_GPU = False
 
 # Some milliseconds: long enough to be timed, short beside a job.

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from semgap.placements.crossing import Content, Crossing
 from semgap.placements.kept import Kept
 from semgap.placements.kv_cache import KvCache
 from semgap.placements.placement_contract import Held
@@ -31,6 +32,14 @@ def leave(
     store: Kept[KvCache], arrived: KvCache, after: KvCache
 ) -> tuple[Sequence[Tensor], str | None]:
     return after.since(arrived.length), store.keep(arrived)
+
+
+def setup_bytes(_content_bytes: int) -> int:
+    return 0
+
+
+def crossing(content: Content) -> Crossing:
+    return Crossing(up=content.before - content.known, down=content.after - content.before)
 
 
 def _cache_of(held: Held) -> KvCache:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from semgap.placements.crossing import Content, Crossing
 from semgap.placements.kept import Kept
 from semgap.placements.kv_cache import KvCache
 from semgap.placements.placement_contract import Held
@@ -29,3 +30,11 @@ def leave(
     _store: Kept[KvCache], _arrived: KvCache, after: KvCache
 ) -> tuple[Sequence[Tensor], str | None]:
     return after.valid(), None
+
+
+def setup_bytes(_content_bytes: int) -> int:
+    return 0
+
+
+def crossing(content: Content) -> Crossing:
+    return Crossing(up=content.before, down=content.after)

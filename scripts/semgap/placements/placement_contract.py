@@ -7,6 +7,7 @@ from typing import Protocol
 
 from torch import Tensor
 
+from semgap.placements.crossing import Content, Crossing
 from semgap.placements.kept import Kept
 from semgap.placements.kv_cache import KvCache
 
@@ -56,6 +57,14 @@ class Placement(Protocol):
             arrived: the KV cache that the pass continued.
             after: the KV cache that it led to.
         """
+        ...
+
+    def setup_bytes(self, content_bytes: int) -> int:
+        """By arithmetic: what crosses once of so much content that exists from the start."""
+        ...
+
+    def crossing(self, content: Content) -> Crossing:
+        """By arithmetic: what crosses with a step. Captures are compared with it."""
         ...
 
 

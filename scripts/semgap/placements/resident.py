@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from semgap.placements.crossing import Content, Crossing
 from semgap.placements.kept import Kept
 from semgap.placements.kv_cache import KvCache
 from semgap.placements.placement_contract import Held
@@ -29,3 +30,11 @@ def leave(
     store: Kept[KvCache], _arrived: KvCache, after: KvCache
 ) -> tuple[Sequence[Tensor], str | None]:
     return (), store.keep(after)
+
+
+def setup_bytes(content_bytes: int) -> int:
+    return content_bytes
+
+
+def crossing(_content: Content) -> Crossing:
+    return Crossing(up=0, down=0)

@@ -26,12 +26,15 @@ from semgap.transport.tcp_parts.tcp_frames import (
 from semgap.transport.tcp_parts.tcp_stream import TcpStream
 from semgap.transport.transport_contract import (
     Channel,
+    Framing,
     Handler,
     ReplyMessage,
     RequestMessage,
     Tensors,
     Timeouts,
 )
+
+FRAMING = Framing(message_bytes=150, tensor_bytes=16)
 
 Header = TypeVar("Header", Request, Reply)
 

@@ -24,12 +24,15 @@ from semgap.policy import TensorClass
 from semgap.protocol import Reply, Request
 from semgap.transport.transport_contract import (
     Channel,
+    Framing,
     Handler,
     ReplyMessage,
     RequestMessage,
     Tensors,
     Timeouts,
 )
+
+FRAMING = Framing(message_bytes=700, tensor_bytes=105)
 
 _WORKER = "worker"
 _CLIENT = "client"

@@ -3,7 +3,7 @@
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 import torch
@@ -74,8 +74,17 @@ class Timeouts:
     step_s: float  # for one reply; ``tcp`` waits so long for each next part of it
 
 
+class Framing(NamedTuple):
+    """What a transport adds to the content of tensors, about, as captures showed it once."""
+
+    message_bytes: int  # for each message, in either direction
+    tensor_bytes: int  # for each tensor in it
+
+
 class NetworkTransport(Protocol):
-    """The functions that a module in this folder defines to be a transport between processes."""
+    """What a module in this folder defines to be a transport between processes."""
+
+    FRAMING: Framing
 
     def serve(
         self,

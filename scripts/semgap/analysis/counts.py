@@ -1,0 +1,128 @@
+"""Three counts of the same bytes: arithmetic, the capture, and the kernel's socket counters."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import msgspec
+
+from semgap.analysis.traffic import TrafficRow
+from semgap.errors import MeasurementError
+from semgap.measurement.run_record import RunRecord
+
+# How far two counts may be apart.
+SHARE = 0.005
+BYTES_PER_MESSAGE = 1024
+
+_PREDICTION = "the prediction"
+_CAPTURE = "the capture"
+_COUNTERS = "the kernel's socket counters"
+
+
+class PredictedRow(msgspec.Struct, frozen=True):
+    """What must cross in one direction during one phase, in bytes by semantic class."""
+
+    phase: str
+    direction: str
+    messages: int
+    weights_bytes: int
+    kv_cache_bytes: int
+    tokens_bytes: int
+    logits_bytes: int
+    framing_bytes: int  # what the transport adds, about
+
+    @property
+    def content_bytes(self) -> int:
+        """Content of all tensors."""
+        return self.weights_bytes + self.kv_cache_bytes + self.tokens_bytes + self.logits_bytes
+
+    @property
+    def expected_bytes(self) -> int:
+        """TCP payload: the tensors and what the transport adds."""
+        return self.content_bytes + self.framing_bytes
+
+
+class CountRow(PredictedRow, frozen=True):
+    """The counts of one direction of one phase of one run; None where one was not taken."""
+
+    mode: str
+    repeat: int
+    captured_bytes: int | None  # TCP payload, each byte once
+    counted_bytes: int | None  # TCP payload, by the sockets of the client
+    retransmitted_bytes: int | None  # TCP payload that was sent again, by the capture
+    segments: int | None  # TCP segments with payload, by the sockets of the client
+
+    @property
+    def tolerance_bytes(self) -> float:
+        """How far two counts may be apart."""
+        return SHARE * self.expected_bytes + BYTES_PER_MESSAGE * max(1, self.messages)
+
+    @property
+    def taken(self) -> dict[str, int]:
+        """The counts that there are, by the name of the instrument."""
+        counts = {
+            _PREDICTION: self.expected_bytes,
+            _CAPTURE: self.captured_bytes,
+            _COUNTERS: self.counted_bytes,
+        }
+        return {name: size for name, size in counts.items() if size is not None}
+
+
+def count_rows(
+    record: RunRecord, predicted: Sequence[PredictedRow], traffic: Iterable[TrafficRow]
+) -> list[CountRow]:
+    """Put a run's counts beside each other."""
+    captured = {(row.phase, row.direction): row for row in traffic if row.source == "tcpdump"}
+    sockets = {phase.name: phase.readings.get("client_sockets", {}) for phase in record.phases}
+    rows = []
+    for row in predicted:
+        seen = captured.get((row.phase, row.direction))
+        counted = sockets[row.phase].get(f"socket_{row.direction}_bytes")
+        segments = sockets[row.phase].get(f"socket_{row.direction}_segments")
+        rows.append(
+            CountRow(
+                **msgspec.structs.asdict(row),
+                mode=record.mode,
+                repeat=record.repeat,
+                captured_bytes=None if seen is None else seen.payload_bytes,
+                counted_bytes=None if counted is None else int(counted),
+                retransmitted_bytes=None if seen is None else seen.retransmitted_bytes,
+                segments=None if segments is None else int(segments),
+            )
+        )
+    return rows
+
+
+def check_counts(rows: Iterable[CountRow], record_file: Path) -> None:
+    """Check that all counts of a run agree.
+
+    Raises:
+        MeasurementError: names the one that the others contradict.
+    """
+    for row in rows:
+        if not _agree(list(row.taken.values()), row):
+            raise _disagreement(row, record_file)
+
+
+def _disagreement(row: CountRow, record_file: Path) -> MeasurementError:
+    taken = row.taken
+    wrong = [
+        name
+        for name in taken
+        if len(taken) > 2 and _agree([size for one, size in taken.items() if one != name], row)
+    ]
+    accused = f"the odd one out is {wrong[0]}" if len(wrong) == 1 else "they disagree"
+    said = ", ".join(f"{name} says {size}" for name, size in taken.items())
+    again = f"Delete '{record_file}' and run again: only that repeat is measured again."
+    formula = (
+        "Correct the formula of its placements (setup_bytes, crossing), the transport's FRAMING or "
+        "the model's description: the wire is as the kernel and the capture say."
+    )
+    return MeasurementError(
+        f"Of the bytes {row.direction} in the phase {row.phase} of {row.mode}, repeat "
+        f"{row.repeat}, {said}; {accused} (accepted are {row.tolerance_bytes:.0f} bytes).",
+        formula if wrong == [_PREDICTION] else again,
+    )
+
+
+def _agree(sizes: Sequence[int], row: CountRow) -> bool:
+    return max(sizes) - min(sizes) <= row.tolerance_bytes

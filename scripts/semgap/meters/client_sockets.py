@@ -1,0 +1,41 @@
+"""Payload that crossed the client's TCP connections, as the kernel counts it."""
+
+from semgap.meters.meter_contract import Host, Meter, Readings, Span
+from semgap.plumbing.tcp_counters import TcpCounters, own_tcp_counters
+
+HOST = Host.CLIENT
+SPAN = Span.PHASE
+NEEDS_GPU = False
+
+
+def open_meter(_gpu_uuid: str) -> Meter:
+    return ClientSockets()
+
+
+class ClientSockets(Meter):
+    """All connections with other processes; one that is made meanwhile counts from its begin."""
+
+    def __init__(self) -> None:
+        self._before: dict[int, TcpCounters] = {}
+        self._after: dict[int, TcpCounters] = {}
+
+    def __enter__(self) -> None:
+        self._before = own_tcp_counters()
+
+    def __exit__(self, *_exception: object) -> None:
+        self._after = own_tcp_counters()
+
+    def read(self, _begin_ns: int, _end_ns: int) -> Readings:
+        new = TcpCounters(0, 0, 0, 0, 0)
+        moved = [
+            [now - then for now, then in zip(after, self._before.get(inode, new), strict=True)]
+            for inode, after in self._after.items()
+        ]
+        totals = TcpCounters(*map(sum, zip(*moved, strict=True))) if moved else new
+        return {
+            "socket_up_bytes": totals.acked_bytes,
+            "socket_down_bytes": totals.received_bytes,
+            "socket_up_segments": totals.sent_segments,
+            "socket_down_segments": totals.received_segments,
+            "socket_retransmitted_bytes": totals.retransmitted_bytes,
+        }
