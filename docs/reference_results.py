@@ -18,6 +18,7 @@ from semgap.analysis.prediction import predict
 from semgap.analysis.rows import PHASES, TableRow, gigabytes_text, latency_text, table_rows
 from semgap.analysis.summary import MeasuredRun, RepeatRow, SummaryRow, repeat_rows, summarise
 from semgap.analysis.table import latex, markdown, unrounded_csv
+from semgap.analysis.time_line import draw_time_line
 from semgap.analysis.traffic import TrafficRow
 from semgap.analysis.traffic_report import traffic_markdown
 from semgap.measurement.run_record import RunRecord
@@ -58,6 +59,7 @@ def rebuild(folder: Path) -> list[TableRow]:
     experiment = Experiment(manifest, records, table_rows(summary, labels, ("setup",)))
     table = table_rows(summary, labels, PHASES)
     write_atomically(folder / "traffic.md", traffic_markdown(counts, labels).encode())
+    draw_time_line(records, labels, folder / "time-line.svg")
     write_rows(folder / "repeats.csv", RepeatRow, rows)
     write_rows(folder / "summary.csv", SummaryRow, summary)
     write_atomically(folder / "table.md", markdown(table, experiment).encode())

@@ -17,6 +17,7 @@ def render(
     tex: Annotated[list[Path], "writes these files"],
     markdown: Annotated[list[Path], "writes these files"],
     traffic: Annotated[Path, "writes this report on the counts (Markdown)"],
+    time_line: Annotated[Path, "writes this figure of one step of each mode (SVG)"],
 ) -> None:
     from semgap.analysis import table
     from semgap.analysis.counts import CountRow
@@ -24,6 +25,7 @@ def render(
     from semgap.analysis.notes import Experiment
     from semgap.analysis.rows import PHASES, table_rows
     from semgap.analysis.summary import SummaryRow
+    from semgap.analysis.time_line import draw_time_line
     from semgap.analysis.traffic_report import traffic_markdown
     from semgap.measurement.run_record import RunRecord
     from semgap.model.manifest import Manifest
@@ -40,6 +42,7 @@ def render(
     )
     report = traffic_markdown(read_rows(counts, CountRow), labels)
     write_atomically(traffic, report.encode())
+    draw_time_line(experiment.records, labels, time_line)
     for files, text in (
         (csv, table.unrounded_csv(rows, experiment.records)),
         (tex, table.latex(rows, experiment)),

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sample_runs import run, settings
+from sample_runs import phase, run, settings, step
 from sample_table import LABELS, MANIFEST, MODES
 from semgap.analysis.counts import check_counts, count_rows
 from semgap.analysis.prediction import predict
+from semgap.analysis.time_line import draw_time_line, median_step, spans_ms
 from semgap.analysis.traffic import TrafficRow
 from semgap.analysis.traffic_report import traffic_markdown, wire_bytes
 from semgap.errors import MeasurementError
@@ -157,6 +158,19 @@ def test_the_report_shows_every_mode_and_phase():
     assert f" {KV[8] + KV[9]:,} |" in text
     without = [replace(row, counted_bytes=None, captured_bytes=None) for row in rows]
     assert " – |" in traffic_markdown(without, LABELS)
+
+
+def test_the_time_line_shows_the_median_step_whose_spans_are_its_latency(tmp_path):
+    steps = [replace(step(), latency_s=latency_s) for latency_s in (0.9, 0.5, 0.7, 0.6)]
+    decode = phase("decode", 16, steps=tuple(steps))
+    record = run("local")
+    record = replace(record, phases=(*record.phases[:-1], decode))
+    assert median_step([record]).latency_s == 0.6
+    assert sum(spans_ms(step())) == pytest.approx(1e3 * step().latency_s)
+    draw_time_line([run(mode) for mode in MODES], LABELS, tmp_path / "figure.svg")
+    drawn = (tmp_path / "figure.svg").read_text()
+    assert drawn.count("<!-- the forward pass -->") == 1
+    assert drawn.count(": 500.0 ms -->") == len(MODES)
 
 
 @given(st.integers(0, 10**12))

@@ -124,6 +124,7 @@ MODULES = {
     "semgap/analysis/table.py": TABLE,
     "semgap/analysis/notes.py": TABLE,
     "semgap/analysis/traffic_report.py": TABLE,
+    "semgap/analysis/time_line.py": TABLE,
     "semgap/analysis/counts.py": ANALYSIS,
     "semgap/analysis/prediction.py": ANALYSIS,
     "semgap/analysis/rows.py": TABLE,

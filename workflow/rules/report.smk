@@ -20,6 +20,11 @@ rule render_table:
             category="Traffic",
             caption="../report/traffic.rst",
         ),
+        time_line=report(
+            f"{EXPERIMENT}/time-line.svg",
+            category="Latency",
+            caption="../report/time_line.rst",
+        ),
         csv=f"{EXPERIMENT}/table.csv",
         tex=f"{EXPERIMENT}/table.tex",
         published_markdown="results/table.md",
@@ -38,7 +43,7 @@ rule render_table:
     shell:
         'python "$SEMGAP_SCRIPTS/render_table.py" --expectation {input.expectation:q}'
         " --summary {input.summary:q} --counts {input.counts:q} --manifest {input.manifest:q}"
-        " --runs {input.runs:q} --traffic {output.traffic:q}"
+        " --runs {input.runs:q} --traffic {output.traffic:q} --time-line {output.time_line:q}"
         " --csv {output.csv:q} {output.published_csv:q}"
         " --tex {output.tex:q} {output.published_tex:q}"
         " --markdown {output.markdown:q} {output.published_markdown:q} --log {log:q}"

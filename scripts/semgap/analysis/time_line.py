@@ -1,0 +1,80 @@
+"""time-line.svg: where the time of one decode step of each mode goes."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from semgap.inference.steps import StepRecord
+from semgap.measurement.run_record import RunRecord
+from semgap.policy import Label
+
+# Name, and how it looks: shades and hatches that stay apart in a grey print.
+_SPANS = (
+    ("placement on the client", "0.95", "xx"),
+    ("serialising", "0.85", ".."),
+    ("sending up, into the worker's memory", "0.55", ""),
+    ("waiting for the worker", "0.95", ""),
+    ("the worker beside the pass", "0.75", "//"),
+    ("the forward pass", "0.15", ""),
+    ("receiving, into the client's memory", "0.55", "\\\\"),
+)
+
+
+def spans_ms(step: StepRecord) -> tuple[float, ...]:
+    """The step's spans in milliseconds, in the order of the figure; their sum is its latency."""
+    spans_s = (
+        step.placement_s,
+        step.serialise_s,
+        step.send_s,
+        step.queue_s,
+        step.worker_s - step.compute_s,
+        step.compute_s,
+        step.receive_s,
+    )
+    return tuple(1e3 * span for span in spans_s)
+
+
+def median_step(records: Sequence[RunRecord]) -> StepRecord:
+    """The decode step with the median latency, the lower one of two, of all repeats of a mode."""
+    steps = sorted(
+        (
+            step
+            for record in records
+            for phase in record.phases
+            if phase.name == "decode"
+            for step in phase.steps
+        ),
+        key=lambda step: step.latency_s,
+    )
+    return steps[(len(steps) - 1) // 2]
+
+
+def draw_time_line(records: Sequence[RunRecord], labels: Mapping[str, Label], file: Path) -> None:
+    """Draw a bar for each mode, each on an axis of its own: they differ by orders of magnitude."""
+    matplotlib.rcParams["svg.hashsalt"] = "semgap"  # the same names in every file
+    figure = Figure(figsize=(8.0, 0.8 * len(labels) + 1.2), layout="constrained")
+    panels = figure.subplots(len(labels), 1, squeeze=False)[:, 0]
+    for axes, (mode, label) in zip(panels, labels.items(), strict=True):
+        begin_ms = 0.0
+        step = median_step([record for record in records if record.mode == mode])
+        for (name, shade, hatch), span_ms in zip(_SPANS, spans_ms(step), strict=True):
+            axes.barh(
+                0,
+                span_ms,
+                left=begin_ms,
+                color=shade,
+                hatch=hatch,
+                edgecolor="black",
+                linewidth=0.4,
+                label=name,
+            )
+            begin_ms += span_ms
+        axes.set(yticks=[], xlim=(0, begin_ms), title=f"{label.text}: {begin_ms:,.1f} ms")
+        axes.title.set_fontsize(9)
+        axes.tick_params(labelsize=8)
+    panels[-1].set_xlabel("one decode step (ms)")
+    handles, names = panels[0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside lower center", ncols=3, fontsize=8)
+    figure.savefig(file, metadata={"Date": None})
