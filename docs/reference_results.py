@@ -11,11 +11,13 @@ from pathlib import Path
 
 from figures import decode_of, draw_contexts, draw_modes
 
+from semgap.analysis.comparison import ComparisonRow, comparisons, drifts
 from semgap.analysis.counts import check_counts, count_rows
 from semgap.analysis.expectation import Asked
 from semgap.analysis.notes import Experiment
 from semgap.analysis.prediction import predict
 from semgap.analysis.rows import PHASES, TableRow, gigabytes_text, latency_text, table_rows
+from semgap.analysis.statistics_report import statistics_markdown
 from semgap.analysis.summary import MeasuredRun, RepeatRow, SummaryRow, repeat_rows, summarise
 from semgap.analysis.table import latex, markdown, unrounded_csv
 from semgap.analysis.time_line import draw_time_line
@@ -56,10 +58,15 @@ def rebuild(folder: Path) -> list[TableRow]:
     rows = repeat_rows([MeasuredRun(*run) for run in runs])
     summary = summarise(rows)
     labels = read_record(folder / "expectation.json", Asked).expectation.labels
-    experiment = Experiment(manifest, records, table_rows(summary, labels, ("setup",)))
+    compared = comparisons(rows)
+    setup = table_rows(summary, labels, ("setup",))
+    experiment = Experiment(manifest, records, setup, compared)
     table = table_rows(summary, labels, PHASES)
     write_atomically(folder / "traffic.md", traffic_markdown(counts, labels).encode())
     draw_time_line(records, labels, folder / "time-line.svg")
+    said = statistics_markdown(table, compared, drifts(rows), labels)
+    write_atomically(folder / "stats.md", said.encode())
+    write_rows(folder / "comparisons.csv", ComparisonRow, compared)
     write_rows(folder / "repeats.csv", RepeatRow, rows)
     write_rows(folder / "summary.csv", SummaryRow, summary)
     write_atomically(folder / "table.md", markdown(table, experiment).encode())

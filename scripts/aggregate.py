@@ -18,10 +18,13 @@ def aggregate(
     counts: Annotated[Path, "writes the counts of the same bytes beside each other (CSV)"],
     repeats: Annotated[Path, "writes every number of every repeat (CSV)"],
     summary: Annotated[Path, "writes each number's mean over the repeats (CSV)"],
+    comparisons: Annotated[Path, "writes the latencies' ratios and tests (CSV)"],
+    drifts: Annotated[Path, "writes the latencies' drift and outliers (CSV)"],
     built_from: Annotated[Path, "writes the expectation that was met"],
 ) -> None:
     import numpy as np
 
+    from semgap.analysis import comparison
     from semgap.analysis.consistency import RunFiles, check_belonging, check_consistency
     from semgap.analysis.correctness import RunResult, check_correctness
     from semgap.analysis.counts import CountRow, check_counts, count_rows
@@ -61,6 +64,8 @@ def aggregate(
     )
     write_rows(repeats, RepeatRow, rows)
     write_rows(summary, SummaryRow, summarise(rows))
+    write_rows(comparisons, comparison.ComparisonRow, comparison.comparisons(rows))
+    write_rows(drifts, comparison.DriftRow, comparison.drifts(rows))
     write_atomically(built_from, expectation.read_bytes())
 
 

@@ -11,19 +11,24 @@ def render(
     summary: Annotated[Path, "the summary (CSV)"],
     manifest: Annotated[Path, "describes the model"],
     runs: Annotated[list[Path], "run records"],
+    comparisons: Annotated[Path, "the latencies' ratios and tests (CSV)"],
+    drifts: Annotated[Path, "the latencies' drift and outliers (CSV)"],
     counts: Annotated[Path, "the counts of the same bytes (CSV)"],
     expectation: Annotated[Path, "names the modes in the table's order"],
     csv: Annotated[list[Path], "writes these files"],
     tex: Annotated[list[Path], "writes these files"],
     markdown: Annotated[list[Path], "writes these files"],
     traffic: Annotated[Path, "writes this report on the counts (Markdown)"],
+    statistics: Annotated[Path, "writes this report on the latencies (Markdown)"],
     time_line: Annotated[Path, "writes this figure of one step of each mode (SVG)"],
 ) -> None:
     from semgap.analysis import table
+    from semgap.analysis.comparison import ComparisonRow, DriftRow
     from semgap.analysis.counts import CountRow
     from semgap.analysis.expectation import Asked
     from semgap.analysis.notes import Experiment
     from semgap.analysis.rows import PHASES, table_rows
+    from semgap.analysis.statistics_report import statistics_markdown
     from semgap.analysis.summary import SummaryRow
     from semgap.analysis.time_line import draw_time_line
     from semgap.analysis.traffic_report import traffic_markdown
@@ -39,9 +44,12 @@ def render(
         manifest=read_record(manifest, Manifest),
         records=[read_record(path, RunRecord) for path in runs],
         setup=table_rows(summary_rows, labels, ("setup",)),
+        comparisons=read_rows(comparisons, ComparisonRow),
     )
     report = traffic_markdown(read_rows(counts, CountRow), labels)
     write_atomically(traffic, report.encode())
+    said = statistics_markdown(rows, experiment.comparisons, read_rows(drifts, DriftRow), labels)
+    write_atomically(statistics, said.encode())
     draw_time_line(experiment.records, labels, time_line)
     for files, text in (
         (csv, table.unrounded_csv(rows, experiment.records)),

@@ -49,7 +49,8 @@ def test_a_recorded_table_is_rebuilt_from_its_records(rebuilt, name):
     copy, _status = rebuilt
     figures = () if "/" in name else ("modes.svg",)
     tables = ("table.md", "table.tex", "table.csv", "traffic.md", "time-line.svg")
-    for file in ("repeats.csv", "summary.csv", *tables, *figures):
+    numbers = ("repeats.csv", "summary.csv", "comparisons.csv", "stats.md")
+    for file in (*numbers, *tables, *figures):
         now = (copy / "results" / "reference" / name / file).read_bytes()
         assert now == (REFERENCE / name / file).read_bytes(), "run: make reference-tables"
 

@@ -45,6 +45,8 @@ rule aggregate:
         counts=f"{EXPERIMENT}/counts.csv",
         repeats=f"{EXPERIMENT}/repeats.csv",
         summary=f"{EXPERIMENT}/summary.csv",
+        comparisons=f"{EXPERIMENT}/comparisons.csv",
+        drifts=f"{EXPERIMENT}/drifts.csv",
         built_from=BUILT_FROM,
     log:
         f"{EXPERIMENT}/logs/aggregate.log",
@@ -62,5 +64,6 @@ rule aggregate:
         " --manifest {input.manifest:q} --prompt {input.prompt:q} --runs {input.runs:q}"
         " --logits {input.logits:q} --captures {input.captures:q} --traffic {input.traffic:q}"
         " --counts {output.counts:q} --repeats {output.repeats:q}"
-        " --summary {output.summary:q} --built-from {output.built_from:q}"
+        " --summary {output.summary:q} --comparisons {output.comparisons:q}"
+        " --drifts {output.drifts:q} --built-from {output.built_from:q}"
         " --withdraw {params.withdraw:q} --log {log:q}"

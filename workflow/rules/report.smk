@@ -6,6 +6,8 @@ rule render_table:
     input:
         expectation=EXPECTATION_FILE,
         summary=rules.aggregate.output.summary,
+        comparisons=rules.aggregate.output.comparisons,
+        drifts=rules.aggregate.output.drifts,
         counts=rules.aggregate.output.counts,
         manifest=rules.describe_model.output.manifest,
         runs=per_run(rules.benchmark.output.run),
@@ -19,6 +21,11 @@ rule render_table:
             f"{EXPERIMENT}/traffic.md",
             category="Traffic",
             caption="../report/traffic.rst",
+        ),
+        statistics=report(
+            f"{EXPERIMENT}/stats.md",
+            category="Latency",
+            caption="../report/statistics.rst",
         ),
         time_line=report(
             f"{EXPERIMENT}/time-line.svg",
@@ -43,7 +50,8 @@ rule render_table:
     shell:
         'python "$SEMGAP_SCRIPTS/render_table.py" --expectation {input.expectation:q}'
         " --summary {input.summary:q} --counts {input.counts:q} --manifest {input.manifest:q}"
-        " --runs {input.runs:q} --traffic {output.traffic:q} --time-line {output.time_line:q}"
+        " --comparisons {input.comparisons:q} --drifts {input.drifts:q}"
+        " --statistics {output.statistics:q} --runs {input.runs:q} --traffic {output.traffic:q} --time-line {output.time_line:q}"
         " --csv {output.csv:q} {output.published_csv:q}"
         " --tex {output.tex:q} {output.published_tex:q}"
         " --markdown {output.markdown:q} {output.published_markdown:q} --log {log:q}"

@@ -4,14 +4,16 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from semgap.analysis.comparison import ComparisonRow
 from semgap.analysis.rows import TableRow, gigabytes_text, latency_text, significant
+from semgap.analysis.statistics_report import supported
 from semgap.analysis.summary import SAMPLING_METERS
 from semgap.analysis.warnings import warnings
 from semgap.measurement.rehearsal import settled
 from semgap.measurement.run_record import RunRecord
 from semgap.model.manifest import Manifest
 from semgap.plumbing.markup import escaped_markdown
-from semgap.policy import WorkerPlace
+from semgap.policy import Label, WorkerPlace
 
 _FAR_POINTS = 10.0
 
@@ -23,6 +25,7 @@ class Experiment:
     manifest: Manifest
     records: Sequence[RunRecord]  # every run, of which the first represents what all share
     setup: Sequence[TableRow]  # the summary rows of the phase in which weights are shipped once
+    comparisons: Sequence[ComparisonRow] = ()
 
 
 def notes(rows: Sequence[TableRow], experiment: Experiment) -> list[str]:
@@ -49,6 +52,7 @@ def notes(rows: Sequence[TableRow], experiment: Experiment) -> list[str]:
         _network_note(record),
         *_setup_notes(experiment.setup),
         _token_note(rows),
+        *supported(experiment.comparisons, _labels(rows)),
         *_utilisation_notes(rows, record),
         "Every repeat of every mode gave the same tokens as `local`, with logits within the "
         f"tolerance of its policy (at most {tolerance:g}).",
@@ -59,6 +63,10 @@ def notes(rows: Sequence[TableRow], experiment: Experiment) -> list[str]:
             for what in warnings([row.quantities["latency_s"] for row in rows], experiment.records)
         ),
     ]
+
+
+def _labels(rows: Sequence[TableRow]) -> dict[str, Label]:
+    return {row.mode: Label(row.label) for row in rows}
 
 
 def _rehearsal_note(records: Sequence[RunRecord]) -> str:

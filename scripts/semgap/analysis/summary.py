@@ -48,6 +48,13 @@ class SummaryRow(msgspec.Struct, frozen=True):
     n: int  # number of repeats in which it was measured
     mean: float
     std: float | None  # sample standard deviation (n−1); empty for one repeat
+    median: float
+    mad: float  # median absolute deviation from the median, not scaled
+    least: float
+    most: float
+    # interval_low, interval_high: 95 % t interval of the mean; empty for one repeat
+    interval_low: float | None
+    interval_high: float | None
     source: str  # the instrument
 
 
@@ -69,17 +76,31 @@ def summarise(rows: Sequence[RepeatRow]) -> list[SummaryRow]:
     frame = pd.DataFrame([msgspec.structs.asdict(row) for row in rows])
     groups = frame.groupby(["phase", "mode", "quantity", "source"], sort=False).value
     return [
-        SummaryRow(
-            phase,
-            mode,
-            quantity,
-            n=len(values),
-            mean=float(values.mean()),
-            std=float(values.std(ddof=1)) if len(values) > 1 else None,
-            source=source,
-        )
+        _summary(phase, mode, quantity, values.tolist(), source)
         for (phase, mode, quantity, source), values in groups
     ]
+
+
+def _summary(phase: str, mode: str, quantity: str, values: list[float], source: str) -> SummaryRow:
+    # Jobs that only read summaries do not need scipy, whose import takes a second.
+    from semgap.analysis.statistics import median_deviation, t_interval
+
+    low, high = t_interval(values) or (None, None)
+    return SummaryRow(
+        phase,
+        mode,
+        quantity,
+        n=len(values),
+        mean=float(np.mean(values)),
+        std=float(np.std(values, ddof=1)) if len(values) > 1 else None,
+        median=float(np.median(values)),
+        mad=median_deviation(values),
+        least=min(values),
+        most=max(values),
+        interval_low=low,
+        interval_high=high,
+        source=source,
+    )
 
 
 def _by_source(phase: PhaseRecord, run: MeasuredRun) -> Iterator[tuple[str, Mapping[str, float]]]:

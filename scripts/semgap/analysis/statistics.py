@@ -1,0 +1,175 @@
+"""Intervals, tests and effects for few repeats; what is compared with what is decided elsewhere."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import optimize, stats
+
+CONFIDENCE = 0.95
+_POWER = 0.8
+# Two values a side find an effect of 6.
+_LARGE_EFFECT = 20.0
+_RESAMPLES = 9999
+_SEED = 0
+# Iglewicz and Hoaglin: How to Detect and Handle Outliers, 1993: modified z-score.
+_OUTLIER_SCORE = 3.5
+_LEAST_FOR_OUTLIERS = 5
+_NORMAL_MAD = 0.6745
+
+
+def median_deviation(values: Sequence[float]) -> float:
+    """Median absolute deviation from the median, not scaled."""
+    return float(stats.median_abs_deviation(values))
+
+
+def t_interval(values: Sequence[float]) -> tuple[float, float] | None:
+    """95 % interval of the mean by Student's t; None for one value."""
+    if len(values) < 2:
+        return None
+    half = stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * stats.sem(values)
+    mean = float(np.mean(values))
+    return mean - float(half), mean + float(half)
+
+
+def mean_ratio(values: Sequence[float], baseline: Sequence[float]) -> float:
+    """Geometric mean of the ratios of values that belong together."""
+    return float(np.exp(np.mean(np.log(np.divide(values, baseline)))))
+
+
+def ratio_interval(
+    values: Sequence[float], baseline: Sequence[float]
+) -> tuple[float, float] | None:
+    """95 % interval of ``mean_ratio``: bias-corrected and accelerated bootstrap, seeded.
+
+    (Efron: Better Bootstrap Confidence Intervals, 1987.) With few pairs it is the range of what was
+    seen, at most, and too narrow. None for one pair; a point where all ratios are equal.
+    """
+    logarithms = np.log(np.divide(values, baseline))
+    if len(logarithms) < 2:
+        return None
+    if np.ptp(logarithms) == 0:
+        return (float(np.exp(logarithms[0])),) * 2
+    found = stats.bootstrap(
+        (logarithms,),
+        np.mean,
+        n_resamples=_RESAMPLES,
+        confidence_level=CONFIDENCE,
+        method="BCa",
+        rng=np.random.default_rng(_SEED),
+    ).confidence_interval
+    return float(np.exp(found.low)), float(np.exp(found.high))
+
+
+def welch_p(one: Sequence[float], other: Sequence[float]) -> float | None:
+    """Two-sided p of Welch's t test; None where a group has fewer than two values."""
+    if min(len(one), len(other)) < 2:
+        return None
+    return float(stats.ttest_ind(one, other, equal_var=False).pvalue)
+
+
+def permutation_p(one: Sequence[float], other: Sequence[float]) -> float | None:
+    """Two-sided p of the difference of means over all ways to deal the values out, exact.
+
+    None where a group has fewer than two values.
+    """
+    if min(len(one), len(other)) < 2:
+        return None
+    return float(
+        stats.permutation_test(
+            (one, other),
+            lambda x, y, axis: np.mean(x, axis=axis) - np.mean(y, axis=axis),
+            vectorized=True,
+            n_resamples=np.inf,
+            permutation_type="independent",
+        ).pvalue
+    )
+
+
+def smallest_permutation_p(n_one: int, n_other: int) -> float:
+    """The least p that ``permutation_p`` can give for so many values."""
+    return min(1.0, 2 / math.comb(n_one + n_other, n_one))
+
+
+def holm(p_values: Sequence[float | None]) -> list[float | None]:
+    """Holm's correction for several tests (Scandinavian Journal of Statistics 6, 1979).
+
+    A test that was not made, None, stays so and does not count.
+    """
+    made = sorted((p, index) for index, p in enumerate(p_values) if p is not None)
+    corrected: list[float | None] = [None] * len(p_values)
+    least = 0.0
+    for rank, (p, index) in enumerate(made):
+        least = max(least, min(1.0, (len(made) - rank) * p))
+        corrected[index] = least
+    return corrected
+
+
+def hedges_g(one: Sequence[float], other: Sequence[float]) -> float | None:
+    """Standardised difference of means, corrected for small samples (Hedges, 1981).
+
+    None where there is no scatter to measure it with.
+    """
+    pooled = _pooled_deviation(one, other)
+    if not pooled:
+        return None
+    freedom = len(one) + len(other) - 2
+    correction = 1 - 3 / (4 * freedom - 1)
+    return float((np.mean(one) - np.mean(other)) / pooled * correction)
+
+
+def t_test_power(effect: float, n_one: int, n_other: int) -> float:
+    """How often a two-sided t test finds a difference of ``effect`` standard deviations.
+
+    (Noncentral t, the far side left out, as R's power.t.test; α = 0.05.)
+    """
+    freedom = n_one + n_other - 2
+    critical = stats.t.ppf((1 + CONFIDENCE) / 2, freedom)
+    return float(stats.nct.sf(critical, freedom, effect / math.sqrt(1 / n_one + 1 / n_other)))
+
+
+def detectable_difference(one: Sequence[float], other: Sequence[float]) -> float | None:
+    """The smallest difference of means that a t test of such groups finds in 4 of 5 cases.
+
+    None where a group has fewer than two values.
+    """
+    pooled = _pooled_deviation(one, other)
+    if pooled is None:
+        return None
+    sizes = len(one), len(other)
+    return pooled * float(
+        optimize.brentq(lambda effect: t_test_power(effect, *sizes) - _POWER, 0.0, _LARGE_EFFECT)
+    )
+
+
+def drift(values: Sequence[float]) -> tuple[float, float] | None:
+    """Kendall's tau of values with their order, and its exact p; None for fewer than three."""
+    if len(values) < 3 or np.ptp(values) == 0:
+        return None
+    found = stats.kendalltau(range(len(values)), values)
+    return float(found.statistic), float(found.pvalue)
+
+
+def outliers(values: Sequence[float]) -> list[int]:
+    """Indices of values whose modified z-score is above 3.5.
+
+    None of fewer than five values, and none where most values are equal: what is far off has no
+    measure there.
+    """
+    deviation = median_deviation(values)
+    if deviation == 0 or len(values) < _LEAST_FOR_OUTLIERS:
+        return []
+    middle = np.median(values)
+    return [
+        index
+        for index, value in enumerate(values)
+        if _NORMAL_MAD * abs(value - middle) / deviation > _OUTLIER_SCORE
+    ]
+
+
+def _pooled_deviation(one: Sequence[float], other: Sequence[float]) -> float | None:
+    freedom = len(one) + len(other) - 2
+    if min(len(one), len(other)) < 2:
+        return None
+    squares = sum((len(group) - 1) * np.var(group, ddof=1) for group in (one, other))
+    return float(math.sqrt(squares / freedom))
