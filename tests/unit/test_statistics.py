@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from sample_table import LABELS, measured
 from semgap.analysis import statistics
-from semgap.analysis.comparison import comparisons, drifts
+from semgap.analysis.comparison import ComparisonRow, DriftRow, comparisons, drifts
 from semgap.analysis.rows import PHASES, table_rows
 from semgap.analysis.statistics_report import statistics_markdown, supported
-from semgap.analysis.summary import repeat_rows, summarise
+from semgap.analysis.summary import SummaryRow, repeat_rows, summarise
+from semgap.plumbing.csv_rows import read_rows, write_rows
 
 # R's data set `sleep`: extra hours of sleep with two drugs (Student, 1908).
 FIRST = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]
@@ -153,12 +154,19 @@ def test_rounds_that_one_mode_lacks_are_left_out_of_ratios():
     assert (found["naive", "local"], found["semantic", "local"]) == (2, 3)
 
 
+def written(folder, row_type, rows):
+    """The rows, as they come back from a file."""
+    write_rows(folder / "rows.csv", row_type, rows)
+    return read_rows(folder / "rows.csv", row_type)
+
+
 @pytest.mark.parametrize("repeats", [(1,), (1, 2, 3), (1, 2, 3, 4, 5)])
-def test_the_report_says_what_n_allows(repeats):
+def test_the_report_says_what_n_allows(repeats, tmp_path):
     rows = compared(repeats)
-    found = comparisons(rows)
-    table = table_rows(summarise(rows), LABELS, PHASES)
-    text = statistics_markdown(table, found, drifts(rows), LABELS)
+    found = written(tmp_path, ComparisonRow, comparisons(rows))
+    order = written(tmp_path, DriftRow, drifts(rows))
+    table = table_rows(written(tmp_path, SummaryRow, summarise(rows)), LABELS, PHASES)
+    text = statistics_markdown(table, found, order, LABELS)
     assert f"n = {len(repeats)}" in text
     assert ("can never give an exact p below 0.05" in text) == (len(repeats) < 4)
     said = list(supported(found, LABELS))

@@ -39,7 +39,7 @@ class DriftRow(msgspec.Struct, frozen=True):
     mode: str
     tau: float | None  # Kendall's, of latency and order
     p: float | None
-    outliers: str  # numbers of the repeats whose modified z-score is above 3.5
+    outliers: str | None  # numbers of the repeats whose modified z-score is above 3.5
 
 
 def comparisons(rows: Iterable[RepeatRow]) -> list[ComparisonRow]:
@@ -63,7 +63,7 @@ def drifts(rows: Iterable[RepeatRow]) -> list[DriftRow]:
         tau, p = statistics.drift(values) or (None, None)
         repeats = list(by_repeat)
         far = " ".join(str(repeats[index]) for index in statistics.outliers(values))
-        found.append(DriftRow(phase, mode, tau, p, far))
+        found.append(DriftRow(phase, mode, tau, p, far or None))
     return found
 
 
