@@ -28,10 +28,22 @@ FAR_AWAY = {
 }
 
 
-@pytest.fixture(scope="module", params=[{}, FAR_AWAY], ids=["here", "far away"])
-def rebuilt(request, tmp_path_factory):
-    """A copy of the project in which everything was built again from the records."""
-    copy = tmp_path_factory.mktemp("rebuilt")
+@pytest.fixture(scope="module")
+def builds(tmp_path_factory):
+    """Two copies of the project in which everything was built again from the records."""
+    copies = {name: tmp_path_factory.mktemp(name) for name in ("here", "far away")}
+    started = [start(copies["here"], {}), start(copies["far away"], FAR_AWAY)]
+    statuses = [process.wait(timeout=60) for process in started]
+    return dict(zip(copies, zip(copies.values(), statuses, strict=True), strict=True))
+
+
+@pytest.fixture(scope="module", params=["here", "far away"])
+def rebuilt(request, builds):
+    """One of the copies, and how its build ended."""
+    return builds[request.param]
+
+
+def start(copy, environment):
     for name in ("scripts", "docs", "results/reference", "README.md"):
         source = PROJECT / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, copy / name)
@@ -40,8 +52,7 @@ def rebuilt(request, tmp_path_factory):
             if file.name not in ("manifest.json", "expectation.json"):
                 file.unlink()
     command = [sys.executable, copy / "docs" / "reference_results.py"]
-    done = subprocess.run(command, env={"PYTHONPATH": str(copy / "scripts"), **request.param})
-    return copy, done.returncode
+    return subprocess.Popen(command, env={"PYTHONPATH": str(copy / "scripts"), **environment})
 
 
 @pytest.mark.parametrize("name", RECORDED)

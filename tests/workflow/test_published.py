@@ -24,13 +24,12 @@ def published(experiment):
     ]
 
 
-def fails_twice(experiment, message):
-    """Two calls fail with the same message, which is returned; no table stands after either."""
-    for _ in range(2):
-        done = experiment.snakemake()
-        assert done.returncode != 0, done.stdout
-        assert message in done.stdout
-        assert published(experiment) == []
+def fails(experiment, message):
+    """A call fails with a message, which is returned; no table stands after it."""
+    done = experiment.snakemake()
+    assert done.returncode != 0, done.stdout
+    assert message in done.stdout
+    assert published(experiment) == []
     return next(line for line in done.stdout.splitlines() if message in line)
 
 
@@ -46,7 +45,8 @@ def test_a_logit_that_was_edited_is_named_until_it_is_measured_again(experiment)
     wrong[1, 0] += 1
     np.save(logits, wrong)
     name = logits.relative_to(experiment.folder)
-    fails_twice(experiment, f"'{name}' is not the file that was written with")
+    for _ in range(2):
+        fails(experiment, f"'{name}' is not the file that was written with")
     # What the message says is enough.
     logits.unlink()
     experiment.build()
@@ -56,7 +56,7 @@ def test_a_logit_that_was_edited_is_named_until_it_is_measured_again(experiment)
 def test_a_capture_that_was_cut_off_is_named_until_it_is_measured_again(experiment):
     capture = experiment.results / "captures" / "semantic" / "rep1.pcap"
     capture.write_bytes(capture.read_bytes()[:-50])
-    fails_twice(experiment, f"Delete '{capture.relative_to(experiment.folder)}' and run again")
+    fails(experiment, f"Delete '{capture.relative_to(experiment.folder)}' and run again")
     capture.unlink()
     assert experiment.planned() == measured("semantic", repeats=[1])
 
@@ -65,7 +65,7 @@ def test_a_repeat_that_is_a_copy_is_named(experiment):
     for folder, form in (("runs", "json"), ("runs", "logits.npy"), ("captures", "pcap")):
         files = experiment.results / folder / "naive"
         shutil.copyfile(files / f"rep1.{form}", files / f"rep2.{form}")
-    fails_twice(experiment, "naive/rep2.json' was measured with repeat 1")
+    fails(experiment, "naive/rep2.json' was measured with repeat 1")
 
 
 def test_weights_that_changed_are_named(experiment):
@@ -74,7 +74,7 @@ def test_weights_that_changed_are_named(experiment):
     content[-1] ^= 1
     weights.write_bytes(content)
     (experiment.results / "runs" / "local" / "rep2.json").unlink()
-    said = fails_twice(experiment, "is not the one that the manifest describes")
+    said = fails(experiment, "is not the one that the manifest describes")
     delete_named_folder(experiment, said)
     assert {"store_weights", "describe_model", *runs("benchmark", *MODES)} <= experiment.planned()
 
@@ -100,7 +100,7 @@ def test_without_the_engines_notes_no_other_configuration_is_published(
 ):
     shutil.rmtree(experiment.folder / ".snakemake")
     experiment.configure(workload=workload)
-    delete_named_folder(experiment, fails_twice(experiment, message))
+    delete_named_folder(experiment, fails(experiment, message))
     assert runs("benchmark", *MODES) <= experiment.planned()
 
 

@@ -1,5 +1,6 @@
 """Intervals, tests and effects for few repeats; what is compared with what is decided elsewhere."""
 
+import functools
 import math
 from collections.abc import Sequence
 
@@ -20,16 +21,21 @@ _NORMAL_MAD = 0.6745
 
 def median_deviation(values: Sequence[float]) -> float:
     """Median absolute deviation from the median, not scaled."""
-    return float(stats.median_abs_deviation(values))
+    return float(np.median(np.abs(np.subtract(values, np.median(values)))))
 
 
 def t_interval(values: Sequence[float]) -> tuple[float, float] | None:
     """95 % interval of the mean by Student's t; None for one value."""
     if len(values) < 2:
         return None
-    half = stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1) * stats.sem(values)
+    half = _t_quantile(len(values) - 1) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
     mean = float(np.mean(values))
-    return mean - float(half), mean + float(half)
+    return mean - half, mean + half
+
+
+@functools.cache
+def _t_quantile(freedom: int) -> float:
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
 
 
 def mean_ratio(values: Sequence[float], baseline: Sequence[float]) -> float:
@@ -124,8 +130,8 @@ def t_test_power(effect: float, n_one: int, n_other: int) -> float:
     (Noncentral t, the far side left out, as R's power.t.test; α = 0.05.)
     """
     freedom = n_one + n_other - 2
-    critical = stats.t.ppf((1 + CONFIDENCE) / 2, freedom)
-    return float(stats.nct.sf(critical, freedom, effect / math.sqrt(1 / n_one + 1 / n_other)))
+    noncentrality = effect / math.sqrt(1 / n_one + 1 / n_other)
+    return float(stats.nct.sf(_t_quantile(freedom), freedom, noncentrality))
 
 
 def detectable_difference(one: Sequence[float], other: Sequence[float]) -> float | None:
