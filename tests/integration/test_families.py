@@ -3,6 +3,7 @@
 import pytest
 
 from judges import needs
+from running_server import running_server
 from semgap.analysis.counts import check_counts, count_rows
 from semgap.analysis.prediction import predict
 from semgap.analysis.traffic import traffic_of_run
@@ -12,11 +13,6 @@ from semgap.measurement.job_settings import BenchmarkSettings, CaptureSettings, 
 from semgap.model.prompt import seeded_prompt
 from semgap.model.weights import map_weights
 from semgap.modes import policy_of
-from semgap.plumbing.files import write_record
-from semgap.plumbing.tcp_sockets import free_port
-from semgap.plumbing.versions import versions
-from semgap.server.endpoint import ServerEndpoint, ServerSettings
-from semgap.server.lifecycle import ensure_server, stop_server
 from small_models import store_small_model
 
 FAMILIES = (
@@ -43,21 +39,8 @@ FRAMING_BYTES = 600
 
 @pytest.fixture(scope="module")
 def endpoint_file(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("server")
-    endpoint = ServerEndpoint(
-        settings=ServerSettings(port=free_port("127.0.0.1"), transport="tcp"),
-        worker=SETTINGS.worker,
-        secret_file=str(folder / "secret"),
-        model_type="gptj",
-        model_fingerprint="f",
-        code="c",
-        versions=versions(),
-    )
-    file = folder / "endpoint.json"
-    write_record(file, endpoint)
-    ensure_server(endpoint, file)
-    yield file
-    stop_server(endpoint, file)
+    with running_server(tmp_path_factory.mktemp("server"), "tcp", SETTINGS.worker) as file:
+        yield file
 
 
 def formula(manifest, policy, before, tokens):

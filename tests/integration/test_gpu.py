@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from judges import needs, needs_gpu
+from running_server import running_server
 from semgap.inference.worker_settings import WorkerSettings
 from semgap.measurement.job import run_benchmark
 from semgap.measurement.job_settings import BenchmarkSettings, CaptureSettings, WorkloadSettings
@@ -16,12 +17,7 @@ from semgap.model.obtaining.seeded import seeded_weight
 from semgap.model.prompt import seeded_prompt
 from semgap.model.weights import map_weights
 from semgap.modes import POLICIES
-from semgap.plumbing.files import write_record
 from semgap.plumbing.nvml import opened_gpu
-from semgap.plumbing.tcp_sockets import free_port
-from semgap.plumbing.versions import versions
-from semgap.server.endpoint import ServerEndpoint, ServerSettings
-from semgap.server.lifecycle import ensure_server, stop_server
 
 pytestmark = needs_gpu
 
@@ -92,21 +88,8 @@ def test_seeded_weights_are_those_of_the_cpu(device):
 
 @pytest.fixture(scope="module", params=["tcp", "torch_rpc"])
 def endpoint_file(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("server")
-    endpoint = ServerEndpoint(
-        settings=ServerSettings(port=free_port("127.0.0.1"), transport=request.param),
-        worker=WORKER,
-        secret_file=str(folder / "secret"),
-        model_type="gptj",
-        model_fingerprint="f",
-        code="c",
-        versions=versions(),
-    )
-    file = folder / "endpoint.json"
-    write_record(file, endpoint)
-    ensure_server(endpoint, file)
-    yield file
-    stop_server(endpoint, file)
+    with running_server(tmp_path_factory.mktemp("server"), request.param, WORKER) as file:
+        yield file
 
 
 @needs("nvidia-smi")

@@ -11,6 +11,14 @@ from semgap.plumbing.tcp_sockets import free_port
 from small_models import PROJECT, store_small_model
 
 
+def at_the_same_time(*builds):
+    """Do several things in threads; the first error is raised when all have ended."""
+    with ThreadPoolExecutor() as pool:
+        started = [pool.submit(build) for build in builds]
+    for one in started:
+        one.result()
+
+
 @pytest.fixture(scope="session")
 def experiments(tmp_path_factory):
     """A small experiment over each transport, built at the same time; one has link reports."""
@@ -21,13 +29,9 @@ def experiments(tmp_path_factory):
         server={"transport": "tcp"},
         link={"max_message_bytes": 2_000_000, "rounds": 2, "round_trips": 100, "time_budget_s": 0},
     )
-    with ThreadPoolExecutor() as pool:
-        builds = [
-            pool.submit(over_torch_rpc.build),
-            pool.submit(over_tcp.build, "results/table.md", *LINK_REPORTS),
-        ]
-    for build in builds:
-        build.result()
+    at_the_same_time(
+        over_torch_rpc.build, lambda: over_tcp.build("results/table.md", *LINK_REPORTS)
+    )
     return {"torch_rpc": over_torch_rpc, "tcp": over_tcp}
 
 
@@ -55,10 +59,7 @@ def extensions(finished, tmp_path_factory):
     rows = finished.copy_to(tmp_path_factory.mktemp("rows"))
     modules = finished.copy_to(tmp_path_factory.mktemp("modules"))
     weights, _manifest = store_small_model("llama-grouped-query", tmp_path_factory.mktemp("model"))
-    with ThreadPoolExecutor() as pool:
-        builds = [pool.submit(add_rows, rows), pool.submit(add_modules, modules, weights)]
-    for build in builds:
-        build.result()
+    at_the_same_time(lambda: add_rows(rows), lambda: add_modules(modules, weights))
     return {"rows": rows, "modules": modules}
 
 
