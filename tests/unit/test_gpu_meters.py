@@ -6,7 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sample_runs import phase, run
-from semgap.analysis.summary import MeasuredRun, repeat_rows
+from sample_table import LABELS, MANIFEST, measured
+from semgap.analysis.notes import Experiment, notes
+from semgap.analysis.rows import PHASES, table_rows
+from semgap.analysis.summary import MeasuredRun, repeat_rows, summarise
 from semgap.analysis.traffic import TrafficRow
 from semgap.meters.gpu_dmon import GpuDmon, dmon_rows
 from semgap.meters.meter_contract import Host, Span, meters_of
@@ -82,6 +85,33 @@ def test_what_disturbs_is_not_read_while_latency_is_measured():
     assert back_to_back == ("gpu_dmon", "gpu_energy", "gpu_samples")
     for host in Host:
         assert not meters_of(host, Span.BACK_TO_BACK, has_gpu=False)
+
+
+def test_the_notes_explain_each_difference_above_ten_points():
+    """Prefill: 30 % where kernels took 20; decode: 45 % where they took 20."""
+    runs = []
+    for item in (measured(mode, 1, 1.0) for mode in LABELS):
+        phases = tuple(
+            msgspec.structs.replace(
+                one,
+                readings=one.readings
+                | {
+                    "gpu_kernels": {"gpu_kernel_busy_s": 0.2},
+                    "gpu_samples": {"gpu_nvml_percent": 45.0 if one.name == "decode" else 30.0},
+                    "back_to_back": {"back_to_back_runs": 6, "back_to_back_latency_s": 0.5},
+                },
+            )
+            for one in item.record.phases
+        )
+        machine = msgspec.structs.replace(item.record.machine, gpu="a GPU")
+        record = msgspec.structs.replace(item.record, phases=phases, machine=machine)
+        runs.append(MeasuredRun(record, item.traffic))
+    rows = table_rows(summarise(repeat_rows(runs)), LABELS, PHASES)
+    experiment = Experiment(MANIFEST, [run.record for run in runs], [])
+    (said,) = (note for note in notes(rows, experiment) if note.startswith("nvml"))
+    assert "reads +10 to +25 percentage points" in said
+    assert said.count("45 % where kernels took 20 % (timed 1.000 s, back to back 0.5000 s)") == 4
+    assert "prefill:" not in said
 
 
 def test_energy_and_differences_follow_from_the_readings():

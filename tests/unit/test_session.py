@@ -6,6 +6,7 @@ import time
 from types import SimpleNamespace
 
 import msgspec
+import numpy
 import pytest
 import torch
 import transformers
@@ -225,6 +226,32 @@ def test_a_generation_goes_on_from_where_it_was_marked(stored_model, policy):
     assert not worker._kept_logits._values
 
 
+class ReusedMemory(InProcessChannel):
+    """What a step brought is overwritten when the next one has come, as in a transport."""
+
+    _last = ()
+
+    def request(self, message):
+        reply = super().request(message)
+        if reply.tensors:
+            with torch.inference_mode():
+                for tensor in self._last:
+                    tensor.fill_(torch.nan)
+            self._last = [one for group in reply.tensors.values() for one in group]
+        return reply
+
+
+@pytest.mark.parametrize("mode", ["remote_cache", "delta"])
+def test_what_is_marked_outlives_the_memory_of_its_step(gptj, mode):
+    client = start(gptj, policy_of(mode), ReusedMemory(Worker(CpuDevice())))
+    executor = executor_of(client)
+    next(generate(executor, PROMPT[0].tolist()))
+    executor.mark()
+    for _ in range(2):
+        list(itertools.islice(generate(executor, [executor.rewind()]), 3))
+        assert not numpy.isnan(executor.answer().logits).any()
+
+
 def test_phases_run_back_to_back_for_as_long_as_asked(gptj):
     executor = executor_of(client := start(gptj, policy_of("semantic")))
     nobody = Session(None, "in_process", lambda: sockets_of(os.getpid()))
@@ -262,9 +289,12 @@ def test_what_is_joined_shares_no_memory(cache_type):
     joined = cache.joined([memory[:, :, :1] + 50, memory[:, :, :1] + 60], 4)
     assert joined.length == 4
     assert joined.tensors[1].flatten().tolist() == [10, 11, 12, 60]
-    copied = KvCache().joined(cache.valid(), 3)
+    first = KvCache().joined(cache.valid(), 3)
+    copied = cache.copied()
+    assert isinstance(copied, cache_type)
     memory.fill_(torch.nan)
-    assert not any(torch.isnan(tensor).any() for tensor in (*joined.tensors, *copied.tensors))
+    apart = (*joined.tensors, *first.tensors, *copied.tensors)
+    assert not any(torch.isnan(tensor).any() for tensor in apart)
 
 
 def test_delta_keeps_nothing_that_the_client_did_not_send(gptj):

@@ -59,10 +59,9 @@ class ForwardPass(Executor):
 
     def mark(self) -> None:
         self._release(self._marked)
-        self._marked = self._copy_of(self._kv_cache)
         # The transport reuses a step's memory for the next step.
-        kept = tuple(tensor.clone() for tensor in self._marked.tensors)
-        self._marked = replace(self._marked, tensors=kept)
+        own = tuple(tensor.clone() for tensor in self._kv_cache.tensors)
+        self._marked = self._copy_of(replace(self._kv_cache, tensors=own))
         self._marked_tokens = len(self._token_ids)
 
     def rewind(self) -> int:
