@@ -7,5 +7,8 @@ if [ ! -d "$kit/project" ]; then
 	git -c advice.detachedHead=false clone -q "$kit/project.bundle" "$kit/project"
 fi
 export PATH="$kit/bin:$PATH" PYTHONPATH="$kit/site"
+# Each job imports PyTorch and transformers: 5 s with their bytecode kept, 9 s without.
+export PYTHONPYCACHEPREFIX="$kit/bytecode"
+unset PYTHONDONTWRITEBYTECODE
 cd "$kit/project"
 exec "$@"

@@ -45,7 +45,10 @@ def eventually(condition):
 
 def has_ended(pid):
     """Whether a process is gone, or waits for nothing but its parent to hear of it."""
-    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 def described_in(folder):
@@ -134,7 +137,7 @@ def wait(_session, connection):
 
 
 def workers_of(pid):
-    return [child for child in psutil.Process(pid).children() if child.status() != "zombie"]
+    return [child for child in psutil.Process(pid).children() if not has_ended(child.pid)]
 
 
 def test_a_session_has_a_worker_of_its_own_and_leaves_nothing(server):

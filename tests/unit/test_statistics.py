@@ -4,6 +4,7 @@ import itertools
 import math
 import statistics as plain
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -103,6 +104,20 @@ def test_three_repeats_never_give_a_p_below_a_tenth():
     assert statistics.permutation_p([1, 2, 3], [4, 5, 6]) == pytest.approx(0.1)
     assert statistics.smallest_permutation_p(3, 3) == pytest.approx(0.1)
     assert statistics.smallest_permutation_p(5, 5) == pytest.approx(2 / 252)
+
+
+def test_of_many_repeats_a_sample_of_the_ways_to_deal_is_taken():
+    drawn = np.random.default_rng(1)
+    one, other = drawn.normal(0, 1, 10), drawn.normal(0.9, 1, 10)
+    exact = statistics.permutation_p(one, other)
+    assert exact == pytest.approx(statistics.welch_p(one, other), abs=0.01)
+    assert (round(exact * math.comb(20, 10)) / math.comb(20, 10)) == pytest.approx(exact)
+    one, other = drawn.normal(0, 1, 40), drawn.normal(0.4, 1, 40)
+    sampled = statistics.permutation_p(one, other)
+    assert sampled == pytest.approx(statistics.welch_p(one, other), abs=0.01)
+    assert statistics.permutation_p(one, other) == sampled
+    far = statistics.permutation_p(one, other + 99)
+    assert far == pytest.approx(statistics.smallest_permutation_p(40, 40)) == pytest.approx(2e-4)
 
 
 @given(st.lists(st.tuples(st.floats(0.1, 10), st.floats(0.1, 10)), min_size=2, max_size=6))

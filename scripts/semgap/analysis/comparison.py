@@ -24,7 +24,7 @@ class ComparisonRow(msgspec.Struct, frozen=True):
     ratio_low: float | None
     ratio_high: float | None
     welch_p: float | None  # two-sided, of all repeats
-    permutation_p: float | None  # two-sided and exact, of all repeats
+    permutation_p: float | None  # two-sided, of all repeats; exact up to 10 against 10
     smallest_p: float  # the least that so many repeats can give
     holm_p: float | None  # permutation_p, corrected for all comparisons with the same baseline
     hedges_g: float | None

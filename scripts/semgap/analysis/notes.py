@@ -71,12 +71,15 @@ def _labels(rows: Sequence[TableRow]) -> dict[str, Label]:
 
 def _rehearsal_note(records: Sequence[RunRecord]) -> str:
     workload = records[0].settings.workload
-    unsettled = [record.name for record in records if not settled(record.rehearsals, workload)]
+    unsettled = Counter(
+        record.mode for record in records if not settled(record.rehearsals, workload)
+    )
+    modes = ", ".join(f"{mode} {runs}" for mode, runs in unsettled.items())
     return (
         f"Warm-up: each run rehearsed both phases until two rehearsals in a row agreed within a "
         f"ratio of {workload.rehearsals_agree_ratio:g}, at most {workload.rehearsals_at_most} "
-        f"times; not reached in {len(unsettled)} of {len(records)} runs"
-        + (f" ({', '.join(unsettled)})." if unsettled else ".")
+        f"times; not reached in {unsettled.total()} of {len(records)} runs"
+        + (f" ({modes})." if unsettled else ".")
     )
 
 
