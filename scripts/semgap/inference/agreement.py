@@ -9,7 +9,8 @@ from torch import Tensor
 
 from semgap.engine.engine_contract import load_engine
 from semgap.errors import ModelError
-from semgap.model.causal_lm import not_a_number, run_pass
+from semgap.model.causal_lm import run_pass
+from semgap.model.not_a_number import not_a_number
 from semgap.model.obtaining.sources import load_pretrained
 from semgap.model.skeleton import ModelSkeleton
 from semgap.model.weights import CONFIG_FILE, map_safetensors

@@ -23,8 +23,8 @@ from semgap.measurement.rehearsal import rehearse
 from semgap.measurement.run_record import RunRecord
 from semgap.measurement.tcpdump import Capture, CaptureStatus, CaptureUnavailableError, capture
 from semgap.meters.meter_contract import Span
-from semgap.model.causal_lm import not_a_number
 from semgap.model.manifest import Manifest
+from semgap.model.not_a_number import not_a_number
 from semgap.model.prompt import Prompt, prompt_digest
 from semgap.plumbing.connections import SocketPair
 from semgap.plumbing.processes import threads_or_all_cores
