@@ -28,7 +28,7 @@ PYTHON_CODE := scripts tests docs/*.py
 WORKFLOW_CODE := Snakefile workflow
 
 .DEFAULT_GOAL := help
-.PHONY: help table context context-runs line-rate parse-rate check test format static unit clean locks docs models \
+.PHONY: help table verify context context-runs line-rate parse-rate check test format static unit clean locks docs models \
 	families kit environment tcpdump judges stop reference-tables
 
 help:  ## list the targets
@@ -37,6 +37,9 @@ help:  ## list the targets
 table: environment tcpdump  ## measure what is missing, build results/table.md and print it
 	@$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG) -- all
 	@cat results/table.md
+
+verify: environment tcpdump  ## build the table and hold it against claims and recorded results
+	@$(BIN)/snakemake --cores $(CORES) --quiet --configfile $(CONFIG) -- verify
 
 context: environment tcpdump context-runs  ## what grows with the prompt: an experiment for each of CONTEXTS
 

@@ -11,6 +11,17 @@ from pathlib import Path
 
 from figures import decode_of, draw_contexts, draw_modes
 
+from semgap.analysis.claims.claim import load_claims
+from semgap.analysis.claims.evaluation import Evidence, OutcomeRow, judge
+from semgap.analysis.claims.recorded import (
+    VersusRow,
+    nearest_recorded,
+    read_recorded,
+    recorded_in,
+    versus_recorded,
+)
+from semgap.analysis.claims.report import claims_markdown
+from semgap.analysis.claims.versus_report import versus_markdown
 from semgap.analysis.comparison import ComparisonRow, comparisons, drifts
 from semgap.analysis.counts import check_counts, count_rows
 from semgap.analysis.expectation import Asked
@@ -60,7 +71,11 @@ def rebuild(folder: Path) -> list[TableRow]:
     labels = read_record(folder / "expectation.json", Asked).expectation.labels
     compared = comparisons(rows)
     setup = table_rows(summary, labels, ("setup",))
-    experiment = Experiment(manifest, records, setup, compared)
+    claims = load_claims(PROJECT / "config" / "claims.yaml")
+    outcomes = judge(claims, Evidence(rows, records, manifest))
+    write_rows(folder / "claims.csv", OutcomeRow, outcomes)
+    write_atomically(folder / "claims.md", claims_markdown(outcomes).encode())
+    experiment = Experiment(manifest, records, setup, compared, outcomes)
     table = table_rows(summary, labels, PHASES)
     write_atomically(folder / "traffic.md", traffic_markdown(counts, labels).encode())
     draw_time_line(records, labels, folder / "time-line.svg")
@@ -73,6 +88,17 @@ def rebuild(folder: Path) -> list[TableRow]:
     write_atomically(folder / "table.tex", latex(table, experiment).encode())
     write_atomically(folder / "table.csv", unrounded_csv(table, records).encode())
     return table
+
+
+def compare(folder: Path) -> None:
+    """Write an experiment beside the nearest one of the others, all of which are rebuilt."""
+    here = read_recorded(folder)
+    others = [other for other in recorded_in(REFERENCE) if other != folder]
+    nearest = nearest_recorded(others, here.expectation, here.manifest)
+    rows = versus_recorded(here, read_recorded(nearest)) if nearest else []
+    text = versus_markdown(rows, here.expectation.labels)
+    write_rows(folder / "versus-reference.csv", VersusRow, rows)
+    write_atomically(folder / "versus-reference.md", text.encode())
 
 
 def _runs(folder: Path) -> list[tuple[str, int]]:
@@ -138,6 +164,8 @@ def main() -> None:
         draw_modes(rebuild(folder), folder / "modes.svg")
     for folder in {one.parent for one in recorded("*/*/manifest.json")}:
         rebuild_sweep(folder)
+    for folder in recorded_in(REFERENCE):
+        compare(folder)
     readme = PROJECT / "README.md"
     text = readme.read_text(encoding="utf-8")
     before, _, rest = text.partition(BEGIN)

@@ -20,11 +20,23 @@ def aggregate(
     summary: Annotated[Path, "writes each number's mean over the repeats (CSV)"],
     comparisons: Annotated[Path, "writes the latencies' ratios and tests (CSV)"],
     drifts: Annotated[Path, "writes the latencies' drift and outliers (CSV)"],
+    reference: Annotated[Path, "folder of recorded experiments"],
+    claims: Annotated[Path, "writes what the data say of each claim (CSV)"],
+    versus: Annotated[Path, "writes bytes and ratios beside recorded ones (CSV)"],
     built_from: Annotated[Path, "writes the expectation that was met"],
 ) -> None:
     import numpy as np
 
     from semgap.analysis import comparison
+    from semgap.analysis.claims.evaluation import Evidence, OutcomeRow, judge
+    from semgap.analysis.claims.recorded import (
+        Results,
+        VersusRow,
+        nearest_recorded,
+        read_recorded,
+        recorded_in,
+        versus_recorded,
+    )
     from semgap.analysis.consistency import RunFiles, check_belonging, check_consistency
     from semgap.analysis.correctness import RunResult, check_correctness
     from semgap.analysis.counts import CountRow, check_counts, count_rows
@@ -43,9 +55,8 @@ def aggregate(
         for run, answer, capture, rows in zip(runs, logits, captures, traffic, strict=True)
     ]
     model = read_record(manifest, Manifest)
-    check_belonging(
-        read_record(expectation, Asked).expectation, model, read_record(prompt, Prompt), files
-    )
+    asked = read_record(expectation, Asked).expectation
+    check_belonging(asked, model, read_record(prompt, Prompt), files)
     check_consistency(files)
     check_correctness([RunResult(run.record, np.load(run.logits_file)) for run in files])
     predicted = [predict(run.record, model) for run in files]
@@ -62,10 +73,17 @@ def aggregate(
             for run, expected in zip(files, predicted, strict=True)
         ]
     )
+    summarised, compared = summarise(rows), comparison.comparisons(rows)
     write_rows(repeats, RepeatRow, rows)
-    write_rows(summary, SummaryRow, summarise(rows))
-    write_rows(comparisons, comparison.ComparisonRow, comparison.comparisons(rows))
+    write_rows(summary, SummaryRow, summarised)
+    write_rows(comparisons, comparison.ComparisonRow, compared)
     write_rows(drifts, comparison.DriftRow, comparison.drifts(rows))
+    evidence = Evidence(rows, [run.record for run in files], model)
+    write_rows(claims, OutcomeRow, judge(asked.claims, evidence))
+    nearest = nearest_recorded(recorded_in(reference), asked, model)
+    here = Results(asked.experiment, asked, model, summarised, compared)
+    beside = versus_recorded(here, read_recorded(nearest)) if nearest else []
+    write_rows(versus, VersusRow, beside)
     write_atomically(built_from, expectation.read_bytes())
 
 

@@ -14,15 +14,23 @@ def render(
     comparisons: Annotated[Path, "the latencies' ratios and tests (CSV)"],
     drifts: Annotated[Path, "the latencies' drift and outliers (CSV)"],
     counts: Annotated[Path, "the counts of the same bytes (CSV)"],
+    claims: Annotated[Path, "what the data say of each claim (CSV)"],
+    versus: Annotated[Path, "bytes and ratios beside recorded ones (CSV)"],
     expectation: Annotated[Path, "names the modes in the table's order"],
     csv: Annotated[list[Path], "writes these files"],
     tex: Annotated[list[Path], "writes these files"],
     markdown: Annotated[list[Path], "writes these files"],
     traffic: Annotated[Path, "writes this report on the counts (Markdown)"],
     statistics: Annotated[Path, "writes this report on the latencies (Markdown)"],
+    claims_report: Annotated[Path, "writes this report on the claims (Markdown)"],
+    versus_report: Annotated[Path, "writes this report on recorded results (Markdown)"],
     time_line: Annotated[Path, "writes this figure of one step of each mode (SVG)"],
 ) -> None:
     from semgap.analysis import table
+    from semgap.analysis.claims.evaluation import OutcomeRow
+    from semgap.analysis.claims.recorded import VersusRow
+    from semgap.analysis.claims.report import claims_markdown
+    from semgap.analysis.claims.versus_report import versus_markdown
     from semgap.analysis.comparison import ComparisonRow, DriftRow
     from semgap.analysis.counts import CountRow
     from semgap.analysis.expectation import Asked
@@ -45,11 +53,15 @@ def render(
         records=[read_record(path, RunRecord) for path in runs],
         setup=table_rows(summary_rows, labels, ("setup",)),
         comparisons=read_rows(comparisons, ComparisonRow),
+        outcomes=read_rows(claims, OutcomeRow),
     )
     report = traffic_markdown(read_rows(counts, CountRow), labels)
     write_atomically(traffic, report.encode())
     said = statistics_markdown(rows, experiment.comparisons, read_rows(drifts, DriftRow), labels)
     write_atomically(statistics, said.encode())
+    write_atomically(claims_report, claims_markdown(experiment.outcomes).encode())
+    beside = versus_markdown(read_rows(versus, VersusRow), labels)
+    write_atomically(versus_report, beside.encode())
     draw_time_line(experiment.records, labels, time_line)
     for files, text in (
         (csv, table.unrounded_csv(rows, experiment.records)),

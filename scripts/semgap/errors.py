@@ -61,5 +61,9 @@ class CorrectnessError(SemgapError):
     """A mode computed something else than ``local`` did."""
 
 
+class ClaimError(SemgapError):
+    """Data contradict what was expected of them."""
+
+
 class MeasurementError(SemgapError):
     """A measurement is unusable: it must not be published."""

@@ -45,7 +45,7 @@ def rebuilt(request, builds):
 
 
 def start(copy, environment):
-    for name in ("scripts", "docs", "results/reference", "README.md"):
+    for name in ("scripts", "config", "docs", "results/reference", "README.md"):
         source = PROJECT / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, copy / name)
     for name in (*RECORDED, *SWEEPS):
@@ -62,7 +62,8 @@ def test_a_recorded_table_is_rebuilt_from_its_records(rebuilt, name):
     figures = () if "/" in name else ("modes.svg",)
     tables = ("table.md", "table.tex", "table.csv", "traffic.md", "time-line.svg")
     numbers = ("repeats.csv", "summary.csv", "comparisons.csv", "stats.md")
-    for file in (*numbers, *tables, *figures):
+    claims = ("claims.md", "claims.csv", "versus-reference.md", "versus-reference.csv")
+    for file in (*numbers, *tables, *claims, *figures):
         now = (copy / "results" / "reference" / name / file).read_bytes()
         assert now == (REFERENCE / name / file).read_bytes(), "run: make reference-tables"
 

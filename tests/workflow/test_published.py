@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import yaml
 
 from test_reruns import ANALYSIS, MODES, edited, measured, runs
 
@@ -125,3 +126,27 @@ def test_labels_of_all_kinds_are_published(experiment):
     experiment.build()
     assert r"{a} \| b &amp; c" in (experiment.folder / "results" / "table.md").read_text()
     assert r"Decode & \s &" in (experiment.folder / "results" / "table.tex").read_text()
+
+
+def test_a_contradicted_claim_is_named_and_the_table_stands(experiment):
+    claims = experiment.folder / "config" / "claims.yaml"
+    bounds = yaml.safe_load(claims.read_text())["claims"]
+    # Those that hold for a model of any size.
+    kept = [claim for claim in bounds if claim["id"] in ("C1", "C4", "C5", "C13")]
+    claims.write_text(yaml.safe_dump({"claims": kept}))
+    done = experiment.snakemake(targets=("verify",))
+    assert done.returncode == 0, done.stdout
+    assert "- C4: **PASS**" in done.stdout
+    assert "No recorded experiment" in done.stdout
+    kept[0]["at_least"], kept[0]["at_most"] = 1, 2
+    claims.write_text(yaml.safe_dump({"claims": kept}))
+    done = experiment.snakemake(targets=("verify",))
+    assert done.returncode != 0
+    said = " ".join(done.stdout.split())
+    assert "The data contradict C1 (local moves no bytes), prefill: bytes of local is 0" in said
+    assert "accepted is at least 1, at most 2" in said
+    assert "1 FAIL" in (experiment.folder / "results" / "table.md").read_text()
+    kept[0].pop("at_least"), kept[0].pop("at_most")
+    claims.write_text(yaml.safe_dump({"claims": kept}))
+    done = experiment.snakemake(targets=("verify",))
+    assert "Claim C1 has neither at_least nor at_most" in " ".join(done.stdout.split())

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import time
 
 import pytest
@@ -85,7 +86,14 @@ MODULES = {
     "report_overhead.py": set(),
     "rpc_server.py": REMOTE_RUNS,
     "store_weights.py": EVERYTHING,
+    "verify.py": set(),
     "verify_weights.py": VERIFIED | ANALYSIS,
+    "semgap/analysis/claims/claim.py": ANALYSIS,
+    "semgap/analysis/claims/evaluation.py": ANALYSIS,
+    "semgap/analysis/claims/recorded.py": ANALYSIS,
+    "semgap/analysis/claims/report.py": TABLE,
+    "semgap/analysis/claims/verification.py": set(),
+    "semgap/analysis/claims/versus_report.py": TABLE,
     "semgap/measurement/job.py": ALL_RUNS,
     "semgap/pipeline/cli.py": EVERYTHING | TRAFFIC,
     "semgap/inference/client.py": ALL_RUNS,
@@ -375,6 +383,23 @@ def test_a_change_of_the_configuration(finished, key):
     with another_engine(finished), edited(finished.config_file, finished.config_file.read_text()):
         set_key(finished, key, value)
         assert differences(finished, expected) == (set(), set())
+
+
+def test_a_changed_claim_is_judged_anew_and_nothing_measured(finished):
+    path = finished.folder / "config" / "claims.yaml"
+    with edited(path, path.read_text().replace("at_most: 1.5", "at_most: 1.6")):
+        assert differences(finished, ANALYSIS) == (set(), set())
+    assert finished.planned() == set()
+
+
+def test_a_new_record_is_compared_with_and_nothing_measured(finished):
+    records = finished.folder / "results" / "reference"
+    shutil.copytree(records / "mini-tcp", records / "mini-again")
+    try:
+        assert differences(finished, ANALYSIS) == (set(), set())
+    finally:
+        shutil.rmtree(records / "mini-again")
+    assert finished.planned() == set()
 
 
 def test_a_new_row_of_the_policy_table_reruns_no_old_mode(finished):

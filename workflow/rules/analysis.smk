@@ -41,12 +41,15 @@ rule aggregate:
         logits=per_run(rules.benchmark.output.logits),
         captures=per_run(rules.benchmark.output.capture),
         traffic=per_run(rules.parse_capture.output.traffic),
+        recorded=RECORDED,
     output:
         counts=f"{EXPERIMENT}/counts.csv",
         repeats=f"{EXPERIMENT}/repeats.csv",
         summary=f"{EXPERIMENT}/summary.csv",
         comparisons=f"{EXPERIMENT}/comparisons.csv",
         drifts=f"{EXPERIMENT}/drifts.csv",
+        claims=f"{EXPERIMENT}/claims.csv",
+        versus=f"{EXPERIMENT}/versus-reference.csv",
         built_from=BUILT_FROM,
     log:
         f"{EXPERIMENT}/logs/aggregate.log",
@@ -65,5 +68,7 @@ rule aggregate:
         " --logits {input.logits:q} --captures {input.captures:q} --traffic {input.traffic:q}"
         " --counts {output.counts:q} --repeats {output.repeats:q}"
         " --summary {output.summary:q} --comparisons {output.comparisons:q}"
+        ' --reference "$SEMGAP_SCRIPTS/../results/reference"'
+        " --claims {output.claims:q} --versus {output.versus:q}"
         " --drifts {output.drifts:q} --built-from {output.built_from:q}"
         " --withdraw {params.withdraw:q} --log {log:q}"

@@ -3,6 +3,7 @@
 import filecmp
 import hashlib
 import json
+import os
 import random
 import shlex
 import subprocess
@@ -26,6 +27,7 @@ if str(SCRIPTS) not in sys.path:
 
 from semgap.pipeline.config import load_config
 from semgap.errors import ConfigError
+from semgap.analysis.claims.claim import load_claims
 from semgap.analysis.expectation import Expectation, ExpectedRun, expectation_file
 from semgap.pipeline.fingerprint import code_fingerprint
 from semgap.plumbing.registry import names_in
@@ -40,6 +42,7 @@ from semgap.pipeline.cli import settings_json
 
 try:
     CONFIG = load_config(config)
+    CLAIMS = load_claims(PROJECT / "config" / "claims.yaml")
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
@@ -226,7 +229,14 @@ EXPECTATION = Expectation(
     prompt_seed=CONFIG.workload.prompt_seed,
     labels=labels(),
     runs=tuple(expected_run(mode, repeat) for mode, repeat in RUNS),
+    claims=CLAIMS,
 )
+# Results are compared with these, if they are of the same model and workload.
+RECORDED = [
+    os.path.relpath(file)
+    for name in ("manifest.json", "expectation.json", "summary.csv", "comparisons.csv")
+    for file in sorted((PROJECT / "results" / "reference").rglob(name))
+]
 # What a table rests on; if one is missing, or the table is of something else, it is built anew.
 EVIDENCE = [
     *per_run(f"{EXPERIMENT}/runs/{{mode}}/rep{{repeat}}.json"),

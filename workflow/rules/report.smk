@@ -9,6 +9,8 @@ rule render_table:
         comparisons=rules.aggregate.output.comparisons,
         drifts=rules.aggregate.output.drifts,
         counts=rules.aggregate.output.counts,
+        claims=rules.aggregate.output.claims,
+        versus=rules.aggregate.output.versus,
         manifest=rules.describe_model.output.manifest,
         runs=per_run(rules.benchmark.output.run),
     output:
@@ -26,6 +28,16 @@ rule render_table:
             f"{EXPERIMENT}/stats.md",
             category="Latency",
             caption="../report/statistics.rst",
+        ),
+        claims=report(
+            f"{EXPERIMENT}/claims.md",
+            category="Claims",
+            caption="../report/claims.rst",
+        ),
+        versus=report(
+            f"{EXPERIMENT}/versus-reference.md",
+            category="Claims",
+            caption="../report/versus.rst",
         ),
         time_line=report(
             f"{EXPERIMENT}/time-line.svg",
@@ -51,6 +63,8 @@ rule render_table:
         'python "$SEMGAP_SCRIPTS/render_table.py" --expectation {input.expectation:q}'
         " --summary {input.summary:q} --counts {input.counts:q} --manifest {input.manifest:q}"
         " --comparisons {input.comparisons:q} --drifts {input.drifts:q}"
+        " --claims {input.claims:q} --claims-report {output.claims:q}"
+        " --versus {input.versus:q} --versus-report {output.versus:q}"
         " --statistics {output.statistics:q} --runs {input.runs:q} --traffic {output.traffic:q} --time-line {output.time_line:q}"
         " --csv {output.csv:q} {output.published_csv:q}"
         " --tex {output.tex:q} {output.published_tex:q}"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from semgap.analysis.claims.claim import Claim
 from semgap.errors import SemgapError
 from semgap.measurement.job_settings import BenchmarkSettings
 from semgap.model.model_settings import ModelSettings
@@ -38,6 +39,7 @@ class Expectation(msgspec.Struct, frozen=True):
     prompt_seed: int
     labels: dict[str, Label]  # the modes of the table, in its order
     runs: tuple[ExpectedRun, ...]  # in the order of the files that rules name
+    claims: tuple[Claim, ...] = ()  # what the results are held against
 
 
 class Asked(msgspec.Struct, frozen=True):

@@ -4,6 +4,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from semgap.analysis.claims.evaluation import OutcomeRow
+from semgap.analysis.claims.report import count_text
 from semgap.analysis.comparison import ComparisonRow
 from semgap.analysis.rows import TableRow, gigabytes_text, latency_text, significant
 from semgap.analysis.statistics_report import supported
@@ -26,6 +28,7 @@ class Experiment:
     records: Sequence[RunRecord]  # every run, of which the first represents what all share
     setup: Sequence[TableRow]  # the summary rows of the phase in which weights are shipped once
     comparisons: Sequence[ComparisonRow] = ()
+    outcomes: Sequence[OutcomeRow] = ()
 
 
 def notes(rows: Sequence[TableRow], experiment: Experiment) -> list[str]:
@@ -54,6 +57,7 @@ def notes(rows: Sequence[TableRow], experiment: Experiment) -> list[str]:
         _token_note(rows),
         *supported(experiment.comparisons, _labels(rows)),
         *_utilisation_notes(rows, record),
+        f"Claims (claims.md): {count_text(experiment.outcomes)}.",
         "Every repeat of every mode gave the same tokens as `local`, with logits within the "
         f"tolerance of its policy (at most {tolerance:g}).",
         "Limits: a single node, no real network link; the semantic-blind baselines are simulated "

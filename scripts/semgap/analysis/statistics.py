@@ -71,6 +71,14 @@ def ratio_interval(
     return float(np.exp(found.low)), float(np.exp(found.high))
 
 
+def ratio_t_interval(
+    values: Sequence[float], baseline: Sequence[float]
+) -> tuple[float, float] | None:
+    """95 % interval of ``mean_ratio`` by Student's t of the logarithms; None for one pair."""
+    interval = t_interval(np.log(np.divide(values, baseline)).tolist())
+    return None if interval is None else (math.exp(interval[0]), math.exp(interval[1]))
+
+
 def welch_p(one: Sequence[float], other: Sequence[float]) -> float | None:
     """Two-sided p of Welch's t test; None where a group has fewer than two values."""
     if min(len(one), len(other)) < 2:

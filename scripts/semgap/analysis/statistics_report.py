@@ -49,12 +49,14 @@ def _in_order(rows: Iterable[Row], labels: Mapping[str, Label]) -> list[Row]:
     return sorted(rows, key=lambda row: (PHASES.index(row.phase), modes.index(row.mode)))
 
 
-def ratio_text(row: ComparisonRow) -> str:
+def ratio_text(ratio: float, low: float | None, high: float | None) -> str:
     """A ratio and its interval: "1.259× (1.253–1.267)"."""
-    if row.ratio_low is None or row.ratio_high is None:
-        return f"{significant(row.ratio)}×"
-    interval = f"{significant(row.ratio_low)}–{significant(row.ratio_high)}"
-    return f"{significant(row.ratio)}× ({interval})"
+    interval = "" if low is None or high is None else f" ({significant(low)}–{significant(high)})"
+    return f"{significant(ratio)}×{interval}"
+
+
+def _ratio(row: ComparisonRow) -> str:
+    return ratio_text(row.ratio, row.ratio_low, row.ratio_high)
 
 
 def supported(comparisons: Sequence[ComparisonRow], labels: Mapping[str, Label]) -> Iterator[str]:
@@ -71,7 +73,7 @@ def supported(comparisons: Sequence[ComparisonRow], labels: Mapping[str, Label])
             "experiments"
         )
         yield (
-            f"{names[0]}, {row.phase}: {ratio_text(row)} the latency of {names[1]}, geometric mean "
+            f"{names[0]}, {row.phase}: {_ratio(row)} the latency of {names[1]}, geometric mean "
             f"over {row.rounds} rounds and 95 % interval (BCa bootstrap, at most the range of what "
             f"was seen); {detectable}."
         )
@@ -112,7 +114,7 @@ def _beside(baseline: str, rows: Sequence[ComparisonRow], labels: Mapping[str, L
         [
             row.phase.capitalize(),
             escaped_markdown(labels[row.mode].text),
-            ratio_text(row),
+            _ratio(row),
             str(row.rounds),
             _number(row.permutation_p),
             _number(row.holm_p),

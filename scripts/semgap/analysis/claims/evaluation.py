@@ -1,0 +1,206 @@
+"""Claims against data: what was seen, and whether it is within a claim's bounds."""
+
+import functools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from itertools import pairwise
+
+import msgspec
+
+from semgap.analysis import statistics
+from semgap.analysis.claims.claim import AnswersClaim, BytesClaim, Claim, GrowthClaim, RatioClaim
+from semgap.analysis.correctness import REFERENCE_MODE
+from semgap.analysis.summary import RepeatRow
+from semgap.measurement.run_record import RunRecord
+from semgap.model.manifest import Manifest
+
+_EVERY_PHASE = ""
+
+
+class Verdict(StrEnum):
+    """What data say of a claim."""
+
+    PASS = "PASS"
+    FAIL = "FAIL"
+    NOT_SUPPORTED = "NOT SUPPORTED BY THIS DATA"
+
+
+def worst(verdicts: Iterable[Verdict]) -> Verdict:
+    """The verdict on what has several: NOT_SUPPORTED if it has none."""
+    return min(
+        verdicts,
+        key=(Verdict.FAIL, Verdict.NOT_SUPPORTED, Verdict.PASS).index,
+        default=Verdict.NOT_SUPPORTED,
+    )
+
+
+class OutcomeRow(msgspec.Struct, frozen=True):
+    """A claim, in one phase if it speaks of phases, and what data say of it."""
+
+    claim: str
+    sentence: str
+    phase: str | None
+    what: str | None  # the number that the bounds are for; None where there is none
+    at_least: float | None
+    at_most: float | None
+    seen: float | None
+    # low, high: 95 % interval where a number scatters, else the range of what was seen
+    low: float | None
+    high: float | None
+    n: int  # repeats or rounds
+    verdict: Verdict
+    why: str | None  # why nothing was seen
+    source: str  # the file that the number comes from
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What claims are held against."""
+
+    rows: Sequence[RepeatRow]
+    records: Sequence[RunRecord]
+    manifest: Manifest
+
+    @functools.cached_property
+    def _values(self) -> Mapping[tuple[str, str, str], Mapping[int, float]]:
+        found: dict[tuple[str, str, str], dict[int, float]] = {}
+        for row in self.rows:
+            found.setdefault((row.phase, row.mode, row.quantity), {})[row.repeat] = row.value
+        return found
+
+    def values(self, phase: str, mode: str, quantity: str) -> Mapping[int, float]:
+        """A quantity by repeat; empty where it was not measured."""
+        return self._values.get((phase, mode, quantity), {})
+
+
+@dataclass(frozen=True)
+class _Seen:
+    what: str | None
+    value: float | None = None
+    # What must be within the bounds: the interval of a number that scatters, else each number.
+    intervals: Sequence[tuple[float, float]] = ()
+    n: int = 0
+    why: str | None = None
+
+
+def judge(claims: Sequence[Claim], evidence: Evidence) -> list[OutcomeRow]:
+    """Hold each claim against the data, phase by phase."""
+    return [
+        _outcome(claim, phase, seen)
+        for claim in claims
+        for phase, seen in (
+            _see(claim, evidence)
+            if evidence.manifest.parameters >= claim.least_parameters
+            else [(_EVERY_PHASE, _Seen(None, why="it speaks of larger models"))]
+        )
+    ]
+
+
+def _outcome(claim: Claim, phase: str, seen: _Seen) -> OutcomeRow:
+    return OutcomeRow(
+        claim=claim.id,
+        sentence=claim.sentence,
+        phase=phase or None,
+        what=seen.what,
+        at_least=claim.at_least,
+        at_most=claim.at_most,
+        seen=seen.value,
+        low=min((low for low, _high in seen.intervals), default=None),
+        high=max((high for _low, high in seen.intervals), default=None),
+        n=seen.n,
+        verdict=worst(verdict(one, claim.at_least, claim.at_most) for one in seen.intervals),
+        why=seen.why,
+        source="runs/" if isinstance(claim, GrowthClaim | AnswersClaim) else "repeats.csv",
+    )
+
+
+def verdict(
+    interval: tuple[float, float], at_least: float | None, at_most: float | None
+) -> Verdict:
+    """PASS if all of an interval is within the bounds, FAIL if all of it is outside one of them."""
+    low, high = interval
+    if (at_least is not None and high < at_least) or (at_most is not None and low > at_most):
+        return Verdict.FAIL
+    if (at_least is None or low >= at_least) and (at_most is None or high <= at_most):
+        return Verdict.PASS
+    return Verdict.NOT_SUPPORTED
+
+
+@functools.singledispatch
+def _see(claim: Claim, evidence: Evidence) -> Iterator[tuple[str, _Seen]]:
+    """What the data show of a claim's number, phase by phase."""
+    raise NotImplementedError(type(claim))
+
+
+@_see.register
+def _bytes(claim: BytesClaim, evidence: Evidence) -> Iterator[tuple[str, _Seen]]:
+    for phase in claim.phases:
+        own = list(evidence.values(phase, claim.mode, "network_bytes").values())
+        if claim.over is None:
+            yield phase, _each(f"bytes of {claim.mode}", own)
+            continue
+        other = list(evidence.values(phase, claim.over, "network_bytes").values())
+        ratios = [one / two for one in own for two in other if two]
+        what = f"bytes of {claim.mode} ÷ those of {claim.over}"
+        yield phase, _each(what, ratios, n=min(len(own), len(other)))
+
+
+@_see.register
+def _ratio(claim: RatioClaim, evidence: Evidence) -> Iterator[tuple[str, _Seen]]:
+    what = f"{claim.quantity} of {claim.mode} ÷ that of {claim.over}"
+    for phase in claim.phases:
+        own, other = (
+            evidence.values(phase, mode, claim.quantity) for mode in (claim.mode, claim.over)
+        )
+        rounds = sorted(own.keys() & other.keys())
+        pairs = [own[one] for one in rounds], [other[one] for one in rounds]
+        if not rounds or min(min(values) for values in pairs) <= 0:
+            yield phase, _Seen(what, why="it was not measured")
+            continue
+        interval = statistics.ratio_t_interval(*pairs)
+        why = None if interval else "one repeat has no interval"
+        intervals = [interval] if interval else []
+        yield phase, _Seen(what, statistics.mean_ratio(*pairs), intervals, len(rounds), why)
+
+
+@_see.register
+def _growth(claim: GrowthClaim, evidence: Evidence) -> Iterator[tuple[str, _Seen]]:
+    prompt_tokens = evidence.records[0].prompt_tokens
+    before, after = (evidence.manifest.kv_cache_bytes(prompt_tokens + more) for more in (0, 1))
+    runs = [record for record in evidence.records if record.mode == claim.mode]
+    what = f"bytes that a step of {claim.mode} moves more than the last ÷ KV cache of one token"
+    if after == before:
+        yield "decode", _Seen(what, why="this model's cache does not grow")
+        return
+    steps = [phase.steps for run in runs for phase in run.phases if phase.name == "decode"]
+    grown = [
+        (
+            second.total_up_bytes
+            + second.total_down_bytes
+            - first.total_up_bytes
+            - first.total_down_bytes
+        )
+        / (after - before)
+        for of_run in steps
+        for first, second in pairwise(of_run)
+    ]
+    yield "decode", _each(what, grown, n=len(runs))
+
+
+@_see.register
+def _answers(_claim: AnswersClaim, evidence: Evidence) -> Iterator[tuple[str, _Seen]]:
+    (reference, *_) = (one for one in evidence.records if one.mode == REFERENCE_MODE)
+    differing = [
+        sum(one != other for one, other in zip(record.token_ids, reference.token_ids, strict=True))
+        for record in evidence.records
+    ]
+    yield _EVERY_PHASE, _each("tokens of a run that are not local's", differing)
+
+
+def _each(what: str, values: Sequence[float], n: int | None = None) -> _Seen:
+    """Numbers that do not scatter."""
+    if not values:
+        return _Seen(what, why="it was not measured")
+    n = len(values) if n is None else n
+    return _Seen(what, sum(values) / len(values), [(value, value) for value in values], n)
