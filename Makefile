@@ -5,6 +5,9 @@ PYTHON ?= python3
 SET ?= current
 CONFIG ?= config/default.yaml
 CORES ?= 1
+# For `make precise`: the reach of a ratio's interval, and the repeats of a mode that may be made for it.
+WITHIN ?= 5
+AT_MOST ?= 20
 # For `make context`: the prompts' lengths.
 CONTEXTS ?= 128 512 1024 2000
 # Where no .venv is to be made, what runs Snakemake.
@@ -28,7 +31,7 @@ PYTHON_CODE := scripts tests docs/*.py
 WORKFLOW_CODE := Snakefile workflow
 
 .DEFAULT_GOAL := help
-.PHONY: help table verify context context-runs line-rate parse-rate check test format static unit clean locks docs models \
+.PHONY: help table verify precise context context-runs line-rate parse-rate check test format static unit clean locks docs models \
 	families kit environment tcpdump judges stop reference-tables
 
 help:  ## list the targets
@@ -40,6 +43,11 @@ table: environment tcpdump  ## measure what is missing, build results/table.md a
 
 verify: environment tcpdump  ## build the table and hold it against claims and recorded results
 	@$(BIN)/snakemake --cores $(CORES) --quiet --configfile $(CONFIG) -- verify
+
+precise: environment tcpdump  ## add repeats until each latency ÷ local is known within WITHIN percent
+	@$(BIN)/python scripts/repeat_until.py --configfile $(CONFIG) --overlay build/precise.yaml \
+		--within-percent $(WITHIN) --at-most $(AT_MOST) --cores $(CORES)
+	@cat results/table.md
 
 context: environment tcpdump context-runs  ## what grows with the prompt: an experiment for each of CONTEXTS
 

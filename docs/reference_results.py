@@ -68,14 +68,15 @@ def rebuild(folder: Path) -> list[TableRow]:
     check_counts(counts, folder)
     rows = repeat_rows([MeasuredRun(*run) for run in runs])
     summary = summarise(rows)
-    labels = read_record(folder / "expectation.json", Asked).expectation.labels
+    asked = read_record(folder / "expectation.json", Asked).expectation
+    labels = asked.labels
     compared = comparisons(rows)
     setup = table_rows(summary, labels, ("setup",))
     claims = load_claims(PROJECT / "config" / "claims.yaml")
     outcomes = judge(claims, Evidence(rows, records, manifest))
     write_rows(folder / "claims.csv", OutcomeRow, outcomes)
     write_atomically(folder / "claims.md", claims_markdown(outcomes).encode())
-    experiment = Experiment(manifest, records, setup, compared, outcomes)
+    experiment = Experiment(manifest, records, setup, compared, outcomes, asked.stopping)
     table = table_rows(summary, labels, PHASES)
     write_atomically(folder / "traffic.md", traffic_markdown(counts, labels).encode())
     draw_time_line(records, labels, folder / "time-line.svg")

@@ -46,7 +46,8 @@ def render(
     from semgap.plumbing.files import read_record, write_atomically
 
     summary_rows = read_rows(summary, SummaryRow)
-    labels = read_record(expectation, Asked).expectation.labels
+    asked = read_record(expectation, Asked).expectation
+    labels = asked.labels
     rows = table_rows(summary_rows, labels, PHASES)
     experiment = Experiment(
         manifest=read_record(manifest, Manifest),
@@ -54,6 +55,7 @@ def render(
         setup=table_rows(summary_rows, labels, ("setup",)),
         comparisons=read_rows(comparisons, ComparisonRow),
         outcomes=read_rows(claims, OutcomeRow),
+        stopping=asked.stopping,
     )
     report = traffic_markdown(read_rows(counts, CountRow), labels)
     write_atomically(traffic, report.encode())

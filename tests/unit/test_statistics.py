@@ -1,20 +1,25 @@
 """Statistics against values that R 4 gives, and against what they mean."""
 
+import dataclasses
 import itertools
 import math
 import statistics as plain
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sample_table import LABELS, measured
+from sample_table import LABELS, measured, rendered
 from semgap.analysis import statistics
 from semgap.analysis.comparison import ComparisonRow, DriftRow, comparisons, drifts
 from semgap.analysis.rows import PHASES, table_rows
 from semgap.analysis.statistics_report import statistics_markdown, supported
+from semgap.analysis.stopping import is_precise, wanted_repeats
 from semgap.analysis.summary import SummaryRow, repeat_rows, summarise
+from semgap.analysis.table import markdown
+from semgap.measurement.job_settings import StoppingRule
 from semgap.plumbing.csv_rows import read_rows, write_rows
 
 # R's data set `sleep`: extra hours of sleep with two drugs (Student, 1908).
@@ -192,3 +197,71 @@ def test_the_report_says_what_n_allows(repeats, tmp_path):
     assert all("2.000×" in one for one in said)
     assert ("shows no scatter" in said[0]) == (len(repeats) == 1)
     assert ("missed in more than one of five" in said[0]) == (len(repeats) > 1)
+
+
+RULE = StoppingRule(within_percent=5, at_most=20)
+
+
+def scattered(scatter, repeats):
+    """Every mode but local takes twice as long, give or take, in rounds in turn."""
+    takes = [1 + scatter * (-1) ** repeat for repeat in range(1, repeats + 1)]
+    return comparisons(
+        repeat_rows(
+            [
+                measured(
+                    mode,
+                    repeat,
+                    0.1 + 1e-5 * repeat if mode == "local" else 0.2 * takes[repeat - 1],
+                )
+                for mode in LABELS
+                for repeat in range(1, repeats + 1)
+            ]
+        )
+    )
+
+
+def wanted(scatter, repeats, rule=RULE):
+    return wanted_repeats(scattered(scatter, repeats), dict.fromkeys(LABELS, repeats), rule)
+
+
+def test_what_is_known_well_enough_is_not_repeated():
+    assert wanted(0.001, 4) == dict.fromkeys(LABELS, 4)
+    assert all(is_precise(row, RULE) for row in scattered(0.001, 4))
+
+
+def test_what_scatters_is_repeated_twice_as_often_at_most_and_as_often_as_allowed():
+    assert wanted(0.5, 4) == dict.fromkeys(LABELS, 8)
+    assert wanted(0.5, 12) == dict.fromkeys(LABELS, 20)
+    assert wanted(0.5, 20) == dict.fromkeys(LABELS, 20)
+    assert wanted(0.5, 1) == wanted(0.0, 2) == dict.fromkeys(LABELS, 3)
+
+
+def test_no_more_repeats_are_wanted_than_the_scatter_asks_for():
+    few = wanted(0.06, 6)
+    assert 6 < few["semantic"] < 12
+    after = scattered(0.06, few["semantic"])
+    assert all(is_precise(row, RULE) for row in after if row.baseline == "local")
+
+
+def test_only_what_scatters_is_repeated_and_local_with_it():
+    rows = [
+        msgspec.structs.replace(row, t_high=row.ratio * 1.001) if row.mode == "naive" else row
+        for row in scattered(0.5, 4)
+    ]
+    found = wanted_repeats(rows, dict.fromkeys(LABELS, 4), RULE)
+    assert found == {"local": 8, "naive": 4, "remote_cache": 8, "semantic": 8}
+
+
+def test_the_notes_state_the_rule_and_what_it_does_to_the_statistics():
+    rows, experiment = rendered()
+    assert "Repeats were added" not in markdown(rows, experiment)
+    for compared, said in (
+        (scattered(0.001, 4), "reached by all"),
+        (scattered(0.5, 4), "not reac"),
+    ):
+        stopped = dataclasses.replace(experiment, comparisons=compared, stopping=RULE)
+        text = markdown(rows, stopped)
+        assert "within ± 5 %, at most 20 per mode" in text
+        assert said in text
+        assert "decided by these data" in text
+    assert "decode of naive ± " in text

@@ -2,6 +2,8 @@
 
 import re
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -150,3 +152,22 @@ def test_a_contradicted_claim_is_named_and_the_table_stands(experiment):
     claims.write_text(yaml.safe_dump({"claims": kept}))
     done = experiment.snakemake(targets=("verify",))
     assert "Claim C1 has neither at_least nor at_most" in " ".join(done.stdout.split())
+
+
+def test_repeats_are_added_until_ratios_are_known_or_no_more_are_allowed(experiment):
+    experiment.configure(modes=["local", "semantic"])
+    kept = experiment.results / "runs" / "semantic" / "rep1.json"
+    before = kept.read_bytes()
+    command = [
+        *(sys.executable, "scripts/repeat_until.py", "--configfile", "config/default.yaml"),
+        *("--overlay", "build/precise.yaml", "--within-percent", "0.0001", "--at-most", "3"),
+        *("--cores", "1"),
+    ]
+    done = subprocess.run(command, cwd=experiment.folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    repeats = {file.name for file in (experiment.results / "runs" / "semantic").glob("*.json")}
+    assert repeats == {"rep1.json", "rep2.json", "rep3.json"}
+    assert kept.read_bytes() == before
+    table = (experiment.folder / "results" / "table.md").read_text()
+    assert "n = 3 repeats per mode" in table
+    assert "within ± 0.0001 %, at most 3 per mode; not reached: prefill of semantic" in table

@@ -230,6 +230,7 @@ EXPECTATION = Expectation(
     labels=labels(),
     runs=tuple(expected_run(mode, repeat) for mode, repeat in RUNS),
     claims=CLAIMS,
+    stopping=CONFIG.workload.stopping,
 )
 # Results are compared with these, if they are of the same model and workload.
 RECORDED = [

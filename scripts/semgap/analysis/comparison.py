@@ -23,6 +23,9 @@ class ComparisonRow(msgspec.Struct, frozen=True):
     # ratio_low, ratio_high: 95 % interval, BCa bootstrap over the rounds
     ratio_low: float | None
     ratio_high: float | None
+    # t_low, t_high: 95 % interval by Student's t of the ratios' logarithms; wider for few rounds
+    t_low: float | None
+    t_high: float | None
     welch_p: float | None  # two-sided, of all repeats
     permutation_p: float | None  # two-sided, of all repeats; exact up to 10 against 10
     smallest_p: float  # the least that so many repeats can give
@@ -97,6 +100,7 @@ def _row(
     other: Sequence[float],
 ) -> ComparisonRow:
     low, high = statistics.ratio_interval(*pairs) or (None, None)
+    t_low, t_high = statistics.ratio_t_interval(*pairs) or (None, None)
     p = statistics.permutation_p(own, other)
     difference = statistics.detectable_difference(own, other)
     return ComparisonRow(
@@ -107,6 +111,8 @@ def _row(
         ratio=statistics.mean_ratio(*pairs),
         ratio_low=low,
         ratio_high=high,
+        t_low=t_low,
+        t_high=t_high,
         welch_p=statistics.welch_p(own, other),
         permutation_p=p,
         smallest_p=statistics.smallest_permutation_p(len(own), len(other)),

@@ -14,7 +14,7 @@ import msgspec
 
 from semgap.analysis.claims.claim import Claim
 from semgap.errors import SemgapError
-from semgap.measurement.job_settings import BenchmarkSettings
+from semgap.measurement.job_settings import BenchmarkSettings, StoppingRule
 from semgap.model.model_settings import ModelSettings
 from semgap.plumbing.files import read_record, write_record
 from semgap.policy import Label, Policy
@@ -40,6 +40,7 @@ class Expectation(msgspec.Struct, frozen=True):
     labels: dict[str, Label]  # the modes of the table, in its order
     runs: tuple[ExpectedRun, ...]  # in the order of the files that rules name
     claims: tuple[Claim, ...] = ()  # what the results are held against
+    stopping: StoppingRule | None = None  # how the number of repeats was chosen
 
 
 class Asked(msgspec.Struct, frozen=True):

@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from semgap.analysis.claims.evaluation import OutcomeRow
 from semgap.analysis.claims.report import count_text
 from semgap.analysis.comparison import ComparisonRow
+from semgap.analysis.correctness import REFERENCE_MODE
 from semgap.analysis.rows import TableRow, gigabytes_text, latency_text, significant
 from semgap.analysis.statistics_report import supported
+from semgap.analysis.stopping import half_width_percent, is_precise
 from semgap.analysis.summary import SAMPLING_METERS
 from semgap.analysis.warnings import warnings
+from semgap.measurement.job_settings import StoppingRule
 from semgap.measurement.rehearsal import settled
 from semgap.measurement.run_record import RunRecord
 from semgap.model.manifest import Manifest
@@ -29,6 +32,7 @@ class Experiment:
     setup: Sequence[TableRow]  # the summary rows of the phase in which weights are shipped once
     comparisons: Sequence[ComparisonRow] = ()
     outcomes: Sequence[OutcomeRow] = ()
+    stopping: StoppingRule | None = None
 
 
 def notes(rows: Sequence[TableRow], experiment: Experiment) -> list[str]:
@@ -45,6 +49,7 @@ def notes(rows: Sequence[TableRow], experiment: Experiment) -> list[str]:
         f"of {manifest.dtype}), weights {manifest.origin}{pretrained}; "
         f"{record.prompt_tokens}-token prompt, {steps} decode steps.",
         _repeats_note(rows),
+        *_stopping_notes(experiment),
         f"Computed on {machine.gpu or f'{machine.cpu}, {record.compute_threads} threads'}; "
         f"{machine.cores} cores, {machine.memory_bytes / 1e9:.1f} GB; Linux {machine.kernel}, "
         f"Python {versions.python}, torch {versions.torch}, transformers {versions.transformers}.",
@@ -94,6 +99,26 @@ def _commit_note(records: Sequence[RunRecord]) -> str:
         for record in records
     }
     return f"Measured at commit {', '.join(sorted(sources))}."
+
+
+def _stopping_notes(experiment: Experiment) -> Iterator[str]:
+    rule = experiment.stopping
+    if rule is None:
+        return
+    short = [
+        f"{row.phase} of {row.mode} ± {reached:.0f} %"
+        for row in experiment.comparisons
+        if row.baseline == REFERENCE_MODE and not is_precise(row, rule)
+        for reached in (half_width_percent(row),)
+        if reached is not None
+    ]
+    outcome = f"not reached: {', '.join(short)}" if short else "reached by all"
+    yield (
+        "Repeats were added until the 95 % interval (Student's t of the logarithms) of each mode's "
+        f"latency ÷ `local`'s was within ± {rule.within_percent:g} %, at most {rule.at_most} per "
+        f"mode; {outcome}. When to "
+        "stop was decided by these data: intervals are a little too narrow, and p values too small."
+    )
 
 
 def _repeats_note(rows: Sequence[TableRow]) -> str:

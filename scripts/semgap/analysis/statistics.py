@@ -32,13 +32,14 @@ def t_interval(values: Sequence[float]) -> tuple[float, float] | None:
     """95 % interval of the mean by Student's t; None for one value."""
     if len(values) < 2:
         return None
-    half = _t_quantile(len(values) - 1) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    half = t_quantile(len(values) - 1) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
     mean = float(np.mean(values))
     return mean - half, mean + half
 
 
 @functools.cache
-def _t_quantile(freedom: int) -> float:
+def t_quantile(freedom: int) -> float:
+    """Half the width of a 95 % t interval, in standard errors."""
     return float(stats.t.ppf((1 + CONFIDENCE) / 2, freedom))
 
 
@@ -160,7 +161,7 @@ def t_test_power(effect: float, n_one: int, n_other: int) -> float:
     """
     freedom = n_one + n_other - 2
     noncentrality = effect / math.sqrt(1 / n_one + 1 / n_other)
-    return float(stats.nct.sf(_t_quantile(freedom), freedom, noncentrality))
+    return float(stats.nct.sf(t_quantile(freedom), freedom, noncentrality))
 
 
 def detectable_difference(one: Sequence[float], other: Sequence[float]) -> float | None:

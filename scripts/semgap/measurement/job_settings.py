@@ -45,6 +45,13 @@ class WorkloadSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = 1
 
 
+class StoppingRule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Repeats are added until each mode's latency ÷ ``local``'s is known well enough."""
+
+    within_percent: Annotated[float, Meta(gt=0)]  # reach of the ratio's 95 % interval
+    at_most: Annotated[int, Meta(ge=3)]  # repeats per mode
+
+
 class CaptureSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How bytes on the wire are counted."""
 

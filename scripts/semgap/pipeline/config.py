@@ -14,7 +14,7 @@ from msgspec import Meta
 from semgap.errors import ConfigError
 from semgap.inference.worker_settings import WorkerSettings
 from semgap.linkbench.link_settings import LinkSettings
-from semgap.measurement.job_settings import CaptureSettings, WorkloadSettings
+from semgap.measurement.job_settings import CaptureSettings, StoppingRule, WorkloadSettings
 from semgap.model.model_settings import ModelSettings
 from semgap.modes import policy_of
 from semgap.plumbing.registry import names_in
@@ -47,6 +47,13 @@ class Workload(WorkloadSettings, frozen=True, forbid_unknown_fields=True):
         _Count | dict[str, _Count],
         Meta(description="Benchmark jobs per mode: a number, or a table with a number by mode."),
     ] = 3
+    stopping: Annotated[
+        StoppingRule | None,
+        Meta(
+            description="How the number of repeats was chosen, {within_percent, at_most}; "
+            "`make precise` sets it, and the notes under the table state it."
+        ),
+    ] = None
     order_seed: Annotated[
         int, Meta(ge=0, description="Shuffles the order of the modes within each round of repeats.")
     ] = 0
