@@ -10,6 +10,8 @@ WITHIN ?= 5
 AT_MOST ?= 20
 # For `make context`: the prompts' lengths.
 CONTEXTS ?= 128 512 1024 2000
+# For `make doctor`: what else it speaks of.
+EXPERIMENTS ?= $(filter-out config/claims.yaml,$(wildcard config/*.yaml))
 # Where no .venv is to be made, what runs Snakemake.
 SNAKEMAKE ?= $(BIN)/snakemake
 # For `make kit`: the GPU host's Python, and what is installed there and need not be brought.
@@ -31,20 +33,29 @@ PYTHON_CODE := scripts tests docs/*.py
 WORKFLOW_CODE := Snakefile workflow
 
 .DEFAULT_GOAL := help
-.PHONY: help table verify precise context context-runs line-rate parse-rate check test format static unit clean locks docs models \
-	families kit environment tcpdump judges stop reference-tables
+.PHONY: help table verify precise doctor context context-runs line-rate parse-rate check test format static unit clean locks docs models \
+	families kit environment problems tcpdump judges stop reference-tables
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
-table: environment tcpdump  ## measure what is missing, build results/table.md and print it
+doctor:  ## say what this machine can do, what each experiment needs, and what to do about the rest
+	@test -x $(BIN)/python || { echo "There is no $(VENV) yet: 'make environment' makes it." >&2; exit 1; }
+	@$(BIN)/python scripts/doctor.py --config $(CONFIG) --lock envs/lock-$(SET).txt \
+		--others $(EXPERIMENTS)
+
+# What would fail says so before anything costs time; Snakemake decides what runs.
+problems: environment tcpdump
+	@$(BIN)/python scripts/doctor.py --problems --config $(CONFIG) --lock envs/lock-$(SET).txt || true
+
+table: problems  ## measure what is missing, build results/table.md and print it
 	@$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG) -- all
 	@cat results/table.md
 
-verify: environment tcpdump  ## build the table and hold it against claims and recorded results
+verify: problems  ## build the table and hold it against claims and recorded results
 	@$(BIN)/snakemake --cores $(CORES) --quiet --configfile $(CONFIG) -- verify
 
-precise: environment tcpdump  ## add repeats until each latency ÷ local is known within WITHIN percent
+precise: problems  ## add repeats until each latency ÷ local is known within WITHIN percent
 	@$(BIN)/python scripts/repeat_until.py --configfile $(CONFIG) --overlay build/precise.yaml \
 		--within-percent $(WITHIN) --at-most $(AT_MOST) --cores $(CORES)
 	@cat results/table.md

@@ -51,6 +51,10 @@ OF_TCP = [
         "tcp_parts/tcp_stream",
     )
 ]
+OF_THE_DOCTOR = [
+    f"semgap/doctor/{name}.py"
+    for name in ("check", "experiment", "finding", "gpu", "machine", "network", "packages")
+]
 OF_THE_LINK = [
     f"semgap/linkbench/{name}.py"
     for name in (
@@ -76,6 +80,7 @@ MODULES = {
     "benchmark.py": ALL_RUNS,
     "check_model.py": CHECKED,
     "describe_model.py": FROM_MANIFEST,
+    "doctor.py": set(),
     "document_config.py": set(),
     "download_model.py": set(),
     "make_prompt.py": {"make_prompt"} | ALL_RUNS,
@@ -195,6 +200,7 @@ MODULES = {
     "semgap/transport/torch_rpc.py": REMOTE_RUNS,
     **{module: set() for module in OF_TCP},
     **{module: set() for module in OF_THE_LINK},
+    **{module: set() for module in OF_THE_DOCTOR},
 }
 
 KEYS = {

@@ -1,0 +1,51 @@
+#!/usr/bin/env python3
+"""Say what this machine can do before anything costs time, and what to do about what it cannot.
+
+Ends with 1 if the experiment of --config would fail here.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from semgap.doctor.finding import Finding, Level, lines
+from semgap.doctor.packages import check_packages, check_python
+
+PROJECT = Path(__file__).parents[1]
+
+
+def examine(config_file: Path, lock: Path) -> Iterator[Finding]:
+    """What the experiment of a configuration needs, the cheap things first."""
+    packages = [check_python(), *check_packages(PROJECT / "envs" / "direct.in", lock)]
+    yield from packages
+    if any(one.level is Level.PROBLEM for one in packages):
+        return
+    # Packages are there from here on.
+    from semgap.doctor.check import check_experiment
+
+    yield from check_experiment(config_file, PROJECT / "results" / "reference")
+
+
+def main() -> None:
+    """Print all findings, or those that matter."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--config", type=Path, required=True, help="the experiment to examine for")
+    parser.add_argument("--lock", type=Path, required=True, help="pinned versions")
+    parser.add_argument("--others", type=Path, nargs="*", default=[], help="further experiments")
+    parser.add_argument("--problems", action="store_true", help="say nothing of what is well")
+    flags = parser.parse_args()
+    findings = list(examine(flags.config, flags.lock))
+    shown = [one for one in findings if not flags.problems or one.level is Level.PROBLEM]
+    for line in lines(shown):
+        print(line)
+    failed = {one.subject for one in findings if one.level is Level.PROBLEM}
+    if not flags.problems and not failed & {"Python", "packages", "configuration"}:
+        from semgap.doctor.check import overview
+
+        print(overview([flags.config, *flags.others], PROJECT / "results" / "reference"))
+    sys.exit(bool(failed))
+
+
+if __name__ == "__main__":
+    main()

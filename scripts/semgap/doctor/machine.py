@@ -1,0 +1,106 @@
+"""Processors, memory, clock, and what else keeps the machine busy."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from semgap.doctor.finding import Finding, Level
+
+_WATCHED_S = 1.0
+# Above this share of all cores, the notes under a table warn too.
+_BUSY_SHARE = 0.25
+_CLOCK_SOURCE = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
+_SLOW_CLOCKS = ("hpet", "acpi_pm", "jiffies")
+
+
+def check_machine() -> Iterator[Finding]:
+    """Whether the machine is quiet, and what it has."""
+    cores = len(os.sched_getaffinity(0))
+    yield Finding("processor", Level.OK, f"{cores} cores")
+    yield _busy()
+    yield _clock()
+
+
+def _busy() -> Finding:
+    percent = psutil.cpu_percent(interval=_WATCHED_S)
+    said = f"{percent:.0f} % of the processor was in use during the last second"
+    if percent <= 100 * _BUSY_SHARE:
+        return Finding("load", Level.OK, said)
+    names = sorted(
+        psutil.process_iter(["pid", "name", "cpu_times"]),
+        key=lambda process: -sum(process.info["cpu_times"] or (0,)),
+    )
+    busiest = ", ".join(f"{one.info['name']} ({one.info['pid']})" for one in names[:3])
+    return Finding(
+        "load",
+        Level.NOTE,
+        f"{said}; most processor time so far: {busiest}.",
+        "Measure when the machine is quiet: latencies would scatter, and the table warn.",
+    )
+
+
+def _clock() -> Finding:
+    try:
+        source = _CLOCK_SOURCE.read_text(encoding="utf-8").strip()
+    except OSError:
+        source = "unknown"
+    if source in _SLOW_CLOCKS:
+        return Finding(
+            "clock",
+            Level.NOTE,
+            f"The clock source is {source}: reading the time takes microseconds.",
+            f"If the machine has tsc: echo tsc > {_CLOCK_SOURCE} (as root).",
+        )
+    return Finding("clock", Level.OK, source)
+
+
+def check_memory(needed_bytes: int) -> Finding:
+    """Whether there is memory for a job and the server."""
+    available = psutil.virtual_memory().available
+    said = f"{available / 1e9:.1f} GB available, about {needed_bytes / 1e9:.1f} needed"
+    if available < needed_bytes:
+        return Finding(
+            "memory",
+            Level.PROBLEM,
+            f"{said}.",
+            "End other programs, or choose a smaller model or model.dtype: float16.",
+        )
+    return Finding("memory", Level.OK, said)
+
+
+def check_disk(folder: Path, needed_bytes: int) -> Finding:
+    """Whether there is room for weights and captures."""
+    free = shutil.disk_usage(_existing(folder)).free
+    said = f"{free / 1e9:.1f} GB free for '{folder}', about {needed_bytes / 1e9:.1f} needed"
+    if free < needed_bytes:
+        return Finding(
+            "disk",
+            Level.PROBLEM,
+            f"{said}.",
+            "Make room, or give 'snakemake --directory' a folder on a larger disk.",
+        )
+    return Finding("disk", Level.OK, said)
+
+
+def check_writable(folder: Path) -> Finding:
+    """Whether results can be written, by writing."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".doctor-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        return Finding(
+            "results",
+            Level.PROBLEM,
+            f"'{folder}' cannot be written: {error.strerror}.",
+            "Make it writable, or give 'snakemake --directory' another folder.",
+        )
+    return Finding("results", Level.OK, f"'{folder}' can be written")
+
+
+def _existing(folder: Path) -> Path:
+    return next(one for one in (folder, *folder.absolute().parents) if one.exists())

@@ -1,0 +1,115 @@
+"""Captures, ports, and the programs around them."""
+
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+from semgap.doctor.finding import Finding, Level
+from semgap.errors import SemgapError
+from semgap.measurement.job_settings import CaptureSettings
+from semgap.measurement.tcpdump import capture
+from semgap.plumbing.tcp_sockets import free_port
+from semgap.server.endpoint import ServerSettings
+
+
+def check_capture(settings: CaptureSettings) -> Finding:
+    """Whether packets can be captured, by capturing."""
+    if settings.use == "off":
+        return Finding("capture", Level.OK, "not wanted: capture.use is off")
+    try:
+        with (
+            tempfile.TemporaryDirectory() as folder,
+            capture(settings.interface, Path(folder) / "probe.pcap") as running,
+        ):
+            running.stop()
+    except SemgapError as error:
+        if settings.use == "required":
+            return Finding("capture", Level.PROBLEM, error.cause, error.remedy)
+        followed = "Bytes would be counted by the transport, and the table say so."
+        return Finding("capture", Level.NOTE, f"{error.cause} {followed}", error.remedy)
+    return Finding("capture", Level.OK, f"tcpdump captures on '{settings.interface}'")
+
+
+def check_port(settings: ServerSettings) -> Finding:
+    """Whether the server's port is free, by binding it."""
+    place = f"{settings.host}:{settings.port}"
+    if settings.external:
+        return Finding("port", Level.OK, f"{place} is somebody else's (server.external)")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError as error:
+            listener = _listener(settings.port)
+            return Finding(
+                "port",
+                Level.PROBLEM,
+                f"{place} cannot be used: {error.strerror}{listener}.",
+                f"Stop what listens there ('make stop' ends this project's servers), or set "
+                f"server.port, to {free_port('127.0.0.1')} for example.",
+            )
+    return Finding("port", Level.OK, f"{place} is free")
+
+
+def _listener(port: int) -> str:
+    try:
+        connections = psutil.net_connections(kind="tcp")
+    except psutil.AccessDenied:
+        return ""
+    for one in connections:
+        if one.status == psutil.CONN_LISTEN and one.laddr.port == port and one.pid:
+            return f" (process {one.pid}, {psutil.Process(one.pid).name()})"
+    return ""
+
+
+def check_tools() -> Iterator[Finding]:
+    """What helps to look at connections and to shape a link; no default experiment needs it."""
+    yield _tool("ss", "it lists sockets beside our own counts", "iproute2")
+    tools = (
+        _tool("tc", "it shapes a link", "iproute2"),
+        _tool("unshare", "it makes namespaces", "util-linux"),
+    )
+    missing = [tool for tool in tools if tool.level is Level.NOTE]
+    if missing:
+        yield from missing
+        return
+    listed = subprocess.run(
+        ["unshare", "--net", "--map-root-user", "tc", "qdisc", "add", "dev", "lo", "root", "netem"],
+        env={**os.environ, "PATH": _path()},
+        capture_output=True,
+        text=True,
+    )
+    if listed.returncode:
+        yield Finding(
+            "namespaces",
+            Level.NOTE,
+            f"No link can be shaped in a network namespace: {listed.stderr.strip().rstrip('.')}.",
+            "Only experiments over a shaped link need it: run as root, on a kernel with netem.",
+        )
+    else:
+        yield Finding("namespaces", Level.OK, "a link can be shaped with netem")
+
+
+def _path() -> str:
+    return os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+
+
+def _is_installed(name: str) -> bool:
+    return shutil.which(name, path=_path()) is not None
+
+
+def _tool(name: str, use: str, package: str) -> Finding:
+    if not _is_installed(name):
+        return Finding(
+            name,
+            Level.NOTE,
+            f"{name} is not installed; {use}, and no table needs it.",
+            f"Install it (Debian: apt-get install {package}).",
+        )
+    return Finding(name, Level.OK, use)
