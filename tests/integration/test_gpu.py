@@ -1,5 +1,6 @@
 """What only a GPU shows: its meters read something, and every mode computes on it as locally."""
 
+import itertools
 import time
 
 import pytest
@@ -7,6 +8,12 @@ import torch
 
 from judges import needs, needs_gpu
 from running_server import running_server
+from semgap.engine.engine_contract import load_engine
+from semgap.execution.executor_contract import GenerationLimits
+from semgap.execution.forward_pass import open_executor
+from semgap.execution.generation import generate
+from semgap.inference.client import InferenceClient
+from semgap.inference.worker import Worker
 from semgap.inference.worker_settings import WorkerSettings
 from semgap.measurement.job import run_benchmark
 from semgap.measurement.job_settings import BenchmarkSettings, CaptureSettings, WorkloadSettings
@@ -15,9 +22,12 @@ from semgap.meters.running_meters import RunningMeters
 from semgap.model.device import open_device
 from semgap.model.obtaining.seeded import seeded_weight
 from semgap.model.prompt import seeded_prompt
+from semgap.model.skeleton import ModelSkeleton
 from semgap.model.weights import map_weights
-from semgap.modes import POLICIES
+from semgap.modes import POLICIES, policy_of
+from semgap.placements.kv_cache import KvCache
 from semgap.plumbing.nvml import opened_gpu
+from semgap.session.in_process import InProcessChannel
 
 pytestmark = needs_gpu
 
@@ -90,6 +100,51 @@ def test_seeded_weights_are_those_of_the_cpu(device):
 def endpoint_file(request, tmp_path_factory):
     with running_server(tmp_path_factory.mktemp("server"), request.param, WORKER) as file:
         yield file
+
+
+def passes(stored, engine_name, device, dtype):
+    """Logits of a prefill and of steps over given tokens, and each pass's seconds."""
+    folder, manifest = stored
+    skeleton = ModelSkeleton(manifest.model_config, dtype, device.torch_device)
+    engine = load_engine(engine_name).build_engine(skeleton)
+    names = [tensor.name for tensor in manifest.tensors]
+    weights = [one.to(device.torch_device, dtype) for one in map_weights(folder, manifest)]
+    engine.bind(names, weights)
+    kv_cache, found = KvCache(), []
+    for tokens in ([3, 1, 4, 1, 5, 9, 2, 6], *([token] for token in range(40))):
+        ids = torch.tensor([tokens], device=device.torch_device)
+        logits, kv_cache = engine.forward(ids, kv_cache, 1)
+        found.append(logits[0, -1].float().cpu())
+    return torch.stack(found)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.float16, 2e-2)])
+def test_a_graph_computes_what_the_eager_engine_does(device, gptj, dtype, tolerance):
+    eager, graph, again = (
+        passes(gptj, name, device, dtype) for name in ("eager", "graph", "graph")
+    )
+    assert torch.equal(graph, again)
+    torch.testing.assert_close(graph, eager, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.mode)
+def test_every_mode_answers_as_local_with_graphs(device, gptj, policy):
+    """In one process: tokens, logits and bytes; weights that come with each pass included."""
+    folder, manifest = gptj
+    answers = []
+    for one in (policy_of("local"), policy):
+        client = InferenceClient(
+            InProcessChannel(Worker(device)), one, manifest, map_weights(folder, manifest)
+        )
+        client.configure("graph")
+        client.setup()
+        executor = open_executor(client, GenerationLimits(500, logits_to_keep=1, max_steps=9))
+        for _ in range(2):
+            executor.reset()
+            steps = list(itertools.islice(generate(executor, [3, 1, 4, 1, 5]), 9))
+        assert len(steps) == 9
+        answers.append(executor.answer())
+    assert (answers[0].logits == answers[1].logits).all()
 
 
 @needs("nvidia-smi")

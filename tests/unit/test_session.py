@@ -16,7 +16,7 @@ from semgap.execution.executor_contract import GenerationLimits
 from semgap.execution.forward_pass import open_executor
 from semgap.execution.generation import generate
 from semgap.inference.client import InferenceClient
-from semgap.inference.worker import Worker, make_unusable
+from semgap.inference.worker import Worker
 from semgap.measurement.phases import Phases
 from semgap.meters.gpu_kernels import union_length
 from semgap.meters.meter_contract import Span
@@ -27,6 +27,7 @@ from semgap.modes import POLICIES, policy_of
 from semgap.placements import delta
 from semgap.placements.kv_cache import KvCache, PaddedKvCache
 from semgap.placements.placement_contract import Held
+from semgap.placements.unusable import make_unusable
 from semgap.plumbing.connections import sockets_of
 from semgap.policy import TensorClass
 from semgap.protocol import Forward

@@ -18,6 +18,7 @@ from semgap.model.skeleton import ModelSkeleton
 from semgap.placements.kept import Kept
 from semgap.placements.kv_cache import KvCache
 from semgap.placements.placement_contract import load_placement
+from semgap.placements.unusable import make_unusable
 from semgap.policy import TensorClass
 from semgap.transport.transport_contract import Handler, ReplyMessage, RequestMessage, Tensors
 
@@ -163,19 +164,6 @@ class Worker(Handler):
                 "The session has no model yet.", "Send the model's configuration first."
             )
         return self._built
-
-
-def make_unusable(tensor: Tensor) -> None:
-    """Put a NaN into every row, so that no later computation with it gives an answer.
-
-    One per row is enough, since an operator's result depends on every row that it reads. It costs a
-    tenth of filling the tensor, and the next request arrives meanwhile. Integers, which have no
-    NaN, become 0.
-    """
-    if tensor.is_floating_point():
-        (tensor[..., :1] if tensor.dim() else tensor).fill_(torch.nan)
-    else:
-        tensor.zero_()
 
 
 def _failed(error: Exception) -> protocol.Failed:

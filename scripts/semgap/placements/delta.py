@@ -31,7 +31,9 @@ def arrive(store: Kept[KvCache], reference_id: str | None, came: KvCache) -> KvC
 def leave(
     store: Kept[KvCache], arrived: KvCache, after: KvCache
 ) -> tuple[Sequence[Tensor], str | None]:
-    return after.since(arrived.length), store.keep(arrived)
+    new = after.since(arrived.length)
+    after.forget()
+    return new, store.keep(arrived)
 
 
 def setup_bytes(_content_bytes: int) -> int:

@@ -29,7 +29,9 @@ def arrive(_store: Kept[KvCache], _reference_id: str | None, came: KvCache) -> K
 def leave(
     _store: Kept[KvCache], _arrived: KvCache, after: KvCache
 ) -> tuple[Sequence[Tensor], str | None]:
-    return after.valid(), None
+    returned = after.valid()
+    after.forget()
+    return returned, None
 
 
 def setup_bytes(_content_bytes: int) -> int:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from semgap.errors import ModelError
+from semgap.placements.unusable import make_unusable
 
 _POSITIONS = -2
 
@@ -25,6 +26,9 @@ class KvCache:
     def valid(self) -> tuple[Tensor, ...]:
         """The content, and no memory beside it."""
         return self.tensors
+
+    def forget(self) -> None:
+        """Make unusable what is still there after ``valid()`` went back: here nothing."""
 
     def copied(self) -> "KvCache":
         """The same in memory that nothing else uses."""
@@ -65,5 +69,10 @@ class PaddedKvCache(KvCache):
 
     def valid(self) -> tuple[Tensor, ...]:
         return tuple(
-            tensor.narrow(_POSITIONS, 0, self.length).contiguous() for tensor in self.tensors
+            tensor.narrow(_POSITIONS, 0, self.length).clone(memory_format=torch.contiguous_format)
+            for tensor in self.tensors
         )
+
+    def forget(self) -> None:
+        for tensor in self.tensors:
+            make_unusable(tensor)

@@ -1,0 +1,159 @@
+"""A static KV cache and, on a GPU, a CUDA graph per number of new positions.
+
+An eager pass launches every operator from Python, and on a GPU waits for that. A graph is launched
+once. It replays the same operators on the same memory, so all that a pass reads and writes has a
+fixed place. On a CPU the memory is the same and the operators are called one by one.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+import transformers
+from torch import Tensor
+
+from semgap.engine.engine_contract import Engine
+from semgap.engine.static_memory import StaticMemory
+from semgap.errors import ModelError
+from semgap.model.causal_lm import arguments_of, run_pass
+from semgap.model.skeleton import ModelSkeleton
+from semgap.placements.kv_cache import KvCache
+from semgap.placements.unusable import make_unusable
+
+# Attention reads all of the memory, so it is not much larger than what is in it.
+_CAPACITY_STEP = 64
+_WARM_UP_PASSES = 3
+
+
+@dataclass(frozen=True)
+class _Captured:
+    graph: torch.cuda.CUDAGraph
+    tokens: Tensor
+    positions: Tensor
+    logits: Tensor
+
+
+def build_engine(skeleton: ModelSkeleton) -> Engine:
+    return GraphEngine(skeleton)
+
+
+class GraphEngine(Engine):
+    def __init__(self, skeleton: ModelSkeleton) -> None:
+        self._skeleton = skeleton
+        self._layers = _layers_of(skeleton)
+        self._on_gpu = skeleton.device.type == "cuda"
+        limits = torch.finfo(skeleton.dtype)
+        self._hidden = torch.tensor(limits.min, dtype=skeleton.dtype, device=skeleton.device)
+        self._seen = torch.zeros_like(self._hidden)
+        self._memories: dict[int, StaticMemory] = {}
+        self._captured: dict[tuple[int, int, int], _Captured] = {}
+        self._last: KvCache | None = None
+        # Where weights come with each pass: their content, in the place that graphs read.
+        self._own_weights: dict[str, Tensor] | None = None
+        self._bound_at: dict[str, int] = {}
+
+    def bind(self, names: Sequence[str], tensors: Sequence[Tensor]) -> None:
+        if self._own_weights is not None and self._on_gpu:
+            for name, tensor in zip(names, tensors, strict=True):
+                own = self._own_weights.setdefault(name, torch.empty_like(tensor))
+                own.copy_(tensor)
+            tensors = [self._own_weights[name] for name in names]
+        places = {name: tensor.data_ptr() for name, tensor in zip(names, tensors, strict=True)}
+        if any(self._bound_at.get(name) != place for name, place in places.items()):
+            self._captured.clear()
+        self._bound_at |= places
+        self._skeleton.bind(names, tensors)
+
+    def release(self) -> None:
+        self._skeleton.release()
+        if self._own_weights is None:
+            self._own_weights = {}
+        for tensor in self._own_weights.values():
+            make_unusable(tensor)
+
+    def forward(
+        self, tokens: Tensor, kv_cache: KvCache, logits_to_keep: int
+    ) -> tuple[Tensor, KvCache]:
+        self._skeleton.check_complete()
+        before, new = kv_cache.length, tokens.shape[1]
+        capacity = -(-(before + new) // _CAPACITY_STEP) * _CAPACITY_STEP
+        memory = self._memories.setdefault(capacity, StaticMemory(self._layers, capacity))
+        if not memory.holds(kv_cache):
+            memory.fill(kv_cache)
+        elif kv_cache is not self._last:
+            raise ModelError(
+                "A pass continues from a KV cache whose memory another pass has used since.",
+                "Continue from what the last pass led to, or from a copy.",
+            )
+        positions = torch.arange(before, before + new, device=tokens.device)
+        logits = self._run(memory, tokens, positions, logits_to_keep)
+        self._last = memory.cache(before + new)
+        return logits, self._last
+
+    def _run(
+        self, memory: StaticMemory, tokens: Tensor, positions: Tensor, logits_to_keep: int
+    ) -> Tensor:
+        if not self._on_gpu:
+            return self._pass(memory, tokens, positions, logits_to_keep)
+        key = memory.capacity, tokens.shape[1], logits_to_keep
+        captured = self._captured.get(key)
+        if captured is None:
+            captured = self._capture(memory, tokens, positions, logits_to_keep)
+            self._captured[key] = captured
+        captured.tokens.copy_(tokens)
+        captured.positions.copy_(positions)
+        captured.graph.replay()
+        return captured.logits.clone()
+
+    def _capture(
+        self, memory: StaticMemory, tokens: Tensor, positions: Tensor, logits_to_keep: int
+    ) -> _Captured:
+        """Record a pass. Passes before it choose algorithms and allocate what they need."""
+        tokens, positions = tokens.clone(), positions.clone()
+
+        def run() -> Tensor:
+            return self._pass(memory, tokens, positions, logits_to_keep)
+
+        _beside(run, _WARM_UP_PASSES)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            logits = run()
+        return _Captured(graph, tokens, positions, logits)
+
+    def _pass(
+        self, memory: StaticMemory, tokens: Tensor, positions: Tensor, logits_to_keep: int
+    ) -> Tensor:
+        with torch.inference_mode():
+            behind = torch.arange(memory.capacity, device=tokens.device) > positions[:, None]
+            mask = torch.where(behind, self._hidden, self._seen)[None, None]
+        memory.positions = positions
+        more = {"position_ids": positions[None], "attention_mask": mask}
+        logits, _memory = run_pass(self._skeleton.module, tokens, memory, logits_to_keep, more)
+        return logits
+
+
+def _beside(run: Callable[[], Tensor], times: int) -> None:
+    """Run on a stream of its own, as capturing asks for."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(times):
+            run()
+    torch.cuda.current_stream().wait_stream(stream)
+
+
+def _layers_of(skeleton: ModelSkeleton) -> int:
+    """How many layers keep keys and values of every position.
+
+    Raises:
+        ModelError: some layer keeps something else, or the model takes no positions.
+    """
+    layers = transformers.DynamicCache(config=skeleton.config).layers
+    plain = bool(layers) and all(type(layer) is transformers.DynamicLayer for layer in layers)
+    if not plain or "position_ids" not in arguments_of(type(skeleton.module).forward):
+        raise ModelError(
+            f"Models of type '{skeleton.config.model_type}' do not keep keys and values of every "
+            "position in every layer, or take no positions, so their cache has no fixed place.",
+            "Set worker.engine to 'eager' for this model.",
+        )
+    return len(layers)

@@ -1,0 +1,108 @@
+"""A KV cache in memory of a fixed size and place, which passes fill from the front."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import transformers
+from torch import Tensor
+
+from semgap.errors import ModelError
+from semgap.placements.kv_cache import KvCache
+from semgap.placements.unusable import make_unusable
+
+_POSITIONS = -2
+
+
+@dataclass(frozen=True)
+class StaticKvCache(KvCache):
+    """The first positions of a block of shape (keys and values, 1, heads, capacity, head size)."""
+
+    block: Tensor | None = None
+
+    def valid(self) -> tuple[Tensor, ...]:
+        assert self.block is not None
+        kept = self.block.narrow(_POSITIONS, 0, self.length)
+        return kept.clone(memory_format=torch.contiguous_format).unbind()
+
+    def copied(self) -> KvCache:
+        return KvCache(self.valid(), self.length)
+
+    def forget(self) -> None:
+        assert self.block is not None
+        make_unusable(self.block)
+
+
+class StaticMemory(transformers.Cache):
+    """The block that a model's attention reads as a whole and writes at the pass's positions.
+
+    Every pass reads all of it, so positions that none has filled must be masked, and be numbers:
+    0 × NaN is NaN.
+    """
+
+    def __init__(self, layers: int, capacity: int) -> None:
+        super().__init__(layers=[])
+        self.capacity = capacity
+        self.positions = torch.empty(0)  # int64, shape (new positions,): where the pass writes
+        self._layers = layers
+        self._block: Tensor | None = None  # its shape is known when the first keys come
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, layer_idx: int, *_args: Any, **_kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        block = self._block
+        if block is None:
+            block = self._block = _allocated(key_states, value_states, self._layers, self.capacity)
+        keys, values = block[2 * layer_idx], block[2 * layer_idx + 1]
+        keys.index_copy_(_POSITIONS, self.positions, key_states)
+        values.index_copy_(_POSITIONS, self.positions, value_states)
+        return keys, values
+
+    def get_seq_length(self, _layer_idx: int = 0) -> int:
+        """No model needs it where positions and mask are given."""
+        return 0
+
+    def holds(self, kv_cache: KvCache) -> bool:
+        """Whether a KV cache lies in this memory."""
+        return isinstance(kv_cache, StaticKvCache) and kv_cache.block is self._block
+
+    def fill(self, kv_cache: KvCache) -> None:
+        """Continue from a KV cache that lies elsewhere; whatever was here is gone.
+
+        Raises:
+            ModelError: its tensors are not those of this model.
+        """
+        tensors = kv_cache.valid() if kv_cache.length else ()
+        if self._block is None:
+            if not tensors:
+                return
+            self._block = _allocated(tensors[0], tensors[-1], self._layers, self.capacity)
+        if tensors and len(tensors) != len(self._block):
+            raise ModelError(
+                f"A KV cache of {len(tensors)} tensors came; the model's has {len(self._block)}.",
+                "Send what the last pass returned, in a session that began with a prefill.",
+            )
+        self._block.zero_()
+        for slot, tensor in zip(self._block, tensors, strict=False):
+            slot.narrow(_POSITIONS, 0, kv_cache.length).copy_(tensor)
+
+    def cache(self, length: int) -> StaticKvCache:
+        """The first positions of this memory, as a value."""
+        assert self._block is not None
+        return StaticKvCache(self._block.unbind(), length, self._block)
+
+
+def _allocated(keys: Tensor, values: Tensor, layers: int, capacity: int) -> Tensor:
+    if keys.shape != values.shape or keys.dim() != 4:
+        raise ModelError(
+            f"Keys of shape {tuple(keys.shape)} and values of shape {tuple(values.shape)} do not "
+            "fit one block.",
+            "Set worker.engine to 'eager' for this model.",
+        )
+    # Passes compute in inference mode, whose tensors cannot be changed outside it.
+    with torch.inference_mode(False):
+        return torch.zeros(
+            (2 * layers, 1, keys.shape[1], capacity, keys.shape[3]),
+            dtype=keys.dtype,
+            device=keys.device,
+        )

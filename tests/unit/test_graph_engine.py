@@ -1,0 +1,129 @@
+"""The engine with a static cache computes what the eager one does, and moves the same bytes."""
+
+import itertools
+
+import pytest
+import torch
+
+from semgap.engine.graph import build_engine
+from semgap.errors import ModelError
+from semgap.execution.executor_contract import GenerationLimits
+from semgap.execution.forward_pass import open_executor
+from semgap.execution.generation import generate
+from semgap.inference.client import InferenceClient
+from semgap.inference.worker import Worker
+from semgap.model.device import CpuDevice
+from semgap.model.skeleton import ModelSkeleton
+from semgap.model.weights import map_weights
+from semgap.modes import POLICIES, policy_of
+from semgap.placements.kv_cache import KvCache
+from semgap.session.in_process import InProcessChannel
+from small_models import ARCHITECTURES, store_model
+
+SUPPORTED = ("gptj", "gpt2-tied", "llama-grouped-query")
+PROMPT = [3, 1, 4, 1, 5, 9, 2, 6]
+# Over the end of the first block, and of the second.
+STEPS = 130
+by_mode = pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.mode)
+
+
+@pytest.fixture(scope="module", params=SUPPORTED)
+def stored(request, tmp_path_factory):
+    """A small model with room for a long answer."""
+    context = "max_position_embeddings" if "llama" in request.param else "n_positions"
+    architecture = {**ARCHITECTURES[request.param], context: 256}
+    return store_model(architecture, tmp_path_factory.mktemp(request.param))
+
+
+def generated(stored, policy, engine, steps):
+    """The answer, and the step records."""
+    folder, manifest = stored
+    client = InferenceClient(
+        InProcessChannel(Worker(CpuDevice())), policy, manifest, map_weights(folder, manifest)
+    )
+    client.configure(engine)
+    client.setup()
+    limits = GenerationLimits(manifest.vocabulary_size, logits_to_keep=1, max_steps=1 + steps)
+    executor = open_executor(client, limits)
+    records = list(itertools.islice(generate(executor, PROMPT), 1 + steps))
+    return executor.answer(), records
+
+
+def test_a_long_answer_is_that_of_the_eager_engine(stored):
+    policy = policy_of("local")
+    (eager, _), (graph, _) = (generated(stored, policy, name, STEPS) for name in ("eager", "graph"))
+    # Even where one token is chosen again and again, each step computes something else.
+    assert abs(graph.logits[1:] - graph.logits[:-1]).max(axis=1).min() > 1e-2
+    assert graph.token_ids == eager.token_ids
+    assert abs(graph.logits - eager.logits).max() < 1e-4
+
+
+@by_mode
+def test_every_policy_answers_as_local_and_moves_the_bytes_of_the_eager_engine(stored, policy):
+    local, _ = generated(stored, policy_of("local"), "graph", 5)
+    answer, records = generated(stored, policy, "graph", 5)
+    assert (answer.logits == local.logits).all()
+    _, of_eager = generated(stored, policy, "eager", 5)
+    for one, other in zip(records, of_eager, strict=True):
+        assert (one.up_bytes, one.down_bytes) == (other.up_bytes, other.down_bytes)
+        assert (one.up_tensors, one.down_tensors) == (other.up_tensors, other.down_tensors)
+
+
+def engine_of(stored):
+    folder, manifest = stored
+    skeleton = ModelSkeleton(manifest.model_config, torch.float32, torch.device("cpu"))
+    engine = build_engine(skeleton)
+    names = [tensor.name for tensor in manifest.tensors]
+    engine.bind(names, map_weights(folder, manifest))
+    return engine
+
+
+def prompt(*more):
+    return torch.tensor([[*PROMPT, *more]])
+
+
+def test_what_another_pass_has_overwritten_cannot_be_continued(stored):
+    engine = engine_of(stored)
+    _, first = engine.forward(prompt(), KvCache(), 1)
+    copy = first.copied()
+    _, second = engine.forward(prompt(7), KvCache(), 1)
+    with pytest.raises(ModelError, match="memory another pass has used since"):
+        engine.forward(torch.tensor([[1]]), first, 1)
+    after_copy, _ = engine.forward(torch.tensor([[7]]), copy, 1)
+    whole, _ = engine.forward(prompt(7), KvCache(), 1)
+    torch.testing.assert_close(after_copy, whole)
+    assert second.length == len(PROMPT) + 1
+
+
+def test_nothing_is_left_of_a_cache_that_went_back(stored):
+    engine = engine_of(stored)
+    _, after = engine.forward(prompt(), KvCache(), 1)
+    returned = after.valid()
+    after.forget()
+    assert all(tensor.isfinite().all() for tensor in returned)
+    assert all(tensor[..., 0].isnan().all() for tensor in after.tensors)
+    logits, _ = engine.forward(torch.tensor([[7]]), KvCache(returned, after.length), 1)
+    whole, _ = engine.forward(prompt(7), KvCache(), 1)
+    torch.testing.assert_close(logits, whole)
+
+
+def test_a_cache_that_lacks_a_tensor_is_refused(stored):
+    engine = engine_of(stored)
+    _, after = engine.forward(prompt(), KvCache(), 1)
+    with pytest.raises(ModelError, match=r"A KV cache of 3 tensors came; the model's has 4"):
+        engine.forward(torch.tensor([[7]]), KvCache(after.valid()[1:], after.length), 1)
+
+
+def test_without_weights_nothing_is_computed(stored):
+    engine = engine_of(stored)
+    engine.forward(prompt(), KvCache(), 1)
+    engine.release()
+    with pytest.raises(ModelError, match="weights are not there"):
+        engine.forward(prompt(), KvCache(), 1)
+
+
+@pytest.mark.parametrize("name", ["mistral-window", "mamba-state", "bloom-alibi"])
+def test_a_model_whose_cache_has_no_fixed_place_is_refused(name, tmp_path):
+    _folder, manifest = store_model(ARCHITECTURES[name], tmp_path)
+    with pytest.raises(ModelError, match=r"Set worker\.engine to 'eager'"):
+        build_engine(ModelSkeleton(manifest.model_config, torch.float32, torch.device("cpu")))
