@@ -20,7 +20,7 @@ from semgap.analysis.claims.recorded import (
     recorded_in,
     versus_recorded,
 )
-from semgap.analysis.claims.report import claims_markdown
+from semgap.analysis.claims.report import accepted_text, claims_markdown, seen_text
 from semgap.analysis.claims.versus_report import versus_markdown
 from semgap.analysis.comparison import ComparisonRow, comparisons, drifts
 from semgap.analysis.counts import check_counts, count_rows
@@ -44,8 +44,12 @@ PROJECT = Path(__file__).parents[1]
 REFERENCE = PROJECT / "results" / "reference"
 # What the README shows, in this order.
 SHOWN = ("gptj-6b-h100-tcp", "mini-torch_rpc")
+# Those whose verdicts docs/artifact.md has.
+JUDGED = ("gptj-6b-h100-tcp", "mini-torch_rpc", "mini-tcp")
 SWEEP = "gptj-6b-h100-context"
+ARTIFACT = PROJECT / "docs" / "artifact.md"
 BEGIN, END = "<!-- recorded results: make reference-tables -->\n", "<!-- end -->\n"
+CLAIMS_BEGIN = "<!-- claims: make reference-tables -->\n"
 
 
 def recorded(pattern: str) -> list[Path]:
@@ -159,22 +163,55 @@ def sweep_in_readme(folder: Path) -> str:
     )
 
 
+def claims_in_artifact() -> str:
+    """Each claim with what it accepts and what was recorded, a row per phase that the first has."""
+    folders = [REFERENCE / name for name in JUDGED]
+    recorded_rows = [
+        {(row.claim, row.phase): row for row in read_rows(folder / "claims.csv", OutcomeRow)}
+        for folder in folders
+    ]
+    cells, said = [], ""
+    for claim, phase in recorded_rows[0]:
+        seen = [rows.get((claim, phase)) for rows in recorded_rows]
+        first = next(row for row in seen if row is not None)
+        cells.append(
+            [
+                claim if claim != said else "",
+                first.sentence if claim != said else "",
+                phase or "",
+                accepted_text(first),
+                *("–" if row is None else f"{seen_text(row)}: {row.verdict}" for row in seen),
+            ]
+        )
+        said = claim
+    header = ("", "Claim", "Phase", "Accepted", *(f"`{name}`" for name in JUDGED))
+    return f"{markdown_table(header, cells, text_columns=len(header))}\n"
+
+
+def replaced(document: Path, begin: str, part: str) -> bool:
+    """Put a part between the marks of a document; returns whether it was another."""
+    text = document.read_text(encoding="utf-8")
+    before, _, rest = text.partition(begin)
+    new = f"{before}{begin}\n{part}\n{END}{rest.partition(END)[2]}"
+    document.write_text(new, encoding="utf-8")
+    return new != text
+
+
 def main() -> None:
-    """Rebuild everything; ends with 1 if the README was out of date."""
+    """Rebuild everything; ends with 1 if a document was out of date."""
     for folder in recorded("*/manifest.json"):
         draw_modes(rebuild(folder), folder / "modes.svg")
     for folder in {one.parent for one in recorded("*/*/manifest.json")}:
         rebuild_sweep(folder)
     for folder in recorded_in(REFERENCE):
         compare(folder)
-    readme = PROJECT / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    before, _, rest = text.partition(BEGIN)
     first, *others = (shown_in_readme(REFERENCE / name) for name in SHOWN)
     shown = "\n".join((first, sweep_in_readme(REFERENCE / SWEEP), *others))
-    new = f"{before}{BEGIN}\n{shown}\n{END}{rest.partition(END)[2]}"
-    readme.write_text(new, encoding="utf-8")
-    sys.exit(new != text)
+    outdated = [
+        replaced(PROJECT / "README.md", BEGIN, shown),
+        replaced(ARTIFACT, CLAIMS_BEGIN, claims_in_artifact()),
+    ]
+    sys.exit(any(outdated))
 
 
 if __name__ == "__main__":

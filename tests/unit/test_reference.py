@@ -126,8 +126,9 @@ def test_bytes_of_a_sweep_grow_as_the_plan_says(name):
             assert abs(grown[mode] - 2 * 5 * kv_bytes * (length - shortest)) < 1000, mode
 
 
-def test_the_readme_shows_a_recorded_table(rebuilt):
+def test_readme_and_appendix_show_what_is_recorded(rebuilt):
     copy, status = rebuilt
     assert RECORDED
-    assert (copy / "README.md").read_text() == (PROJECT / "README.md").read_text()
+    for document in ("README.md", "docs/artifact.md"):
+        assert (copy / document).read_text() == (PROJECT / document).read_text()
     assert status == 0
