@@ -33,11 +33,16 @@ PYTHON_CODE := scripts tests docs/*.py
 WORKFLOW_CODE := Snakefile workflow
 
 .DEFAULT_GOAL := help
-.PHONY: help table verify precise doctor context context-runs line-rate parse-rate check test format static unit clean locks docs models \
+.PHONY: help table verify precise report doctor context context-runs line-rate parse-rate check test format static unit clean locks docs models \
 	families kit environment problems tcpdump judges stop reference-tables
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+report: problems  ## build the table and results/report.html, which opens offline
+	@$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG) -- page
+	@$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG) --report results/report.html -- page
+	@echo "results/report.html; one page with everything is among its results (page.html)"
 
 doctor:  ## say what this machine can do, what each experiment needs, and what to do about the rest
 	@test -x $(BIN)/python || { echo "There is no $(VENV) yet: 'make environment' makes it." >&2; exit 1; }
@@ -154,6 +159,7 @@ tcpdump:
 
 judges:
 	@envs/ensure-program.sh tshark tshark "no test compares the capture reader with it."
+	@envs/ensure-program.sh chromium chromium "no test opens the report in a browser."
 	@envs/ensure-program.sh pdflatex texlive-latex-recommended "no test compiles the table."
 
 locks: $(TEST_TOOLS)  ## pin all packages anew from envs/*.in

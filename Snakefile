@@ -19,6 +19,7 @@ include: "workflow/rules/traffic.smk"
 include: "workflow/rules/analysis.smk"
 include: "workflow/rules/report.smk"
 include: "workflow/rules/verify.smk"
+include: "workflow/rules/page.smk"
 include: "workflow/rules/link.smk"
 
 

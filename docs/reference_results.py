@@ -25,13 +25,13 @@ from semgap.analysis.claims.versus_report import versus_markdown
 from semgap.analysis.comparison import ComparisonRow, comparisons, drifts
 from semgap.analysis.counts import check_counts, count_rows
 from semgap.analysis.expectation import Asked
+from semgap.analysis.figures.time_line import draw_time_line
 from semgap.analysis.notes import Experiment
 from semgap.analysis.prediction import predict
 from semgap.analysis.rows import PHASES, TableRow, gigabytes_text, latency_text, table_rows
 from semgap.analysis.statistics_report import statistics_markdown
 from semgap.analysis.summary import MeasuredRun, RepeatRow, SummaryRow, repeat_rows, summarise
 from semgap.analysis.table import latex, markdown, unrounded_csv
-from semgap.analysis.time_line import draw_time_line
 from semgap.analysis.traffic import TrafficRow
 from semgap.analysis.traffic_report import traffic_markdown
 from semgap.measurement.run_record import RunRecord

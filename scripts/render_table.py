@@ -34,11 +34,11 @@ def render(
     from semgap.analysis.comparison import ComparisonRow, DriftRow
     from semgap.analysis.counts import CountRow
     from semgap.analysis.expectation import Asked
+    from semgap.analysis.figures.time_line import draw_time_line
     from semgap.analysis.notes import Experiment
     from semgap.analysis.rows import PHASES, table_rows
     from semgap.analysis.statistics_report import statistics_markdown
     from semgap.analysis.summary import SummaryRow
-    from semgap.analysis.time_line import draw_time_line
     from semgap.analysis.traffic_report import traffic_markdown
     from semgap.measurement.run_record import RunRecord
     from semgap.model.manifest import Manifest

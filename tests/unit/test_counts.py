@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from sample_runs import phase, run, settings, step
 from sample_table import LABELS, MANIFEST, MODES
 from semgap.analysis.counts import check_counts, count_rows
+from semgap.analysis.figures.time_line import draw_time_line, median_step, spans_ms
 from semgap.analysis.prediction import predict
-from semgap.analysis.time_line import draw_time_line, median_step, spans_ms
 from semgap.analysis.traffic import TrafficRow
 from semgap.analysis.traffic_report import traffic_markdown, wire_bytes
 from semgap.errors import MeasurementError

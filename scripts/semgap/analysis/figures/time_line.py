@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import matplotlib
 from matplotlib.figure import Figure
 
+from semgap.analysis.figures.style import SMALL, save
 from semgap.inference.steps import StepRecord
 from semgap.measurement.run_record import RunRecord
 from semgap.policy import Label
@@ -53,7 +53,6 @@ def median_step(records: Sequence[RunRecord]) -> StepRecord:
 
 def draw_time_line(records: Sequence[RunRecord], labels: Mapping[str, Label], file: Path) -> None:
     """Draw a bar for each mode, each on an axis of its own: they differ by orders of magnitude."""
-    matplotlib.rcParams["svg.hashsalt"] = "semgap"  # the same names in every file
     figure = Figure(figsize=(8.0, 0.8 * len(labels) + 1.2), layout="constrained")
     panels = figure.subplots(len(labels), 1, squeeze=False)[:, 0]
     for axes, (mode, label) in zip(panels, labels.items(), strict=True):
@@ -73,8 +72,8 @@ def draw_time_line(records: Sequence[RunRecord], labels: Mapping[str, Label], fi
             begin_ms += span_ms
         axes.set(yticks=[], xlim=(0, begin_ms), title=f"{label.text}: {begin_ms:,.1f} ms")
         axes.title.set_fontsize(9)
-        axes.tick_params(labelsize=8)
+        axes.tick_params(labelsize=SMALL)
     panels[-1].set_xlabel("one decode step (ms)")
     handles, names = panels[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=3, fontsize=8)
-    figure.savefig(file, metadata={"Date": None})
+    figure.legend(handles, names, loc="outside lower center", ncols=3, fontsize=SMALL)
+    save(figure, [file])

@@ -1,0 +1,89 @@
+"""All reports and figures of an experiment as one page that needs nothing beside it."""
+
+import base64
+import html
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+
+_STYLE = """
+:root { color-scheme: light dark; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 0 auto; padding: 1rem; }
+h1 { font-size: 1.5rem; } h2 { font-size: 1.25rem; margin-top: 2.5rem; } h3 { font-size: 1rem; }
+nav a { margin-right: 1rem; white-space: nowrap; }
+.scrolls { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: 1rem 0; }
+th, td { border-bottom: 1px solid #8886; padding: .25rem .6rem; vertical-align: top; }
+figure { margin: 1rem 0; } figure img { width: 100%; background: #fff; }
+.from { font-size: .85rem; opacity: .75; }
+code { overflow-wrap: anywhere; } td[style*="right"], td code { white-space: nowrap; }
+"""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page, from files of the experiment's folder.
+
+    Attributes:
+        title: its heading; a file's own is left out where it says the same.
+        files: Markdown is rendered, SVG embedded.
+    """
+
+    title: str
+    files: Sequence[Path]
+
+
+def page(title: str, sections: Sequence[Section]) -> str:
+    """HTML without a script and without a reference to any other file."""
+    render = MarkdownIt("commonmark").enable("table")
+    links = " ".join(
+        f'<a href="#s{number}">{html.escape(section.title)}</a>'
+        for number, section in enumerate(sections)
+    )
+    parts = [
+        f'<section id="s{number}"><h2>{html.escape(section.title)}</h2>'
+        + "".join(_part(file, section.title, render) for file in section.files)
+        + "</section>"
+        for number, section in enumerate(sections)
+    ]
+    return f"""\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<link rel="icon" href="data:,">
+<title>{html.escape(title)}</title>
+<style>{_STYLE}</style>
+</head>
+<body>
+<h1>{html.escape(title)}</h1>
+<nav>{links}</nav>
+{"".join(parts)}
+</body>
+</html>
+"""
+
+
+def _part(file: Path, title: str, render: MarkdownIt) -> str:
+    if file.suffix == ".svg":
+        content = base64.b64encode(file.read_bytes()).decode()
+        body = (
+            f'<figure><img alt="{html.escape(title)}" src="data:image/svg+xml;base64,{content}">'
+            "</figure>"
+        )
+    else:
+        body = _lowered(str(render.render(file.read_text(encoding="utf-8"))))
+        body = body.removeprefix(f"<h3>{html.escape(title)}</h3>")
+    return f'{body}<p class="from">From <code>{html.escape(str(file))}</code></p>'
+
+
+def _lowered(body: str) -> str:
+    """Headings below the section's own, and tables that scroll by themselves."""
+    for level in (4, 3, 2, 1):
+        body = body.replace(f"<h{level}>", f"<h{level + 2}>")
+        body = body.replace(f"</h{level}>", f"</h{level + 2}>")
+    body = body.replace("<table>", '<div class="scrolls"><table>')
+    return body.replace("</table>", "</table></div>")
