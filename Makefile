@@ -33,7 +33,7 @@ PYTHON_CODE := scripts tests docs/*.py
 WORKFLOW_CODE := Snakefile workflow
 
 .DEFAULT_GOAL := help
-.PHONY: help table verify precise report doctor context context-runs line-rate parse-rate check test format static unit clean locks docs models \
+.PHONY: help table verify precise report doctor status context context-runs line-rate parse-rate check test format static unit clean locks docs models \
 	families kit environment problems tcpdump judges stop reference-tables
 
 help:  ## list the targets
@@ -43,6 +43,9 @@ report: problems  ## build the table and results/report.html, which opens offlin
 	@$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG) -- page
 	@$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG) --report results/report.html -- page
 	@echo "results/report.html; one page with everything is among its results (page.html)"
+
+status: environment  ## say how far the experiment of CONFIG is and how long the rest takes
+	@$(BIN)/python scripts/status.py --config $(CONFIG)
 
 doctor:  ## say what this machine can do, what each experiment needs, and what to do about the rest
 	@test -x $(BIN)/python || { echo "There is no $(VENV) yet: 'make environment' makes it." >&2; exit 1; }

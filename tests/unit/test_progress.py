@@ -1,0 +1,77 @@
+"""How far an experiment is, told from its files."""
+
+import os
+import shutil
+
+import filelock
+import pytest
+
+from semgap.measurement.run_record import RunRecord
+from semgap.plumbing.files import read_record
+from semgap.progress.runs import lines, progress_of
+from small_models import PROJECT
+
+RECORDED = PROJECT / "results" / "reference" / "mini-tcp" / "runs"
+WANTED = dict.fromkeys(("local", "naive", "remote_cache", "semantic"), 3)
+NOW_S = 2_000_000_000.0
+
+
+@pytest.fixture
+def results(tmp_path):
+    """Two rounds are finished: a run of naive took 9 s, of any other mode 3 s."""
+    for mode in WANTED:
+        for repeat in (1, 2):
+            file = tmp_path / "runs" / mode / f"rep{repeat}.json"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(RECORDED / mode / file.name, file)
+            took_s = 9 if mode == "naive" else 3
+            end_ns = read_record(file, RunRecord).started_unix_ns + took_s * 10**9
+            os.utime(file, ns=(end_ns, end_ns))
+    return tmp_path
+
+
+def progress(results, wanted=WANTED):
+    return progress_of(results, wanted, results / "run.lock", NOW_S)
+
+
+def test_runs_are_counted_and_the_rest_is_estimated_by_mode(results):
+    found = progress(results)
+    assert found.done == dict.fromkeys(WANTED, 2)
+    assert found.remaining_s == pytest.approx(9 + 3 * 3)
+    # Weights once per run of two modes and six times per run of naive, and what is little.
+    assert found.moved_bytes == pytest.approx((2 + 2 + 2 + 2 * 6) * 307.4e6, rel=0.05)
+    said = lines(found)
+    assert said[0].startswith("8 of 12 runs are measured (local 2/3, naive 2/3,")
+    assert said[1] == "The rest takes about 18 s."
+    assert said[2].startswith("No workflow runs in this folder")
+
+
+def test_a_mode_without_a_finished_run_may_be_the_slowest(results):
+    shutil.rmtree(results / "runs" / "remote_cache")
+    assert progress(results).remaining_s == pytest.approx(9 + 3 + 3 + 3 * 9)
+
+
+def test_before_the_first_run_nothing_is_estimated(tmp_path):
+    found = progress(tmp_path)
+    assert found.remaining_s is None
+    assert "known once a run is finished" in lines(found)[1]
+
+
+def test_when_all_is_measured_it_says_so(results):
+    found = progress(results, dict.fromkeys(WANTED, 2))
+    assert found.remaining_s == 0
+    assert lines(found)[1] == "Nothing is left to measure."
+
+
+def test_while_a_workflow_runs_the_last_word_of_its_job_is_told(results):
+    logs = results / "logs" / "benchmark"
+    logs.mkdir(parents=True)
+    for name, said, age_s in (("local.rep2", "decode took 1 s", 60), ("naive.rep3", "step 2", 5)):
+        line = f"2026-01-01 10:00:00,000 INFO semgap.measurement.job: {said}\n"
+        (logs / f"{name}.log").write_text(line)
+        os.utime(logs / f"{name}.log", (NOW_S - age_s, NOW_S - age_s))
+    with filelock.FileLock(results / "run.lock"):
+        found = progress(results)
+        assert found.active
+        assert lines(found)[2] == "5 s ago: step 2"
+    assert not progress(results).active
