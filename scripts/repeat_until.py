@@ -21,10 +21,10 @@ def repeat(
     from semgap.analysis.comparison import ComparisonRow
     from semgap.analysis.stopping import wanted_repeats
     from semgap.measurement.job_settings import StoppingRule
-    from semgap.pipeline.config import load_config
+    from semgap.pipeline.config import read_config
     from semgap.plumbing.csv_rows import read_rows
 
-    config = load_config(yaml.safe_load(configfile.read_bytes()))
+    config = read_config(configfile)
     repeats = {mode: config.workload.repeats_of(mode) for mode in config.modes}
     rule = StoppingRule(within_percent, at_most)
     stated = {"within_percent": within_percent, "at_most": at_most}

@@ -9,12 +9,10 @@ from semgap.pipeline.cli import run_script
 
 
 def status(config: Annotated[Path, "the experiment's configuration"]) -> None:
-    import yaml
-
-    from semgap.pipeline.config import load_config
+    from semgap.pipeline.config import read_config
     from semgap.progress.runs import lines, progress_of
 
-    experiment = load_config(yaml.safe_load(config.read_bytes()))
+    experiment = read_config(config)
     progress = progress_of(
         Path("results") / experiment.experiment,
         {mode: experiment.workload.repeats_of(mode) for mode in experiment.modes},

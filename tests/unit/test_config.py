@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from semgap.errors import ConfigError
-from semgap.pipeline.config import config_schema, load_config
+from semgap.pipeline.config import config_schema, load_config, read_config
 from small_models import PROJECT
 
 DEFAULT = PROJECT / "config" / "default.yaml"
@@ -176,3 +176,16 @@ def test_every_value_of_every_key_is_taken_or_refused_in_our_own_words(key, valu
 def test_every_label_is_taken_or_refused_in_our_own_words(mode, value):
     with contextlib.suppress(ConfigError):
         load_config(changed("labels", {mode: value}))
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [(None, "cannot be read: No such file"), ("a: [", "is no YAML"), ("", "has no keys")],
+)
+def test_a_file_that_is_no_configuration_is_named(text, said, tmp_path):
+    file = tmp_path / "c.yaml"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(ConfigError, match=said) as caught:
+        read_config(file)
+    assert str(file) in str(caught.value)

@@ -110,8 +110,7 @@ def test_the_page_has_every_report_and_figure(page, finished):
 
 
 @needs("chromium")
-@pytest.mark.parametrize("scheme", SCHEMES)
-@pytest.mark.parametrize("width", SIZES)
+@pytest.mark.parametrize(("width", "scheme"), [("phone", "dark"), ("desk", "light")])
 def test_a_browser_shows_tables_and_figures_and_asks_nobody(page, width, scheme, tmp_path):
     _document, found, said = opened(
         page.read_text(),

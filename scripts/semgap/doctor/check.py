@@ -3,8 +3,6 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import yaml
-
 from semgap.analysis.claims.recorded import recorded_in
 from semgap.doctor.experiment import duration_s, needs_of, weights_bytes_of
 from semgap.doctor.finding import Finding, Level
@@ -12,7 +10,7 @@ from semgap.doctor.gpu import check_gpu
 from semgap.doctor.machine import check_disk, check_machine, check_memory, check_writable
 from semgap.doctor.network import check_capture, check_port, check_tools
 from semgap.errors import ConfigError
-from semgap.pipeline.config import Config, load_config
+from semgap.pipeline.config import read_config
 from semgap.plumbing.markup import markdown_table
 
 _RESULTS = Path("results")
@@ -21,7 +19,7 @@ _RESULTS = Path("results")
 def check_experiment(config_file: Path, reference: Path) -> Iterator[Finding]:
     """Check the machine for one configuration."""
     try:
-        config = _read(config_file)
+        config = read_config(config_file)
     except ConfigError as error:
         yield Finding("configuration", Level.PROBLEM, error.cause, error.remedy)
         return
@@ -44,7 +42,7 @@ def overview(config_files: Sequence[Path], reference: Path) -> str:
     """What each experiment needs, and about how long it takes here."""
     rows = []
     for file in dict.fromkeys(config_files):
-        config = _read(file)
+        config = read_config(file)
         weights_bytes = weights_bytes_of(config, _RESULTS, recorded_in(reference))
         if weights_bytes is None:
             rows.append([str(file), config.worker.device, *["?"] * 4])
@@ -62,7 +60,3 @@ def overview(config_files: Sequence[Path], reference: Path) -> str:
         )
     header = ("Experiment", "Device", "Memory (GB)", "Disk (GB)", "Jobs", "About (min)")
     return f"\n{markdown_table(header, rows, text_columns=2)}"
-
-
-def _read(config_file: Path) -> Config:
-    return load_config(yaml.safe_load(config_file.read_bytes()))

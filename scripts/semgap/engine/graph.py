@@ -13,7 +13,7 @@ import transformers
 from torch import Tensor
 
 from semgap.engine.engine_contract import Engine
-from semgap.engine.static_memory import StaticMemory
+from semgap.engine.static_memory import StaticKvCache, StaticMemory
 from semgap.errors import ModelError
 from semgap.model.causal_lm import arguments_of, run_pass
 from semgap.model.skeleton import ModelSkeleton
@@ -55,8 +55,9 @@ class GraphEngine(Engine):
     def bind(self, names: Sequence[str], tensors: Sequence[Tensor]) -> None:
         if self._own_weights is not None and self._on_gpu:
             for name, tensor in zip(names, tensors, strict=True):
-                own = self._own_weights.setdefault(name, torch.empty_like(tensor))
-                own.copy_(tensor)
+                if name not in self._own_weights:
+                    self._own_weights[name] = torch.empty_like(tensor)
+                self._own_weights[name].copy_(tensor)
             tensors = [self._own_weights[name] for name in names]
         places = {name: tensor.data_ptr() for name, tensor in zip(names, tensors, strict=True)}
         if any(self._bound_at.get(name) != place for name, place in places.items()):
@@ -75,16 +76,16 @@ class GraphEngine(Engine):
         self, tokens: Tensor, kv_cache: KvCache, logits_to_keep: int
     ) -> tuple[Tensor, KvCache]:
         self._skeleton.check_complete()
+        if isinstance(kv_cache, StaticKvCache) and kv_cache is not self._last:
+            raise ModelError(
+                "A pass continues from a KV cache whose memory another pass has used since.",
+                "Continue from what the last pass led to, or from a copy.",
+            )
         before, new = kv_cache.length, tokens.shape[1]
         capacity = -(-(before + new) // _CAPACITY_STEP) * _CAPACITY_STEP
         memory = self._memories.setdefault(capacity, StaticMemory(self._layers, capacity))
         if not memory.holds(kv_cache):
             memory.fill(kv_cache)
-        elif kv_cache is not self._last:
-            raise ModelError(
-                "A pass continues from a KV cache whose memory another pass has used since.",
-                "Continue from what the last pass led to, or from a copy.",
-            )
         positions = torch.arange(before, before + new, device=tokens.device)
         logits = self._run(memory, tokens, positions, logits_to_keep)
         self._last = memory.cache(before + new)

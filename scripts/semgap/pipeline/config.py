@@ -6,9 +6,11 @@ import inspect
 import ipaddress
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
+import yaml
 from msgspec import Meta
 
 from semgap.errors import ConfigError
@@ -138,6 +140,24 @@ def config_schema() -> dict[str, Any]:
 
     root: dict[str, Any] = resolved(definitions["Config"])
     return root
+
+
+def read_config(file: Path) -> Config:
+    """Read and validate one file.
+
+    Raises:
+        ConfigError: it is missing or no YAML, or a key is wrong.
+    """
+    remedy = "Name a configuration, config/default.yaml for example."
+    try:
+        values = yaml.safe_load(file.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"'{file}' cannot be read: {error.strerror}.", remedy) from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"'{file}' is no YAML: {error}.", remedy) from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"'{file}' has no keys.", remedy)
+    return load_config(values)
 
 
 def load_config(values: Mapping[str, Any]) -> Config:
