@@ -12,12 +12,14 @@ import torch
 import yaml
 
 from judges import needs
+from semgap.doctor.experiment import duration_s, needs_of, weights_bytes_of
 from semgap.doctor.finding import Finding, Level
 from semgap.doctor.gpu import check_gpu
 from semgap.doctor.machine import check_disk, check_machine, check_memory, check_writable
 from semgap.doctor.network import check_capture, check_port, check_tools
 from semgap.doctor.packages import check_packages, check_python
 from semgap.measurement.job_settings import CaptureSettings
+from semgap.pipeline.config import read_config
 from semgap.plumbing.tcp_sockets import free_port
 from semgap.server.endpoint import ServerSettings
 from small_models import PROJECT
@@ -222,3 +224,16 @@ def test_a_finding_is_a_line_and_its_remedy_another():
         "PROBLEM  port             It is taken.",
         "                          -> Free it.",
     ]
+
+
+def test_what_an_experiment_needs_follows_from_its_policies():
+    config = read_config(PROJECT / "config" / "default.yaml")
+    weights_bytes = 307_422_080
+    assert weights_bytes_of(config, PROJECT / "results", ()) == weights_bytes
+    needs = needs_of(config, weights_bytes)
+    assert (needs.runs, needs.generations) == (12, 12 * 3)
+    # naive: 3 runs of 3 generations of 6 passes; two modes more: at start-up, 3 runs each.
+    assert needs.traffic_bytes == (3 * 3 * 6 + 2 * 3) * weights_bytes
+    assert weights_bytes < needs.disk_bytes < 2 * weights_bytes
+    assert needs.gpu_memory_bytes == 0
+    assert 10 < duration_s(config, needs) < 1200

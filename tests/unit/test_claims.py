@@ -189,6 +189,15 @@ def test_a_mode_that_was_not_measured_supports_nothing():
     assert found["C2"] == found["C4"] == found["C6"] == Verdict.NOT_SUPPORTED
 
 
+def test_a_claim_about_large_models_says_nothing_of_small_ones():
+    (row,) = (row for row in judge(CLAIMS, evidence_of("mini-tcp")) if row.claim == "C10")
+    assert (row.verdict, row.phase, row.seen) == (Verdict.NOT_SUPPORTED, None, None)
+    assert row.why == "it speaks of larger models"
+    slow = scaled(evidence_of("mini-tcp"), "semantic", "latency_s", 10)
+    assert "C10" not in failed(slow)
+    assert "C10" in failed(scaled(evidence_of("gptj-6b-h100-tcp"), "semantic", "latency_s", 10))
+
+
 def test_one_repeat_supports_bytes_and_no_latency():
     evidence = evidence_of("mini-tcp")
     rows = [row for row in evidence.rows if row.repeat == 1]

@@ -16,7 +16,9 @@ from semgap.model.device import CpuDevice
 from semgap.model.skeleton import ModelSkeleton
 from semgap.model.weights import map_weights
 from semgap.modes import POLICIES, policy_of
-from semgap.placements.kv_cache import KvCache
+from semgap.placements import delta, inline
+from semgap.placements.kept import Kept
+from semgap.placements.kv_cache import KvCache, PaddedKvCache
 from semgap.session.in_process import InProcessChannel
 from small_models import ARCHITECTURES, store_model
 
@@ -129,3 +131,14 @@ def test_a_model_whose_cache_has_no_fixed_place_is_refused(name, tmp_path):
     _folder, manifest = store_model(ARCHITECTURES[name], tmp_path)
     with pytest.raises(ModelError, match=r"Set worker\.engine to 'eager'"):
         build_engine(ModelSkeleton(manifest.model_config, torch.float32, torch.device("cpu")))
+
+
+@pytest.mark.parametrize("placement", [inline, delta], ids=["inline", "delta"])
+def test_where_a_cache_goes_back_its_memory_is_made_unusable(stored, placement):
+    engine = engine_of(stored)
+    _, static = engine.forward(prompt(), KvCache(), 1)
+    padded = PaddedKvCache(tuple(tensor.clone() for tensor in static.tensors), static.length)
+    for after in (static, padded):
+        returned, _reference_id = placement.leave(Kept(), KvCache(), after)
+        assert all(tensor.isfinite().all() for tensor in returned)
+        assert all(tensor[..., 0].isnan().all() for tensor in after.tensors)

@@ -72,7 +72,7 @@ def _traffic_bytes(mode: str, weights_bytes: int, decode_steps: int, generations
     if policy.worker is WorkerPlace.IN_PROCESS:
         return 0
     placement = load_placement(policy.weights)
-    step = placement.crossing(Content(weights_bytes, weights_bytes, weights_bytes))
+    step = placement.crossing(Content(weights_bytes, 0, 0))
     return placement.setup_bytes(weights_bytes) + generations * (1 + decode_steps) * (
         step.up + step.down
     )
