@@ -34,7 +34,7 @@ WORKFLOW_CODE := Snakefile workflow
 
 .DEFAULT_GOAL := help
 .PHONY: help table verify precise report doctor status context context-runs line-rate parse-rate check test format static unit clean locks docs models \
-	families kit environment problems tcpdump judges stop reference-tables
+	thorough integration kit environment problems tcpdump judges stop reference-tables
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -91,8 +91,14 @@ parse-rate: environment  ## measure how many packets a second the capture reader
 check: environment $(TEST_TOOLS)  ## formats, lint, types and unit tests: before each commit
 	@$(MAKE) --no-print-directory -j2 --output-sync static unit
 
-test: check judges tcpdump  ## all tests
-	@$(BIN)/python -m pytest tests/integration tests/workflow
+# Static checks keep one core busy, integration tests mostly wait.
+test: environment $(TEST_TOOLS) judges tcpdump  ## all tests, and all that `check` does
+	@$(MAKE) --no-print-directory unit
+	@$(MAKE) --no-print-directory -j2 --output-sync static integration
+	@$(BIN)/python -m pytest tests/workflow
+
+thorough: $(TEST_TOOLS) tcpdump  ## what `test` leaves out: further model families, repeats until ratios are known
+	@$(BIN)/python -m pytest -m thorough tests/integration tests/workflow
 
 format: $(TEST_TOOLS)  ## rewrite the code in its format
 	@$(BIN)/ruff format $(PYTHON_CODE)
@@ -107,8 +113,8 @@ static:
 	@PYTHONPATH=scripts $(BIN)/lint-imports
 	@$(BIN)/mypy
 
-unit:
-	@$(BIN)/python -m pytest tests/unit
+unit integration:
+	@$(BIN)/python -m pytest tests/$@
 
 docs: environment  ## write config/README.md and the schema from the declaration of the keys
 	@$(BIN)/python scripts/document_config.py --output config/README.md \
@@ -119,9 +125,6 @@ reference-tables: environment  ## rebuild the recorded results' tables, figures 
 
 models: environment  ## try every model type of transformers, small, and write docs/models.md (3 min)
 	@PYTHONPATH=scripts $(BIN)/python docs/scan_models.py
-
-families: $(TEST_TOOLS) tcpdump  ## capture all modes of six model families, bytes against the formula
-	@$(BIN)/python -m pytest -m "thorough or not thorough" tests/integration/test_families.py
 
 kit: $(TEST_TOOLS)  ## gather what a GPU host without internet lacks: build/semgap-kit.tar.xz
 	@$(BIN)/pip install --quiet --disable-pip-version-check uv
