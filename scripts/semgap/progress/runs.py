@@ -93,9 +93,9 @@ def lines(progress: Progress) -> list[str]:
         said.append("How long the rest takes is known once a run is finished.")
     else:
         said.append(f"The rest takes about {_duration(progress.remaining_s)}.")
-    if not progress.active:
+    if not progress.active and count < total:
         said.append("No workflow runs in this folder: the command that began goes on.")
-    elif progress.latest is not None:
+    elif progress.active and progress.latest is not None:
         said.append(f"{_duration(progress.latest_age_s)} ago: {progress.latest}")
     return said
 
