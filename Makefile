@@ -33,11 +33,16 @@ PYTHON_CODE := scripts tests docs/*.py
 WORKFLOW_CODE := Snakefile workflow
 
 .DEFAULT_GOAL := help
-.PHONY: help table verify precise report doctor status context context-runs line-rate parse-rate check test format static unit clean locks docs models \
-	thorough integration kit environment problems tcpdump judges stop reference-tables
+.PHONY: help table verify precise report doctor status problems context context-runs line-rate \
+	parse-rate check test thorough format static unit integration clean locks docs models kit \
+	environment tcpdump judges stop reference-tables
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+table: problems  ## measure what is missing, build results/table.md and print it
+	@$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG) -- all
+	@cat results/table.md
 
 report: problems  ## build the table and results/report.html, which opens offline
 	@$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG) -- page
@@ -55,10 +60,6 @@ doctor:  ## say what this machine can do, what each experiment needs, and what t
 # What would fail says so before anything costs time; Snakemake decides what runs.
 problems: environment tcpdump
 	@$(BIN)/python scripts/doctor.py --problems --config $(CONFIG) --lock envs/lock-$(SET).txt || true
-
-table: problems  ## measure what is missing, build results/table.md and print it
-	@$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG) -- all
-	@cat results/table.md
 
 verify: problems  ## build the table and hold it against claims and recorded results
 	@$(BIN)/snakemake --cores $(CORES) --quiet --configfile $(CONFIG) -- verify

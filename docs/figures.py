@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import matplotlib
 from matplotlib.figure import Figure
 
+from semgap.analysis.figures.style import SMALL, save
 from semgap.analysis.rows import PHASES, TableRow
 
-matplotlib.rcParams["svg.hashsalt"] = "semgap"  # the same names in every file
 # Quantity, its unit as the figure shows it, and the axis's name.
 _QUANTITIES = (("latency_s", 1.0, "latency (s)"), ("network_bytes", 1e9, "network (GB)"))
 # Shades that stay apart in a grey print, and marks for lines that cover each other.
@@ -28,8 +27,8 @@ def draw_modes(rows: Sequence[TableRow], file: Path) -> None:
         axes.set(yscale="log", ylabel=name)
         axes.set_xticks([phase + 0.3 for phase in range(len(PHASES))], PHASES)
         axes.grid(visible=True, axis="y", linewidth=0.3)
-    figure.axes[0].legend(fontsize=8)
-    figure.savefig(file, metadata={"Date": None})
+    figure.axes[0].legend(fontsize=SMALL)
+    save(figure, [file])
 
 
 def draw_contexts(tables: Mapping[int, Sequence[TableRow]], file: Path) -> None:
@@ -46,8 +45,8 @@ def draw_contexts(tables: Mapping[int, Sequence[TableRow]], file: Path) -> None:
         axes.set_xticks(lengths, [str(length) for length in lengths])
         axes.minorticks_off()
         axes.grid(visible=True, linewidth=0.3)
-    figure.axes[0].legend(fontsize=8)
-    figure.savefig(file, metadata={"Date": None})
+    figure.axes[0].legend(fontsize=SMALL)
+    save(figure, [file])
 
 
 def decode_of(rows: Sequence[TableRow], mode: str) -> TableRow:

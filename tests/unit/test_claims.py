@@ -56,6 +56,8 @@ def failed(evidence):
 def test_recorded_results_contradict_no_claim(name, tmp_path):
     outcomes = judge(CLAIMS, evidence_of(name))
     check_claims(outcomes, tmp_path / "claims.md")
+    beside = read_rows(REFERENCE / name / "versus-reference.csv", VersusRow)
+    check_bytes(beside, tmp_path / "versus-reference.md")
     assert {row.claim for row in outcomes} == {claim.id for claim in CLAIMS}
 
 

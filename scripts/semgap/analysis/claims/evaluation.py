@@ -127,13 +127,19 @@ def verdict(
     return Verdict.NOT_SUPPORTED
 
 
-@functools.singledispatch
 def _see(claim: Claim, evidence: Evidence) -> Iterator[tuple[str, _Seen]]:
     """What the data show of a claim's number, phase by phase."""
-    raise NotImplementedError(type(claim))
+    match claim:
+        case BytesClaim():
+            return _bytes(claim, evidence)
+        case RatioClaim():
+            return _ratio(claim, evidence)
+        case GrowthClaim():
+            return _growth(claim, evidence)
+        case AnswersClaim():
+            return _answers(evidence)
 
 
-@_see.register
 def _bytes(claim: BytesClaim, evidence: Evidence) -> Iterator[tuple[str, _Seen]]:
     for phase in claim.phases:
         own = list(evidence.values(phase, claim.mode, "network_bytes").values())
@@ -146,7 +152,6 @@ def _bytes(claim: BytesClaim, evidence: Evidence) -> Iterator[tuple[str, _Seen]]
         yield phase, _each(what, ratios, n=min(len(own), len(other)))
 
 
-@_see.register
 def _ratio(claim: RatioClaim, evidence: Evidence) -> Iterator[tuple[str, _Seen]]:
     what = f"{claim.quantity} of {claim.mode} ÷ that of {claim.over}"
     for phase in claim.phases:
@@ -164,7 +169,6 @@ def _ratio(claim: RatioClaim, evidence: Evidence) -> Iterator[tuple[str, _Seen]]
         yield phase, _Seen(what, statistics.mean_ratio(*pairs), intervals, len(rounds), why)
 
 
-@_see.register
 def _growth(claim: GrowthClaim, evidence: Evidence) -> Iterator[tuple[str, _Seen]]:
     prompt_tokens = evidence.records[0].prompt_tokens
     before, after = (evidence.manifest.kv_cache_bytes(prompt_tokens + more) for more in (0, 1))
@@ -188,8 +192,7 @@ def _growth(claim: GrowthClaim, evidence: Evidence) -> Iterator[tuple[str, _Seen
     yield "decode", _each(what, grown, n=len(runs))
 
 
-@_see.register
-def _answers(_claim: AnswersClaim, evidence: Evidence) -> Iterator[tuple[str, _Seen]]:
+def _answers(evidence: Evidence) -> Iterator[tuple[str, _Seen]]:
     (reference, *_) = (one for one in evidence.records if one.mode == REFERENCE_MODE)
     differing = [
         sum(one != other for one, other in zip(record.token_ids, reference.token_ids, strict=True))
