@@ -71,7 +71,8 @@ class ReadMeters(msgspec.Struct, frozen=True, tag="read_meters"):
 class Done(msgspec.Struct, frozen=True, tag="done"):
     """The request was carried out."""
 
-    received_ns: int  # the worker's monotonic clock when it had the whole request
+    received_ns: int  # the worker's monotonic clock when its host had the whole request
+    delivered_ns: int  # the same clock when the request's tensors were on the device
     # begin_ns, end_ns: the same clock when the handler started and ended
     begin_ns: int
     end_ns: int

@@ -43,7 +43,8 @@ class Echo:
             ]
             for name, group in message.tensors.items()
         }
-        return ReplyMessage(Done(message.received_ns, 0, 0, 0.0, 0.0), doubled)
+        done = Done(message.received_ns, message.delivered_ns, 0, 0, 0.0, 0.0)
+        return ReplyMessage(done, doubled)
 
     def settle(self):
         pass
@@ -53,7 +54,7 @@ class Silent(Echo):
     """Sends back nothing but a reply."""
 
     def handle(self, message):
-        return ReplyMessage(Done(0, 0, 0, 0.0, float(len(message.tensors))))
+        return ReplyMessage(Done(0, 0, 0, 0, 0.0, float(len(message.tensors))))
 
 
 class Dying(Echo):

@@ -1,6 +1,7 @@
 """Three counts of the same bytes: each is right by itself, and each can be accused."""
 
 import contextlib
+import math
 import socket
 import subprocess
 import sys
@@ -166,7 +167,15 @@ def test_the_time_line_shows_the_median_step_whose_spans_are_its_latency(tmp_pat
     record = run("local")
     record = replace(record, phases=(*record.phases[:-1], decode))
     assert median_step([record]).latency_s == 0.6
-    assert sum(spans_ms(step())) == pytest.approx(1e3 * step().latency_s)
+    apart = replace(step(), send_s=0.07, host_to_device_s=0.02, device_to_host_s=0.01)
+    for one in (step(), apart):
+        assert sum(spans_ms(one).values()) == pytest.approx(1e3 * one.latency_s)
+        assert math.fsum(one.spans_s.values()) == pytest.approx(one.latency_s)
+        assert one.transfer_s == pytest.approx(0.2)
+    assert spans_ms(apart)["copying to the worker's device"] == pytest.approx(20)
+    assert spans_ms(apart)["copying back"] == pytest.approx(10)
+    assert "host_to_device_s" in apart.spans_s
+    assert "host_to_device_s" not in step().spans_s
     draw_time_line([run(mode) for mode in MODES], LABELS, tmp_path / "figure.svg")
     drawn = (tmp_path / "figure.svg").read_text()
     assert drawn.count("<!-- the forward pass -->") == 1

@@ -31,8 +31,8 @@ def streams() -> Iterator[tuple[TcpStream, TcpStream]]:
 
 def send_and_receive(streams, memory, tensors):
     sender, receiver = streams
-    HostMemory().send(sender, Done(0, 0, 0, 0.0, 0.0), {TensorClass.KV_CACHE: tensors})
-    header_bytes, payload_bytes = read_prefix(receiver.receive(PREFIX.size))
+    HostMemory().send(sender, Done(0, 0, 0, 0, 0.0, 0.0), {TensorClass.KV_CACHE: tensors})
+    header_bytes, payload_bytes, _departing_ns = read_prefix(receiver.receive(PREFIX.size))
     _header, layouts = decode(REPLIES, receiver.receive(header_bytes), payload_bytes)
     return memory.receive(receiver, layouts[TensorClass.KV_CACHE])
 

@@ -16,6 +16,7 @@ from semgap.execution.executor_contract import GenerationLimits
 from semgap.execution.forward_pass import open_executor
 from semgap.execution.generation import generate
 from semgap.inference.client import InferenceClient
+from semgap.inference.steps import SPANS
 from semgap.inference.worker import Worker
 from semgap.measurement.phases import Phases
 from semgap.meters.gpu_kernels import union_length
@@ -179,8 +180,8 @@ def test_what_the_clients_placement_does_is_part_of_the_step(gptj, monkeypatch):
     _, _, exchange = client.forward(PROMPT, Held(), 1)
     step = exchange.step
     assert step.placement_s > 0.05
-    beside = (step.serialise_s, step.send_s, step.queue_s, step.worker_s, step.receive_s)
-    assert step.placement_s + sum(beside) == pytest.approx(step.latency_s)
+    assert set(step.spans_s) == set(SPANS)
+    assert sum(step.spans_s.values()) == pytest.approx(step.latency_s)
 
 
 def test_meters_around_passes_add_up_and_those_around_a_phase_are_read_once(gptj):

@@ -17,6 +17,7 @@ from semgap.transport.tcp_parts.tcp_frames import (
     REQUESTS,
     decode,
     encode,
+    head_of,
     read_prefix,
 )
 
@@ -26,15 +27,22 @@ GROUPS = st.dictionaries(st.sampled_from(list(TensorClass)), TENSORS)
 THREE_TOKENS = {TensorClass.TOKENS: [torch.zeros(1, 3, dtype=torch.int64)]}
 
 
+def written(header, groups):
+    encoded, layouts = encode(header, groups)
+    payload_bytes = sum(layout.size_bytes for layout in layouts)
+    return head_of(encoded, payload_bytes, 1234567890123), layouts
+
+
 def read(message, decoder=REQUESTS):
-    header_bytes, payload_bytes = read_prefix(message[: PREFIX.size])
+    header_bytes, payload_bytes, departing_ns = read_prefix(message[: PREFIX.size])
+    assert departing_ns == 1234567890123
     assert PREFIX.size + header_bytes == len(message)
     return decode(decoder, message[PREFIX.size :], payload_bytes)
 
 
 @given(GROUPS)
 def test_what_is_encoded_is_decoded(groups):
-    message, sent = encode(Release("id"), groups)
+    message, sent = written(Release("id"), groups)
     header, layouts = read(message)
     assert header == Release("id")
     assert [one.tensors for one in layouts.values()] == [one.tensors for one in sent]
@@ -61,7 +69,7 @@ def test_a_header_of_other_bytes_is_refused(data):
 
 @given(st.data())
 def test_a_damaged_header_is_refused_or_another_valid_one(data):
-    message = bytearray(encode(Release("id"), THREE_TOKENS)[0])
+    message = bytearray(written(Release("id"), THREE_TOKENS)[0])
     position = data.draw(st.integers(PREFIX.size, len(message) - 1))
     message[position] = data.draw(st.integers(0, 255))
     try:
@@ -73,16 +81,16 @@ def test_a_damaged_header_is_refused_or_another_valid_one(data):
 
 
 def test_a_reply_is_no_request():
-    message, _layouts = encode(Done(0, 0, 0, 0.0, 0.0), {})
-    assert read(message, REPLIES)[0] == Done(0, 0, 0, 0.0, 0.0)
+    message, _layouts = written(Done(0, 0, 0, 0, 0.0, 0.0), {})
+    assert read(message, REPLIES)[0] == Done(0, 0, 0, 0, 0.0, 0.0)
     with pytest.raises(TransportError, match="cannot be understood"):
         read(message, REQUESTS)
 
 
 def test_an_announced_size_must_be_the_described_one():
-    message, _layouts = encode(ReadMeters(), THREE_TOKENS)
+    encoded, _layouts = encode(ReadMeters(), THREE_TOKENS)
     with pytest.raises(TransportError, match="announces 23 bytes but describes tensors of 24"):
-        decode(REQUESTS, message[PREFIX.size :], 23)
+        decode(REQUESTS, encoded, 23)
 
 
 def test_an_unknown_dtype_or_class_is_refused():
@@ -95,4 +103,4 @@ def test_an_unknown_dtype_or_class_is_refused():
 
 def test_a_header_of_absurd_size_is_refused_before_it_is_received():
     with pytest.raises(TransportError, match="no message of this artifact"):
-        read_prefix(PREFIX.pack(b"sgp1", 1 << 31, 0))
+        read_prefix(PREFIX.pack(b"sgp2", 1 << 31, 0, 0))

@@ -15,6 +15,7 @@ import pytest
 from experiment import DECODE_STEPS, PROMPT_TOKENS
 from judges import needs
 from semgap.analysis.warnings import cores_of_others, warnings
+from semgap.inference.steps import SPANS
 from semgap.measurement.run_record import RunRecord
 from semgap.plumbing.files import read_record
 from small_models import ARCHITECTURES
@@ -199,11 +200,7 @@ def test_every_step_is_accounted_for(each):
         assert list(phases) == ["setup", "prefill", "decode"]
         assert len(phases["decode"]["steps"]) == DECODE_STEPS
         for step in phases["decode"]["steps"]:
-            spans = (
-                *("placement_s", "serialise_s", "send_s"),
-                *("queue_s", "worker_s", "receive_s"),
-            )
-            assert sum(step[span] for span in spans) == pytest.approx(step["latency_s"])
+            assert sum(step[span] for span in SPANS) == pytest.approx(step["latency_s"])
             assert 0 < step["compute_s"] <= step["worker_s"]
         assert (
             sum(step["latency_s"] for step in phases["decode"]["steps"])

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from statistics import median
+from typing import Any
 
 import msgspec
 
 from semgap.analysis.correctness import REFERENCE_MODE
-from semgap.analysis.summary import SPANS
-from semgap.inference.steps import StepRecord
+from semgap.inference.steps import SPANS, StepRecord
 from semgap.measurement.run_record import PhaseRecord, RunRecord
 from semgap.plumbing.markup import markdown_table
 
@@ -29,18 +29,21 @@ class OverheadRow(msgspec.Struct, frozen=True):
     placement_s: float
     serialise_s: float
     send_s: float
+    # host_to_device_s, device_to_host_s: empty where the transport does not tell them apart
+    host_to_device_s: float | None
     queue_s: float
     other_worker_s: float  # the worker's handler apart from the pass
     compute_s: float
+    device_to_host_s: float | None
     receive_s: float
     tensor_bytes_per_step: float  # median content of the tensors of both directions
-    goodput_bytes_per_s: float  # tensor bytes of both directions ÷ (serialise + send + receive)
-    # Median over repeats of a phase's latency ÷ the sum of its steps' transfer (serialise + send +
-    # receive) and compute spans.
+    goodput_bytes_per_s: float  # tensor bytes of both directions ÷ transfer
+    # Median over repeats of a phase's latency ÷ the sum of its steps' transfer and compute spans.
     phase_of_transfer_and_compute: float
 
 
-_SPANS = tuple("other_worker_s" if span == "worker_s" else span for span in SPANS)
+_BEFORE, _AFTER = SPANS[: SPANS.index("worker_s")], SPANS[SPANS.index("worker_s") + 1 :]
+_SPANS = (*_BEFORE, "other_worker_s", "compute_s", *_AFTER)
 
 
 def overhead_rows(records: Sequence[RunRecord]) -> list[OverheadRow]:
@@ -74,7 +77,7 @@ def overhead_report(rows: Sequence[OverheadRow], ceiling_bytes_per_s: float | No
             *(row.phase.capitalize(), row.mode, row.transport, str(row.steps)),
             f"{row.step_s * 1e3:.3f}",
             "–" if row.of_local is None else f"{row.of_local:.3f}",
-            *(f"{getattr(row, name) * 1e3:.3f}" for name in ("beyond_compute_s", *_SPANS)),
+            *(_milliseconds(getattr(row, name)) for name in ("beyond_compute_s", *_SPANS)),
             f"{row.phase_of_transfer_and_compute:.3f}",
             _of_ceiling(row, ceiling_bytes_per_s),
         )
@@ -85,11 +88,16 @@ def overhead_report(rows: Sequence[OverheadRow], ceiling_bytes_per_s: float | No
 {markdown_table(header, cells, text_columns=3)}
 
 Milliseconds, medians over all steps of all repeats. The client's placements cut and join tensors,
-the client serialises and sends, the request waits in the queue, the worker computes and does other
-things, the client receives. The spans tile a step; their medians need not add up to the step's.
-Transfer ÷ plain sockets: tensor bytes ÷ (serialise + send + receive), of the goodput that plain
-sockets have on this link; for steps of 64 MB and more.
+the client serialises and sends, the rest is copied to the worker's device, the request waits in the
+queue, the worker computes and does other things, the first of the reply is copied from the device,
+the client receives. The spans tile a step; their medians need not add up to the step's.
+Transfer: serialise + send + both copies + receive. Transfer ÷ plain sockets: tensor bytes ÷
+transfer, of the goodput that plain sockets have on this link; for steps of 64 MB and more.
 """
+
+
+def _milliseconds(span_s: float | None) -> str:
+    return "–" if span_s is None else f"{span_s * 1e3:.3f}"
 
 
 def _of_ceiling(row: OverheadRow, ceiling_bytes_per_s: float | None) -> str:
@@ -108,7 +116,9 @@ def _row(
 ) -> OverheadRow:
     steps = [step for phase in phases for step in phase.steps]
     step_s = median(step.latency_s for step in steps)
-    same_spans = (span for span in _SPANS if span != "other_worker_s")
+    spans_s: dict[str, Any] = {
+        name: _median([step.spans_s.get(name) for step in steps]) for name in _BEFORE + _AFTER
+    }
     return OverheadRow(
         phase=name,
         mode=mode,
@@ -117,19 +127,21 @@ def _row(
         step_s=step_s,
         of_local=None if local_s is None else step_s / local_s,
         beyond_compute_s=median(step.latency_s - step.compute_s for step in steps),
-        **{span: median(float(getattr(step, span)) for step in steps) for span in same_spans},
+        **spans_s,
         other_worker_s=median(step.worker_s - step.compute_s for step in steps),
+        compute_s=median(step.compute_s for step in steps),
         tensor_bytes_per_step=median(map(_tensor_bytes, steps)),
-        goodput_bytes_per_s=median(_tensor_bytes(step) / _transfer_s(step) for step in steps),
+        goodput_bytes_per_s=median(_tensor_bytes(step) / step.transfer_s for step in steps),
         phase_of_transfer_and_compute=median(
-            phase.latency_s / sum(_transfer_s(step) + step.compute_s for step in phase.steps)
+            phase.latency_s / sum(step.transfer_s + step.compute_s for step in phase.steps)
             for phase in phases
         ),
     )
 
 
-def _transfer_s(step: StepRecord) -> float:
-    return step.serialise_s + step.send_s + step.receive_s
+def _median(spans_s: Sequence[float | None]) -> float | None:
+    known = [span for span in spans_s if span is not None]
+    return median(known) if known else None
 
 
 def _tensor_bytes(step: StepRecord) -> int:

@@ -10,9 +10,9 @@ import pandas as pd
 
 from semgap.analysis.counts import PredictedRow
 from semgap.analysis.traffic import DOWN, UP, TrafficRow
+from semgap.inference.steps import SPANS, StepRecord
 from semgap.measurement.run_record import PhaseRecord, RunRecord
 
-SPANS = ("placement_s", "serialise_s", "send_s", "queue_s", "worker_s", "compute_s", "receive_s")
 # GPU meters that count a window of time as used if any kernel ran in it.
 SAMPLING_METERS = ("nvml", "dmon")
 _BUSY = "_busy_s"
@@ -113,7 +113,8 @@ def _by_source(phase: PhaseRecord, run: MeasuredRun) -> Iterator[tuple[str, Mapp
         {
             "latency_s": phase.latency_s,
             "latency_per_step_s": phase.latency_s / max(1, len(steps)),
-            **{span: math.fsum(getattr(step, span) for step in steps) for span in SPANS},
+            **_spans_s(steps),
+            "compute_s": math.fsum(step.compute_s for step in steps),
             "worker_cpu_busy_s": phase.worker_cpu_s,
         },
     )
@@ -142,6 +143,13 @@ def _by_source(phase: PhaseRecord, run: MeasuredRun) -> Iterator[tuple[str, Mapp
     yield from phase.readings.items()
     yield "gpu_energy", _energy(phase)
     yield "difference", _beside_kernel_time(phase)
+
+
+def _spans_s(steps: Sequence[StepRecord]) -> dict[str, float]:
+    """The spans of all steps, added up."""
+    spans_s = [step.spans_s for step in steps]
+    names = spans_s[0] if spans_s else SPANS
+    return {name: math.fsum(spans[name] for spans in spans_s) for name in names}
 
 
 def _energy(phase: PhaseRecord) -> dict[str, float]:

@@ -1,21 +1,30 @@
 """What one request and its reply took."""
 
+import math
+
 import msgspec
 
 from semgap.policy import TensorClass
+
+SPANS = (
+    *("placement_s", "serialise_s", "send_s", "host_to_device_s"),
+    *("queue_s", "worker_s", "device_to_host_s", "receive_s"),
+)
+_TRANSFER = ("serialise_s", "send_s", "host_to_device_s", "device_to_host_s", "receive_s")
 
 
 class StepRecord(msgspec.Struct, frozen=True):
     """One request and its reply, timed by the client.
 
     The latency is from the first tensor that a placement is asked for to the last that it joined.
-    Six spans tile it: placement, serialise, send, queue, worker and receive.
+    The spans in ``SPANS`` tile it. The copies to and from the worker's device are None where the
+    transport does not tell them apart: then they are parts of their neighbours.
     """
 
     latency_s: float
     placement_s: float  # the client's placements, before the exchange and after it
     serialise_s: float  # until the client's transport had serialised the request
-    send_s: float  # until the worker's transport had the whole request
+    send_s: float  # until the whole request was in the memory of the worker's host
     queue_s: float  # until the worker's handler began
     worker_s: float  # the worker's handler, of which compute_s is the forward pass
     compute_s: float
@@ -24,6 +33,20 @@ class StepRecord(msgspec.Struct, frozen=True):
     down_bytes: dict[TensorClass, int]  # content of the tensors received
     up_tensors: int  # number of tensors sent
     down_tensors: int  # number of tensors received
+    # Of what does not overlap with the network: until the request's tensors were on the device,
+    host_to_device_s: float | None = None
+    # and until the first of the reply were back in the memory of the worker's host.
+    device_to_host_s: float | None = None
+
+    @property
+    def spans_s(self) -> dict[str, float]:
+        """The spans that tile the latency, by name, in the order of time."""
+        return {name: span for name in SPANS if (span := getattr(self, name)) is not None}
+
+    @property
+    def transfer_s(self) -> float:
+        """From the first byte serialised until the reply is there, apart from the worker's part."""
+        return math.fsum(self.spans_s.get(name, 0.0) for name in _TRANSFER)
 
     @property
     def total_up_bytes(self) -> int:

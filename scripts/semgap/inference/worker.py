@@ -71,6 +71,7 @@ class Worker(Handler):
         reply_type = protocol.Chosen if "token_id" in said else protocol.Done
         done = reply_type(
             received_ns=message.received_ns,
+            delivered_ns=message.delivered_ns,
             begin_ns=begin_ns,
             end_ns=time.monotonic_ns(),
             cpu_s=time.process_time(),

@@ -34,18 +34,22 @@ class InProcessChannel(Channel):
         self._handler = handler
 
     def request(self, message: RequestMessage) -> ReplyMessage:
-        serialised_ns = time.monotonic_ns()
+        received_ns = time.monotonic_ns()
         copies = {
             tensor_class: [tensor.to(self._handler.device, copy=True) for tensor in tensors]
             for tensor_class, tensors in message.tensors.items()
         }
-        reply = self._handler.handle(RequestMessage(message.header, copies, time.monotonic_ns()))
+        delivered_ns = time.monotonic_ns()
+        reply = self._handler.handle(
+            RequestMessage(message.header, copies, received_ns, delivered_ns)
+        )
         answer = {
             tensor_class: [tensor.cpu() for tensor in tensors]
             for tensor_class, tensors in reply.tensors.items()
         }
+        departing_ns = time.monotonic_ns()
         self._handler.settle()
-        return ReplyMessage(reply.header, answer, serialised_ns)
+        return ReplyMessage(reply.header, answer, received_ns, departing_ns)
 
     def close(self) -> None:
         """No-op."""

@@ -53,6 +53,10 @@ class Memory(Protocol):
         """Receive a group of tensors."""
         ...
 
+    def wait_for_copies(self) -> None:
+        """Wait until what was received is on the device."""
+        ...
+
     def send(self, stream: TcpStream, header: Request | Reply, tensors: Tensors) -> int:
         """Send a message; returns the monotonic clock when it was ready to go."""
         ...
@@ -78,7 +82,8 @@ class TcpChannel(Channel):
             raise WorkerLostError(
                 "The worker has hung up.", "Look at the server's log for what became of it."
             )
-        return ReplyMessage(*answer, serialised_ns)
+        header, tensors, departing_ns = answer
+        return ReplyMessage(header, tensors, serialised_ns, departing_ns)
 
     def close(self) -> None:
         self._stream.close()
@@ -95,21 +100,21 @@ class _Incoming(Generic[Header]):
         self._decoder: msgspec.msgpack.Decoder[Envelope[Header]] = decoder
         self._expected: Iterable[Layout] = ()
 
-    def next(self) -> tuple[Header, dict[TensorClass, list[Tensor]]] | None:
-        """The next message; None if the other side has hung up instead."""
+    def next(self) -> tuple[Header, dict[TensorClass, list[Tensor]], int] | None:
+        """The next message and its sender's clock; None if the other side has hung up instead."""
         # Most messages repeat the previous layout, so allocate its memory while waiting.
         self._memory.prepare(self._expected)
         prefix = self._stream.receive(PREFIX.size)
         if prefix is None:
             return None
-        header_bytes, payload_bytes = read_prefix(prefix)
+        header_bytes, payload_bytes, departing_ns = read_prefix(prefix)
         encoded = self._stream.receive(header_bytes) or b""
         header, layouts = decode(self._decoder, encoded, payload_bytes)
         self._expected = layouts.values()
         tensors = {
             name: self._memory.receive(self._stream, layout) for name, layout in layouts.items()
         }
-        return header, tensors
+        return header, tensors, departing_ns
 
 
 def serve(
@@ -135,11 +140,15 @@ def serve(
     incoming = _Incoming(stream, memory, REQUESTS)
     try:
         while (message := incoming.next()) is not None:
-            reply = handler.handle(RequestMessage(*message, time.monotonic_ns()))
+            header, tensors, _departing_ns = message
+            received_ns = time.monotonic_ns()
+            memory.wait_for_copies()
+            request = RequestMessage(header, tensors, received_ns, time.monotonic_ns())
+            reply = handler.handle(request)
             memory.send(stream, reply.header, reply.tensors)
             handler.settle()
             # Free this message's memory for the next one.
-            del message, reply
+            del message, tensors, request, reply
     finally:
         stream.close()
 

@@ -47,6 +47,7 @@ _Wire = tuple[bytes, list[Tensor]]
 class _Envelope(msgspec.Struct, Generic[Header]):
     header: Header
     counts: list[tuple[TensorClass, int]]  # tensors of each class
+    departing_ns: int  # the sender's monotonic clock when it had all of this in its host's memory
 
 
 _ENCODER = msgspec.msgpack.Encoder()
@@ -56,17 +57,17 @@ _REPLIES = msgspec.msgpack.Decoder(_Envelope[Reply])
 
 def _packed(header: Request | Reply, tensors: Tensors) -> _Wire:
     counts = [(tensor_class, len(group)) for tensor_class, group in tensors.items()]
-    flat = list(itertools.chain.from_iterable(tensors.values()))
-    return _ENCODER.encode(_Envelope(header, counts)), flat
+    flat = [tensor.cpu() for tensor in itertools.chain.from_iterable(tensors.values())]
+    return _ENCODER.encode(_Envelope(header, counts, time.monotonic_ns())), flat
 
 
 def _unpacked(
     decoder: "msgspec.msgpack.Decoder[_Envelope[Header]]", encoded: bytes, flat: list[Tensor]
-) -> tuple[Header, Tensors]:
+) -> tuple[Header, Tensors, int]:
     envelope = decoder.decode(encoded)
     remaining = iter(flat)
     tensors = {name: list(itertools.islice(remaining, count)) for name, count in envelope.counts}
-    return envelope.header, tensors
+    return envelope.header, tensors, envelope.departing_ns
 
 
 class _Endpoint:
@@ -79,12 +80,12 @@ class _Endpoint:
     def handle(self, encoded: bytes, tensors: list[Tensor]) -> _Wire:
         received_ns = time.monotonic_ns()
         delivered = [tensor.to(self._handler.device) for tensor in tensors]
-        request = RequestMessage(*_unpacked(_REQUESTS, encoded, delivered), received_ns)
-        reply = self._handler.handle(request)
+        delivered_ns = time.monotonic_ns()
+        header, groups, _departing_ns = _unpacked(_REQUESTS, encoded, delivered)
+        reply = self._handler.handle(RequestMessage(header, groups, received_ns, delivered_ns))
         # PyTorch RPC sends the reply once this returns: settling must not hold it back.
         self._settling.submit(self._handler.settle)
-        answer, flat = _packed(reply.header, reply.tensors)
-        return answer, [tensor.cpu() for tensor in flat]
+        return _packed(reply.header, reply.tensors)
 
 
 class _Registry:
@@ -123,7 +124,8 @@ class TorchRpcChannel(Channel):
                 "Look at the server's log; if the worker was only slow, raise "
                 "server.step_timeout_s.",
             ) from error
-        return ReplyMessage(*_unpacked(_REPLIES, *reply), serialised_ns)
+        header, tensors, departing_ns = _unpacked(_REPLIES, *reply)
+        return ReplyMessage(header, tensors, serialised_ns, departing_ns)
 
     def close(self) -> None:
         self._endpoint = None

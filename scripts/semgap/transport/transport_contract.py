@@ -20,7 +20,10 @@ class RequestMessage(msgspec.Struct, frozen=True):
 
     header: Request
     tensors: Tensors = msgspec.field(default_factory=dict)
-    received_ns: int = 0  # the worker's monotonic clock when its transport had the whole request
+    # The worker's monotonic clock when its host had the whole request, and when the tensors were on
+    # the handler's device.
+    received_ns: int = 0
+    delivered_ns: int = 0
 
 
 class ReplyMessage(msgspec.Struct, frozen=True):
@@ -30,6 +33,8 @@ class ReplyMessage(msgspec.Struct, frozen=True):
     tensors: Tensors = msgspec.field(default_factory=dict)
     # the client's monotonic clock when its transport had serialised the request
     serialised_ns: int = 0
+    # the worker's monotonic clock when the first of the tensors were in its host's memory
+    departing_ns: int = 0
 
 
 class Handler(Protocol):

@@ -10,30 +10,34 @@ from semgap.inference.steps import StepRecord
 from semgap.measurement.run_record import RunRecord
 from semgap.policy import Label
 
-# Name, and how it looks: shades and hatches that stay apart in a grey print.
-_SPANS = (
-    ("placement on the client", "0.95", "xx"),
-    ("serialising", "0.85", ".."),
-    ("sending up, into the worker's memory", "0.55", ""),
-    ("waiting for the worker", "0.95", ""),
-    ("the worker beside the pass", "0.75", "//"),
-    ("the forward pass", "0.15", ""),
-    ("receiving, into the client's memory", "0.55", "\\\\"),
-)
+# How each looks: shades and hatches that stay apart in a grey print.
+_LOOKS = {
+    "placement on the client": ("0.95", "xx"),
+    "serialising": ("0.85", ".."),
+    "sending up": ("0.55", ""),
+    "copying to the worker's device": ("0.35", "//"),
+    "waiting for the worker": ("0.95", ""),
+    "the worker beside the pass": ("0.75", "//"),
+    "the forward pass": ("0.15", ""),
+    "copying back": ("0.35", "\\\\"),
+    "receiving": ("0.55", "\\\\"),
+}
 
 
-def spans_ms(step: StepRecord) -> tuple[float, ...]:
+def spans_ms(step: StepRecord) -> dict[str, float]:
     """The step's spans in milliseconds, in the order of the figure; their sum is its latency."""
-    spans_s = (
-        step.placement_s,
-        step.serialise_s,
-        step.send_s,
-        step.queue_s,
-        step.worker_s - step.compute_s,
-        step.compute_s,
-        step.receive_s,
-    )
-    return tuple(1e3 * span for span in spans_s)
+    spans_s = {
+        "placement on the client": step.placement_s,
+        "serialising": step.serialise_s,
+        "sending up": step.send_s,
+        "copying to the worker's device": step.host_to_device_s or 0.0,
+        "waiting for the worker": step.queue_s,
+        "the worker beside the pass": step.worker_s - step.compute_s,
+        "the forward pass": step.compute_s,
+        "copying back": step.device_to_host_s or 0.0,
+        "receiving": step.receive_s,
+    }
+    return {name: 1e3 * span for name, span in spans_s.items()}
 
 
 def median_step(records: Sequence[RunRecord]) -> StepRecord:
@@ -58,7 +62,8 @@ def draw_time_line(records: Sequence[RunRecord], labels: Mapping[str, Label], fi
     for axes, (mode, label) in zip(panels, labels.items(), strict=True):
         begin_ms = 0.0
         step = median_step([record for record in records if record.mode == mode])
-        for (name, shade, hatch), span_ms in zip(_SPANS, spans_ms(step), strict=True):
+        for name, span_ms in spans_ms(step).items():
+            shade, hatch = _LOOKS[name]
             axes.barh(
                 0,
                 span_ms,

@@ -34,7 +34,7 @@ class _Replying(Handler):
         if reply_bytes not in self._replies:
             logits = torch.zeros(reply_bytes, dtype=torch.uint8, device=self.device)
             self._replies[reply_bytes] = ReplyMessage(
-                Done(0, 0, 0, 0.0, 0.0), {TensorClass.LOGITS: [logits]}
+                Done(0, 0, 0, 0, 0.0, 0.0), {TensorClass.LOGITS: [logits]}
             )
         return self._replies[reply_bytes]
 

@@ -6,11 +6,12 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from semgap.protocol import Reply, Request
-from semgap.transport.tcp_parts.tcp_frames import ALIGNMENT, DTYPES, Layout, Placed, encode
+from semgap.transport.tcp_parts.tcp_frames import ALIGNMENT, DTYPES, Layout, Placed, encode, head_of
 from semgap.transport.tcp_parts.tcp_stream import TcpStream
 from semgap.transport.transport_contract import Tensors
 
@@ -56,26 +57,38 @@ class CudaMemory:
                 slot.copied.record()
         return [_tensor_in(block, placed) for placed in layout.tensors]
 
+    def wait_for_copies(self) -> None:
+        """Wait for the copies that have a stream of their own, those of more than a slot."""
+        self._copies.synchronize()
+
     def send(self, stream: TcpStream, header: Request | Reply, tensors: Tensors) -> int:
-        """Send a message from the device; returns when its head was ready to go."""
+        """Send a message from the device; returns when the first of it was in host memory."""
         padded = [list(padded_bytes(group)) for group in tensors.values()]
-        head, layouts = encode(header, tensors)
-        ready_ns = time.monotonic_ns()
-        filled: deque[tuple[_Slot, int]] = deque()
-        with self._copying(sum(layout.size_bytes for layout in layouts)):
-            for size_bytes, pieces in in_slots(itertools.chain.from_iterable(padded), _SLOT_BYTES):
-                if len(filled) == _SLOTS:
-                    head = _send_slot(stream, head, *filled.popleft())
-                slot = self._next_slot()
-                for offset, piece in pieces:
-                    slot.memory[offset : offset + piece.nbytes].copy_(piece, non_blocking=True)
-                slot.copied.record()
-                filled.append((slot, size_bytes))
-            while filled:
-                head = _send_slot(stream, head, *filled.popleft())
-        if head:
-            stream.send([head], len(head))
+        encoded, layouts = encode(header, tensors)
+        payload_bytes = sum(layout.size_bytes for layout in layouts)
+        with self._copying(payload_bytes):
+            parts = self._in_host_memory(itertools.chain.from_iterable(padded))
+            first = list(itertools.islice(parts, 1))
+            ready_ns = time.monotonic_ns()
+            head = head_of(encoded, payload_bytes, ready_ns)
+            stream.send([head, *first], len(head) + sum(part.nbytes for part in first))
+            for part in parts:
+                stream.send([part], part.nbytes)
         return ready_ns
+
+    def _in_host_memory(self, padded: Iterable[tuple[int, Tensor]]) -> Iterator[np.ndarray]:
+        """A payload's bytes, a slot at a time; whoever takes the next is done with the last."""
+        filled: deque[tuple[_Slot, int]] = deque()
+        for size_bytes, pieces in in_slots(padded, _SLOT_BYTES):
+            if len(filled) == _SLOTS:
+                yield _copied(*filled.popleft())
+            slot = self._next_slot()
+            for offset, piece in pieces:
+                slot.memory[offset : offset + piece.nbytes].copy_(piece, non_blocking=True)
+            slot.copied.record()
+            filled.append((slot, size_bytes))
+        while filled:
+            yield _copied(*filled.popleft())
 
     @contextlib.contextmanager
     def _copying(self, size_bytes: int) -> Iterator[None]:
@@ -104,11 +117,9 @@ def _tensor_in(block: Tensor, placed: Placed) -> Tensor:
     return own.view(DTYPES[placed.spec.dtype]).view(placed.spec.shape)
 
 
-def _send_slot(stream: TcpStream, head: bytes, slot: _Slot, size_bytes: int) -> bytes:
-    """Send a slot once it is filled, after a head that has not gone yet; returns what is left."""
+def _copied(slot: _Slot, size_bytes: int) -> np.ndarray:
     slot.copied.synchronize()
-    stream.send([head, slot.buffer[:size_bytes]], len(head) + size_bytes)
-    return b""
+    return slot.buffer[:size_bytes]
 
 
 def padded_bytes(group: Iterable[Tensor]) -> Iterator[tuple[int, Tensor]]:

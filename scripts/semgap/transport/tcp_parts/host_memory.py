@@ -14,7 +14,7 @@ from torch import Tensor
 
 from semgap.errors import TransportError
 from semgap.protocol import Reply, Request
-from semgap.transport.tcp_parts.tcp_frames import ALIGNMENT, Layout, Placed, encode
+from semgap.transport.tcp_parts.tcp_frames import ALIGNMENT, Layout, Placed, encode, head_of
 from semgap.transport.tcp_parts.tcp_stream import Buffer, TcpStream
 from semgap.transport.transport_contract import Tensors
 
@@ -56,6 +56,9 @@ class HostMemory:
         stream.receive_into(block, layout.size_bytes)
         return tensors
 
+    def wait_for_copies(self) -> None:
+        """Nothing: tensors are where they were received."""
+
     def _landing(self, layout: Layout) -> Landing:
         small = layout.size_bytes < _SMALL_BYTES
         owner: Buffer = (bytearray if small else self._pool.lease)(layout.size_bytes)
@@ -65,7 +68,7 @@ class HostMemory:
     def send(self, stream: TcpStream, header: Request | Reply, tensors: Tensors) -> int:
         """Send a message straight from its tensors; returns when it was ready to go."""
         groups = {name: [one.contiguous() for one in group] for name, group in tensors.items()}
-        head, layouts = encode(header, groups)
+        encoded, layouts = encode(header, groups)
         buffers: list[Buffer] = []
         for group, layout in zip(groups.values(), layouts, strict=True):
             end = 0
@@ -78,6 +81,7 @@ class HostMemory:
                 end = placed.offset + placed.size_bytes
         payload_bytes = sum(layout.size_bytes for layout in layouts)
         ready_ns = time.monotonic_ns()
+        head = head_of(encoded, payload_bytes, ready_ns)
         if payload_bytes < _SMALL_BYTES:
             stream.send([head, *buffers], len(head) + payload_bytes)
         else:

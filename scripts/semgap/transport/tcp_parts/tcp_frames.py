@@ -1,11 +1,13 @@
 """The form of a message on a ``tcp`` connection, apart from any socket.
 
-    magic (4 bytes) | header size (uint32) | payload size (uint64) | header | payload
+    magic (4 bytes) | header size (uint32) | payload size (uint64) | clock (int64) | header |
+    payload
 
-Integers are little-endian. The header is MessagePack, decoded against the types of
-``semgap.protocol``; it names class, dtype and shape of each tensor. The payload is the
-tensors' own bytes, group by group. Within a group each tensor begins at a multiple of 64 bytes, so
-that a group can be received as one piece and used in place.
+Integers are little-endian. The clock is the sender's monotonic one, in nanoseconds, when the first
+part of the payload was in its host's memory. The header is MessagePack, decoded against the types
+of ``semgap.protocol``; it names class, dtype and shape of each tensor. The payload is the tensors'
+own bytes, group by group. Within a group each tensor begins at a multiple of 64 bytes, so that a
+group can be received as one piece and used in place.
 """
 
 import functools
@@ -23,10 +25,10 @@ from semgap.errors import TransportError
 from semgap.policy import TensorClass
 from semgap.protocol import Reply, Request
 
-PREFIX = struct.Struct("<4sIQ")
+PREFIX = struct.Struct("<4sIQq")
 ALIGNMENT = 64
 
-_MAGIC = b"sgp1"
+_MAGIC = b"sgp2"
 _MAX_HEADER_BYTES = 4_000_000
 _MAX_TENSORS = 1 << 16
 _SAME_VERSION = "Check that both sides run the same version."
@@ -85,7 +87,7 @@ _GROUPS = msgspec.msgpack.Decoder(Groups)
 def encode(
     header: Request | Reply, tensors: Mapping[TensorClass, Sequence[Tensor]]
 ) -> tuple[bytes, list[Layout]]:
-    """A message's bytes before its payload, and each group's layout within the payload.
+    """A message's header, and each group's layout within the payload.
 
     Raises:
         TransportError: a tensor has a dtype that does not travel.
@@ -100,24 +102,27 @@ def encode(
             f"Tensors of {error} do not travel.", f"Use one of: {', '.join(DTYPES)}."
         ) from None
     layouts = [_layout(specs) for specs in groups.values()]
-    encoded = _ENCODER.encode((header, groups))
-    payload_bytes = sum(layout.size_bytes for layout in layouts)
-    return PREFIX.pack(_MAGIC, len(encoded), payload_bytes) + encoded, layouts
+    return _ENCODER.encode((header, groups)), layouts
 
 
-def read_prefix(prefix: bytes) -> tuple[int, int]:
-    """Sizes of a message's header and payload, in bytes.
+def head_of(header: bytes, payload_bytes: int, departing_ns: int) -> bytes:
+    """A message's bytes before its payload."""
+    return PREFIX.pack(_MAGIC, len(header), payload_bytes, departing_ns) + header
+
+
+def read_prefix(prefix: bytes) -> tuple[int, int, int]:
+    """Sizes of a message's header and payload, in bytes, and the sender's clock.
 
     Raises:
         TransportError: this is no prefix, or it announces more than any message has.
     """
-    magic, header_bytes, payload_bytes = PREFIX.unpack(prefix)
+    magic, header_bytes, payload_bytes, departing_ns = PREFIX.unpack(prefix)
     if magic != _MAGIC or header_bytes > _MAX_HEADER_BYTES:
         raise TransportError(
             f"What arrived is no message of this artifact (it begins with {prefix!r}).",
             "Check that both sides run the same version and that no other program uses the port.",
         )
-    return header_bytes, payload_bytes
+    return header_bytes, payload_bytes, departing_ns
 
 
 def decode(
