@@ -67,6 +67,7 @@ class HostMemory:
 
     def send(self, stream: TcpStream, header: Request | Reply, tensors: Tensors) -> int:
         """Send a message straight from its tensors; returns when it was ready to go."""
+        departing_ns = time.monotonic_ns()
         groups = {name: [one.contiguous() for one in group] for name, group in tensors.items()}
         encoded, layouts = encode(header, groups)
         buffers: list[Buffer] = []
@@ -81,7 +82,7 @@ class HostMemory:
                 end = placed.offset + placed.size_bytes
         payload_bytes = sum(layout.size_bytes for layout in layouts)
         ready_ns = time.monotonic_ns()
-        head = head_of(encoded, payload_bytes, ready_ns)
+        head = head_of(encoded, payload_bytes, departing_ns)
         if payload_bytes < _SMALL_BYTES:
             stream.send([head, *buffers], len(head) + payload_bytes)
         else:
