@@ -45,7 +45,7 @@ REFERENCE = PROJECT / "results" / "reference"
 # What the README shows, in this order.
 SHOWN = ("gptj-6b-h100-tcp", "mini-torch_rpc")
 # Those whose verdicts docs/artifact.md has.
-JUDGED = ("gptj-6b-h100-tcp", "mini-torch_rpc", "mini-tcp")
+JUDGED = ("gptj-6b-h100-tcp", "gptj-6b-h100-torch_rpc", "mini-torch_rpc", "mini-tcp")
 SWEEP = "gptj-6b-h100-context"
 ARTIFACT = PROJECT / "docs" / "artifact.md"
 BEGIN, END = "<!-- recorded results: make reference-tables -->\n", "<!-- end -->\n"
@@ -163,6 +163,13 @@ def sweep_in_readme(folder: Path) -> str:
     )
 
 
+def not_shown() -> str:
+    """The recorded experiments that the README shows no table of."""
+    others = [folder for folder in recorded("*/manifest.json") if folder.name not in SHOWN]
+    places = [(folder.name, folder.relative_to(PROJECT) / "table.md") for folder in others]
+    return f"Recorded too: {', '.join(f'[{name}]({place})' for name, place in places)}\n"
+
+
 def claims_in_artifact() -> str:
     """Each claim with what it accepts and what was recorded, a row per phase that the first has."""
     folders = [REFERENCE / name for name in JUDGED]
@@ -206,7 +213,7 @@ def main() -> None:
     for folder in recorded_in(REFERENCE):
         compare(folder)
     first, *others = (shown_in_readme(REFERENCE / name) for name in SHOWN)
-    shown = "\n".join((first, sweep_in_readme(REFERENCE / SWEEP), *others))
+    shown = "\n".join((first, sweep_in_readme(REFERENCE / SWEEP), *others, not_shown()))
     outdated = [
         replaced(PROJECT / "README.md", BEGIN, shown),
         replaced(ARTIFACT, CLAIMS_BEGIN, claims_in_artifact()),
