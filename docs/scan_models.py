@@ -203,7 +203,7 @@ def _described(architecture: dict[str, Any]) -> Manifest:
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "small" / "weights"
         store_weights(seeded_weights(json.dumps(architecture), "float32", 0), weights)
-        compare_with_transformers(weights, weights, "float32", settings.source_remedy)
+        compare_with_transformers(weights, weights, "eager", "float32", settings.source_remedy)
         return describe_model(weights, settings)
 
 

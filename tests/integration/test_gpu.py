@@ -103,18 +103,18 @@ def endpoint_file(request, tmp_path_factory):
 
 
 def passes(stored, engine_name, device, dtype):
-    """Logits of a prefill and of steps over given tokens, and each pass's seconds."""
+    """Logits of a prefill and of steps over given tokens, from weights rounded to float16."""
     folder, manifest = stored
     skeleton = ModelSkeleton(manifest.model_config, dtype, device.torch_device)
     engine = load_engine(engine_name).build_engine(skeleton)
     names = [tensor.name for tensor in manifest.tensors]
-    weights = [one.to(device.torch_device, dtype) for one in map_weights(folder, manifest)]
+    weights = [one.half().to(device.torch_device, dtype) for one in map_weights(folder, manifest)]
     engine.bind(names, weights)
     kv_cache, found = KvCache(), []
     for tokens in ([3, 1, 4, 1, 5, 9, 2, 6], *([token] for token in range(40))):
         ids = torch.tensor([tokens], device=device.torch_device)
         logits, kv_cache = engine.forward(ids, kv_cache, 1)
-        found.append(logits[0, -1].float().cpu())
+        found.append(logits[0, -1].double().cpu())
     return torch.stack(found)
 
 
@@ -125,6 +125,15 @@ def test_a_graph_computes_what_the_eager_engine_does(device, gptj, dtype, tolera
     )
     assert torch.equal(graph, again)
     torch.testing.assert_close(graph, eager, rtol=0, atol=tolerance)
+
+
+def test_in_half_precision_a_graph_is_no_farther_from_the_exact_answer(device, gptj):
+    exact = passes(gptj, "eager", device, torch.float64)
+    eager, graph = (
+        passes(gptj, name, device, torch.float16) - exact for name in ("eager", "graph")
+    )
+    assert graph.square().mean().sqrt() < 1.1 * eager.square().mean().sqrt()
+    assert graph.abs().max() < 2e-3 * exact.abs().max()
 
 
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.mode)

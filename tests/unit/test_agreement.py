@@ -33,8 +33,17 @@ def stored_from(source, folder, dtype="float32"):
 
 def test_every_architecture_agrees_to_the_bit(stored_model):
     folder, manifest = stored_model
-    found = compare_with_transformers(folder, folder, manifest.dtype, REMEDY)
+    found = compare_with_transformers(folder, folder, "eager", manifest.dtype, REMEDY)
     assert found.largest_difference == 0
+    assert len(found.token_ids) == 3
+
+
+@pytest.mark.parametrize("name", ["gptj", "llama-grouped-query"])
+def test_an_engine_that_computes_otherwise_agrees_within_rounding(name, tmp_path):
+    folder, manifest = store_small_model(name, tmp_path)
+    found = compare_with_transformers(folder, folder, "graph", manifest.dtype, REMEDY)
+    assert found.engine == "graph"
+    assert 0 < found.largest_difference < 1e-6
     assert len(found.token_ids) == 3
 
 
@@ -58,7 +67,7 @@ def test_a_head_of_its_own_is_never_dropped(with_own_head, tmp_path):
     with torch.inference_mode():
         first_token = int(model(tokens).logits[0, -1].argmax())
     try:
-        found = compare_with_transformers(stored, with_own_head, "float32", REMEDY)
+        found = compare_with_transformers(stored, with_own_head, "eager", "float32", REMEDY)
     except ModelError as error:
         assert f"and {first_token} in transformers" in str(error)
         assert "tie_word_embeddings" in str(error)
@@ -74,7 +83,7 @@ def test_other_weights_are_told_from_rounding(gptj, tmp_path):
     name = "transformer.h.1.mlp.fc_out.weight"
     save_file({**tensors, name: tensors[name] * 1.01}, file, {"format": "pt"})
     with pytest.raises(ModelError, match=r"the prefill gives token .* the largest logit differs"):
-        compare_with_transformers(gptj[0], folder, "float32", REMEDY)
+        compare_with_transformers(gptj[0], folder, "eager", "float32", REMEDY)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +98,7 @@ def test_logits_that_are_nan_name_the_dtype(gptj, tmp_path, dtype, remedy):
     save_file(tensors, file, {"format": "pt"})
     stored = stored_from(source, tmp_path / "stored", dtype)
     with pytest.raises(ModelError, match=f"logits are NaN in {dtype}.*{remedy}"):
-        compare_with_transformers(stored, source, dtype, REMEDY)
+        compare_with_transformers(stored, source, "eager", dtype, REMEDY)
 
 
 def test_a_run_stops_at_the_first_pass_that_gives_nan(gptj, tmp_path):
@@ -136,7 +145,7 @@ DYNAMIC_ROPE = {
 def test_models_that_need_real_tensors_or_several_dtypes(architecture, dtype, tmp_path):
     settings = ModelSettings("m", "seeded", architecture=architecture, dtype=dtype)
     store_weights(seeded_weights(json.dumps(architecture), dtype, 0), tmp_path / "seeded")
-    compare_with_transformers(tmp_path / "seeded", tmp_path / "seeded", dtype, REMEDY)
+    compare_with_transformers(tmp_path / "seeded", tmp_path / "seeded", "eager", dtype, REMEDY)
     stored_from(tmp_path / "seeded", tmp_path / "stored", dtype)
     described = [describe_model(tmp_path / name, settings) for name in ("seeded", "stored")]
     assert described[0].tensors == described[1].tensors

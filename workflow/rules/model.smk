@@ -56,24 +56,26 @@ rule check_model:
         unpack(source_of_weights),
         weights=rules.store_weights.output[0],
     output:
-        agreement=f"{WEIGHTS}/agreement.json",
+        agreement=f"{WEIGHTS}/agreement-{CONFIG.worker.engine}.json",
     log:
-        f"{WEIGHTS}/agreement.log",
+        f"{WEIGHTS}/agreement-{CONFIG.worker.engine}.log",
     benchmark:
-        f"{WEIGHTS}/agreement.tsv"
+        f"{WEIGHTS}/agreement-{CONFIG.worker.engine}.tsv"
     # Before anything is measured; no measurement is made again because the check changed.
     priority: 3_000_000
     conda:
         ENVIRONMENT
     params:
-        code=code_of("check_model.py", "semgap.engine.eager"),
+        code=code_of("check_model.py", f"semgap.engine.{CONFIG.worker.engine}"),
         settings=lambda wildcards: settings_json(CONFIG.model),
+        engine=CONFIG.worker.engine,
         source=source_option,
     message:
         "Checking that {CONFIG.model.name} computes what transformers computes"
     shell:
         'python "$SEMGAP_SCRIPTS/check_model.py" --weights {input.weights:q} {params.source}'
-        " --agreement {output.agreement:q} --settings {params.settings:q} --log {log:q}"
+        " --agreement {output.agreement:q} --settings {params.settings:q}"
+        " --engine {params.engine:q} --log {log:q}"
 
 
 rule describe_model:

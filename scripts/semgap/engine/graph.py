@@ -9,13 +9,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-import transformers
 from torch import Tensor
 
+from semgap.engine import fused_gptj
 from semgap.engine.engine_contract import Engine
 from semgap.engine.static_memory import StaticKvCache, StaticMemory
+from semgap.engine.static_pass import StaticPass, TransformersPass
 from semgap.errors import ModelError
-from semgap.model.causal_lm import arguments_of, run_pass
 from semgap.model.skeleton import ModelSkeleton
 from semgap.placements.kv_cache import KvCache
 from semgap.placements.unusable import make_unusable
@@ -34,43 +34,48 @@ class _Captured:
 
 
 def build_engine(skeleton: ModelSkeleton) -> Engine:
-    return GraphEngine(skeleton)
+    fused = fused_gptj.fits(skeleton.config)
+    return GraphEngine(
+        skeleton, fused_gptj.FusedGptj(skeleton) if fused else TransformersPass(skeleton)
+    )
 
 
 class GraphEngine(Engine):
-    def __init__(self, skeleton: ModelSkeleton) -> None:
+    def __init__(self, skeleton: ModelSkeleton, static_pass: StaticPass) -> None:
         self._skeleton = skeleton
-        self._layers = _layers_of(skeleton)
+        self._pass = static_pass
         self._on_gpu = skeleton.device.type == "cuda"
-        limits = torch.finfo(skeleton.dtype)
-        self._hidden = torch.tensor(limits.min, dtype=skeleton.dtype, device=skeleton.device)
-        self._seen = torch.zeros_like(self._hidden)
         self._memories: dict[int, StaticMemory] = {}
         self._captured: dict[tuple[int, int, int], _Captured] = {}
         self._last: KvCache | None = None
-        # Where weights come with each pass: their content, in the place that graphs read.
-        self._own_weights: dict[str, Tensor] | None = None
+        # Where weights lie that do not stay where they came.
+        self._places = dict(static_pass.places)
+        self._weights_stay = True
         self._bound_at: dict[str, int] = {}
 
     def bind(self, names: Sequence[str], tensors: Sequence[Tensor]) -> None:
-        if self._own_weights is not None and self._on_gpu:
-            for name, tensor in zip(names, tensors, strict=True):
-                if name not in self._own_weights:
-                    self._own_weights[name] = torch.empty_like(tensor)
-                self._own_weights[name].copy_(tensor)
-            tensors = [self._own_weights[name] for name in names]
+        tensors = [self._placed(*one) for one in zip(names, tensors, strict=True)]
         places = {name: tensor.data_ptr() for name, tensor in zip(names, tensors, strict=True)}
         if any(self._bound_at.get(name) != place for name, place in places.items()):
             self._captured.clear()
         self._bound_at |= places
         self._skeleton.bind(names, tensors)
 
+    def _placed(self, name: str, tensor: Tensor) -> Tensor:
+        """A weight where passes read it: graphs read the same memory each time."""
+        if name not in self._places:
+            if self._weights_stay or not self._on_gpu:
+                return tensor
+            self._places[name] = torch.empty_like(tensor)
+        place = self._places[name]
+        # Another shape or dtype is for the skeleton to refuse.
+        return place.copy_(tensor) if _alike(place, tensor) else tensor
+
     def release(self) -> None:
         self._skeleton.release()
-        if self._own_weights is None:
-            self._own_weights = {}
-        for tensor in self._own_weights.values():
-            make_unusable(tensor)
+        self._weights_stay = False
+        for place in self._places.values():
+            make_unusable(place)
 
     def forward(
         self, tokens: Tensor, kv_cache: KvCache, logits_to_keep: int
@@ -83,7 +88,7 @@ class GraphEngine(Engine):
             )
         before, new = kv_cache.length, tokens.shape[1]
         capacity = -(-(before + new) // _CAPACITY_STEP) * _CAPACITY_STEP
-        memory = self._memories.setdefault(capacity, StaticMemory(self._layers, capacity))
+        memory = self._memories.setdefault(capacity, StaticMemory(self._pass.layers, capacity))
         if not memory.holds(kv_cache):
             memory.fill(kv_cache)
         positions = torch.arange(before, before + new, device=tokens.device)
@@ -95,7 +100,7 @@ class GraphEngine(Engine):
         self, memory: StaticMemory, tokens: Tensor, positions: Tensor, logits_to_keep: int
     ) -> Tensor:
         if not self._on_gpu:
-            return self._pass(memory, tokens, positions, logits_to_keep)
+            return self._pass.run(tokens, positions, memory, logits_to_keep)
         key = memory.capacity, tokens.shape[1], logits_to_keep
         captured = self._captured.get(key)
         if captured is None:
@@ -113,24 +118,13 @@ class GraphEngine(Engine):
         tokens, positions = tokens.clone(), positions.clone()
 
         def run() -> Tensor:
-            return self._pass(memory, tokens, positions, logits_to_keep)
+            return self._pass.run(tokens, positions, memory, logits_to_keep)
 
         _beside(run, _WARM_UP_PASSES)
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             logits = run()
         return _Captured(graph, tokens, positions, logits)
-
-    def _pass(
-        self, memory: StaticMemory, tokens: Tensor, positions: Tensor, logits_to_keep: int
-    ) -> Tensor:
-        with torch.inference_mode():
-            behind = torch.arange(memory.capacity, device=tokens.device) > positions[:, None]
-            mask = torch.where(behind, self._hidden, self._seen)[None, None]
-        memory.positions = positions
-        more = {"position_ids": positions[None], "attention_mask": mask}
-        logits, _memory = run_pass(self._skeleton.module, tokens, memory, logits_to_keep, more)
-        return logits
 
 
 def _beside(run: Callable[[], Tensor], times: int) -> None:
@@ -143,18 +137,5 @@ def _beside(run: Callable[[], Tensor], times: int) -> None:
     torch.cuda.current_stream().wait_stream(stream)
 
 
-def _layers_of(skeleton: ModelSkeleton) -> int:
-    """How many layers keep keys and values of every position.
-
-    Raises:
-        ModelError: some layer keeps something else, or the model takes no positions.
-    """
-    layers = transformers.DynamicCache(config=skeleton.config).layers
-    plain = bool(layers) and all(type(layer) is transformers.DynamicLayer for layer in layers)
-    if not plain or "position_ids" not in arguments_of(type(skeleton.module).forward):
-        raise ModelError(
-            f"Models of type '{skeleton.config.model_type}' do not keep keys and values of every "
-            "position in every layer, or take no positions, so their cache has no fixed place.",
-            "Set worker.engine to 'eager' for this model.",
-        )
-    return len(layers)
+def _alike(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and one.dtype == other.dtype

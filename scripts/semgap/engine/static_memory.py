@@ -50,13 +50,29 @@ class StaticMemory(transformers.Cache):
     def update(
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *_args: Any, **_kwargs: Any
     ) -> tuple[Tensor, Tensor]:
-        block = self._block
-        if block is None:
-            block = self._block = _allocated(key_states, value_states, self._layers, self.capacity)
-        keys, values = block[2 * layer_idx], block[2 * layer_idx + 1]
-        keys.index_copy_(_POSITIONS, self.positions, key_states)
-        values.index_copy_(_POSITIONS, self.positions, value_states)
-        return keys, values
+        layer = self._of_layer(layer_idx, key_states, value_states)
+        layer[0].index_copy_(_POSITIONS, self.positions, key_states)
+        layer[1].index_copy_(_POSITIONS, self.positions, value_states)
+        return layer[0], layer[1]
+
+    def write(self, layer: int, new: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Write keys and values of ``positions``, of shape (2, 1, heads, positions, head size).
+
+        Returns:
+            The layer's keys and values of all positions that there is room for.
+        """
+        both = self._of_layer(layer, new[0], new[1])
+        both.index_copy_(_POSITIONS, positions, new)
+        return both[0], both[1]
+
+    def behind(self, positions: Tensor) -> Tensor:
+        """Which places of the memory are behind each position: shape (positions, capacity)."""
+        return torch.arange(self.capacity, device=positions.device) > positions[:, None]
+
+    def _of_layer(self, layer: int, keys: Tensor, values: Tensor) -> Tensor:
+        if self._block is None:
+            self._block = _allocated(keys, values, self._layers, self.capacity)
+        return self._block[2 * layer : 2 * layer + 2]
 
     def get_seq_length(self, _layer_idx: int = 0) -> int:
         """No model needs it where positions and mask are given."""

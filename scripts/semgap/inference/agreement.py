@@ -26,14 +26,17 @@ _TOLERANCE_EPSILONS = 32
 class Agreement(msgspec.Struct, frozen=True):
     """What was compared, and how far apart it was."""
 
+    engine: str
     dtype: str
     token_ids: tuple[int, ...]  # of the prefill and of each decode step
     largest_difference: float  # of all logits
     largest_logit: float
 
 
-def compare_with_transformers(stored: Path, source: Path, dtype: str, remedy: str) -> Agreement:
-    """Compare a prefill and decode steps of the stored model with transformers' own.
+def compare_with_transformers(
+    stored: Path, source: Path, engine: str, dtype: str, remedy: str
+) -> Agreement:
+    """Compare an engine's prefill and decode steps of the stored model with transformers' own.
 
     Both run on the CPU, in the experiment's dtype, on the same tokens: those that transformers
     chooses.
@@ -41,6 +44,7 @@ def compare_with_transformers(stored: Path, source: Path, dtype: str, remedy: st
     Args:
         stored: folder of the stored weights.
         source: folder that they were read from; ``stored`` itself if they were seeded.
+        engine: name of the engine that runs the stored model.
         remedy: what to do about a source that cannot be read.
 
     Raises:
@@ -55,26 +59,26 @@ def compare_with_transformers(stored: Path, source: Path, dtype: str, remedy: st
     weights = dict(
         pair for path in sorted(stored.glob("*.safetensors")) for pair in map_safetensors(path)
     )
-    engine = load_engine("eager").build_engine(skeleton)
-    engine.bind(list(weights), list(weights.values()))
+    built = load_engine(engine).build_engine(skeleton)
+    built.bind(list(weights), list(weights.values()))
     tokens = _prompt(reference)
     cache, kv_cache = None, KvCache()
     token_ids: tuple[int, ...] = ()
     difference = largest = 0.0
     for _step in range(1 + _DECODE_STEPS):
         expected, cache = run_pass(reference, tokens, cache, 1)
-        found, kv_cache = engine.forward(tokens, kv_cache, 1)
+        found, kv_cache = built.forward(tokens, kv_cache, 1)
         if expected.isnan().any():
             raise not_a_number(dtype)
         # What comes back from a worker is a copy.
-        kv_cache = KvCache(tuple(map(torch.clone, kv_cache.tensors)), kv_cache.length)
+        kv_cache = kv_cache.copied()
         largest = max(largest, float(expected.abs().max()))
         difference = max(difference, float((found.float() - expected.float()).abs().max()))
         if not difference <= _TOLERANCE_EPSILONS * torch.finfo(expected.dtype).eps * largest:
             raise _disagreement(source, expected, found, len(token_ids))
         tokens = expected[:, -1:].argmax(-1)
         token_ids += (int(tokens),)
-    return Agreement(dtype, token_ids, difference, largest)
+    return Agreement(engine, dtype, token_ids, difference, largest)
 
 
 def _prompt(model: transformers.PreTrainedModel) -> Tensor:
