@@ -24,6 +24,7 @@ from semgap.analysis.claims.report import accepted_text, claims_markdown, seen_t
 from semgap.analysis.claims.versus_report import versus_markdown
 from semgap.analysis.comparison import ComparisonRow, comparisons, drifts
 from semgap.analysis.counts import check_counts, count_rows
+from semgap.analysis.decode_floor import decode_markdown, decode_rows
 from semgap.analysis.expectation import Asked
 from semgap.analysis.figures.time_line import draw_time_line
 from semgap.analysis.notes import Experiment
@@ -85,6 +86,8 @@ def rebuild(folder: Path) -> list[TableRow]:
     write_atomically(folder / "traffic.md", traffic_markdown(counts, labels).encode())
     draw_time_line(records, labels, folder / "time-line.svg")
     said = statistics_markdown(table, compared, drifts(rows), labels)
+    near_floor = decode_rows(table, manifest.weights_bytes)
+    said += decode_markdown(near_floor, records[0].settings.worker.engine)
     write_atomically(folder / "stats.md", said.encode())
     write_rows(folder / "comparisons.csv", ComparisonRow, compared)
     write_rows(folder / "repeats.csv", RepeatRow, rows)

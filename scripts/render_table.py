@@ -33,6 +33,7 @@ def render(
     from semgap.analysis.claims.versus_report import versus_markdown
     from semgap.analysis.comparison import ComparisonRow, DriftRow
     from semgap.analysis.counts import CountRow
+    from semgap.analysis.decode_floor import decode_markdown, decode_rows
     from semgap.analysis.expectation import Asked
     from semgap.analysis.figures.time_line import draw_time_line
     from semgap.analysis.notes import Experiment
@@ -60,6 +61,8 @@ def render(
     report = traffic_markdown(read_rows(counts, CountRow), labels)
     write_atomically(traffic, report.encode())
     said = statistics_markdown(rows, experiment.comparisons, read_rows(drifts, DriftRow), labels)
+    near_floor = decode_rows(rows, experiment.manifest.weights_bytes)
+    said += decode_markdown(near_floor, experiment.records[0].settings.worker.engine)
     write_atomically(statistics, said.encode())
     write_atomically(claims_report, claims_markdown(experiment.outcomes).encode())
     beside = versus_markdown(read_rows(versus, VersusRow), labels)

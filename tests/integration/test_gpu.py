@@ -62,6 +62,9 @@ def test_every_meter_of_a_busy_gpu_reads(device):
     keep_busy(device, 4)
     read = {name: value for one in meters.stop().values() for name, value in one.items()}
     assert read["gpu_kernel_busy_s"] > 3
+    assert read["gpu_kernels"] > 100
+    # Between an old GPU's and three times the fastest of today.
+    assert 1e11 < read["gpu_memory_read_bytes_per_s"] < 25e12
     assert read["gpu_nvml_percent"] > 80
     assert read["gpu_dmon_percent"] > 80
     assert read["gpu_dmon_memory_mb"] > 64

@@ -82,7 +82,7 @@ def test_what_disturbs_is_not_read_while_latency_is_measured():
     assert meters_of(Host.WORKER, Span.PHASE, has_gpu=True) == ("gpu_state",)
     assert meters_of(Host.WORKER, Span.PASS, has_gpu=True) == ("gpu_kernels",)
     back_to_back = meters_of(Host.WORKER, Span.BACK_TO_BACK, has_gpu=True)
-    assert back_to_back == ("gpu_dmon", "gpu_energy", "gpu_samples")
+    assert back_to_back == ("gpu_dmon", "gpu_energy", "gpu_memory_read", "gpu_samples")
     for host in Host:
         assert not meters_of(host, Span.BACK_TO_BACK, has_gpu=False)
 

@@ -1,4 +1,4 @@
-"""Time in GPU kernels, from CUPTI through torch.profiler."""
+"""Time in GPU kernels and their number, from CUPTI through torch.profiler."""
 
 from collections.abc import Iterable
 
@@ -17,7 +17,7 @@ def open_meter(_gpu_uuid: str) -> Meter:
 
 
 class GpuKernels(Meter):
-    """Length of the union of all kernels' intervals."""
+    """Length of the union of all kernels' intervals, copies and fills among them."""
 
     def __init__(self) -> None:
         self._profile = torch.profiler.profile(
@@ -32,12 +32,15 @@ class GpuKernels(Meter):
         self._profile.stop()
 
     def read(self, _begin_ns: int, _end_ns: int) -> Readings:
-        intervals_us = (
+        intervals_us = [
             (event.time_range.start, event.time_range.end)
             for event in self._profile.events()
             if event.device_type == DeviceType.CUDA
-        )
-        return {"gpu_kernel_busy_s": union_length(intervals_us) / 1e6}
+        ]
+        return {
+            "gpu_kernel_busy_s": union_length(intervals_us) / 1e6,
+            "gpu_kernels": len(intervals_us),
+        }
 
 
 def union_length(intervals: Iterable[tuple[float, float]]) -> float:
