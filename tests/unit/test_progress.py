@@ -1,13 +1,17 @@
 """How far an experiment is, told from its files."""
 
+import itertools
+import logging
 import os
 import shutil
 
 import filelock
 import pytest
+from snakemake_interface_logger_plugins.common import LogEvent
 
 from semgap.measurement.run_record import RunRecord
 from semgap.plumbing.files import read_record
+from semgap.progress.announced import RunsAnnounced
 from semgap.progress.runs import lines, progress_of
 from small_models import PROJECT
 
@@ -75,3 +79,50 @@ def test_while_a_workflow_runs_the_last_word_of_its_job_is_told(results):
         assert found.active
         assert lines(found)[2] == "5 s ago: step 2"
     assert not progress(results).active
+
+
+@pytest.fixture
+def workflow_log():
+    """What Snakemake's log is told of a workflow that measures each mode's first run."""
+    said, clock_s = [], itertools.count(100.0, 5.0)
+    handler = RunsAnnounced(
+        "benchmark",
+        lambda wildcards: RECORDED / wildcards["mode"] / f"rep{wildcards['repeat']}.json",
+        said.append,
+        clock=lambda: next(clock_s),
+    )
+    log = logging.Logger("workflow")
+    log.addHandler(handler)
+
+    def tell(event, **fields):
+        log.info("x", extra={"event": event, **fields})
+
+    tell(LogEvent.RUN_INFO, stats={"benchmark": 4, "aggregate": 1, "total": 5})
+    return said, tell
+
+
+def run_job(tell, jobid, mode, rule="benchmark"):
+    tell(LogEvent.JOB_INFO, jobid=jobid, rule_name=rule, wildcards={"mode": mode, "repeat": "1"})
+    tell(LogEvent.JOB_FINISHED, job_id=jobid)
+
+
+def test_each_run_that_ends_is_told_with_what_the_rest_takes(workflow_log):
+    said, tell = workflow_log
+    run_job(tell, 7, "semantic")
+    run_job(tell, 8, "semantic", rule="parse_capture")
+    run_job(tell, 9, "local")
+    assert said[0].startswith("Measured 1 of 4: semantic, repeat 1, in 5 s; so far 0.31 GB")
+    assert said[0].endswith("the rest takes about 15 s.")
+    assert said[1].startswith("Measured 2 of 4: local, repeat 1, in 5 s;")
+    assert said[1].endswith("the rest takes about 10 s.")
+    for jobid, mode in enumerate(("naive", "remote_cache"), start=10):
+        run_job(tell, jobid, mode)
+    assert said[-1].endswith("that was the last.")
+    assert len(said) == 4
+
+
+def test_what_cannot_be_told_stops_no_workflow(workflow_log):
+    said, tell = workflow_log
+    run_job(tell, 7, "a mode without a record")
+    assert said[0].startswith("How long the rest takes cannot be told:")
+    assert "a mode without a record/rep1.json' does not exist" in said[0]

@@ -207,6 +207,7 @@ MODULES = {
     "semgap/server/supervisor.py": REMOTE_RUNS,
     "semgap/server/worker_process.py": REMOTE_RUNS,
     "semgap/progress/runs.py": set(),
+    "semgap/progress/announced.py": set(),
     "semgap/session/opening.py": ALL_RUNS,
     "semgap/session/in_process.py": measured("local"),
     "semgap/session/server.py": measured(*REMOTE),

@@ -39,3 +39,12 @@ rule benchmark:
         " --weights {input.weights:q} --prompt {input.prompt:q} {params.endpoint}"
         " --run {output.run:q} --logits {output.logits:q} --capture {output.capture:q}"
         " --settings {params.settings:q} --code {params.code} --withdraw {params.withdraw:q} --log {log:q}"
+
+
+logger.addHandler(
+    RunsAnnounced(
+        "benchmark",
+        lambda wildcards: Path(rules.benchmark.output.run.format(**wildcards)),
+        logger.info,
+    )
+)

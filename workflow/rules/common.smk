@@ -12,6 +12,7 @@ from pathlib import Path
 
 from msgspec.structs import asdict
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 PROJECT = Path(str(workflow.current_basedir)).parents[1]
 if PROJECT != Path(workflow.basedir):
@@ -39,6 +40,7 @@ from semgap.model.model_settings import model_files
 from semgap.linkbench.link_settings import LinkJob
 from semgap.server.endpoint import ServerJob
 from semgap.pipeline.cli import settings_json
+from semgap.progress.announced import RunsAnnounced
 
 try:
     CONFIG = load_config(config)

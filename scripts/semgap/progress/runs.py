@@ -65,7 +65,7 @@ def progress_of(
             if file.exists():
                 record = read_record(file, RunRecord)
                 took.append(file.stat().st_mtime - record.started_unix_ns / 1e9)
-                moved_bytes += _moved_bytes(record)
+                moved_bytes += moved_bytes_of(record)
         done[mode], durations_s[mode] = len(took), took
     latest = _latest_log(results)
     return Progress(
@@ -92,15 +92,16 @@ def lines(progress: Progress) -> list[str]:
     elif progress.remaining_s is None:
         said.append("How long the rest takes is known once a run is finished.")
     else:
-        said.append(f"The rest takes about {_duration(progress.remaining_s)}.")
+        said.append(f"The rest takes about {duration_text(progress.remaining_s)}.")
     if not progress.active and count < total:
         said.append("No workflow runs in this folder: the command that began goes on.")
     elif progress.active and progress.latest is not None:
-        said.append(f"{_duration(progress.latest_age_s)} ago: {progress.latest}")
+        said.append(f"{duration_text(progress.latest_age_s)} ago: {progress.latest}")
     return said
 
 
-def _moved_bytes(record: RunRecord) -> int:
+def moved_bytes_of(record: RunRecord) -> int:
+    """Content of the tensors of a run's phases."""
     return sum(
         step.total_up_bytes + step.total_down_bytes
         for phase in record.phases
@@ -129,5 +130,6 @@ def _is_held(lock_file: Path) -> bool:
     return any("FLOCK" in line and line.split()[5].endswith(inode) for line in held)
 
 
-def _duration(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
+    """A duration as people say it."""
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
