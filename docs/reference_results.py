@@ -29,6 +29,7 @@ from semgap.analysis.expectation import Asked
 from semgap.analysis.figures.time_line import draw_time_line
 from semgap.analysis.notes import Experiment
 from semgap.analysis.prediction import predict
+from semgap.analysis.provenance_report import provenance_markdown
 from semgap.analysis.rows import PHASES, TableRow, gigabytes_text, latency_text, table_rows
 from semgap.analysis.statistics_report import statistics_markdown
 from semgap.analysis.summary import MeasuredRun, RepeatRow, SummaryRow, repeat_rows, summarise
@@ -84,6 +85,8 @@ def rebuild(folder: Path) -> list[TableRow]:
     experiment = Experiment(manifest, records, setup, compared, outcomes, asked.stopping)
     table = table_rows(summary, labels, PHASES)
     write_atomically(folder / "traffic.md", traffic_markdown(counts, labels).encode())
+    depends = provenance_markdown(records, manifest)
+    write_atomically(folder / "provenance.md", depends.encode())
     draw_time_line(records, labels, folder / "time-line.svg")
     said = statistics_markdown(table, compared, drifts(rows), labels)
     near_floor = decode_rows(table, manifest.weights_bytes)

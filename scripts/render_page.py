@@ -6,6 +6,12 @@ from typing import Annotated
 
 from semgap.pipeline.cli import run_script
 
+_LINK = """\
+What transport and link can carry at most was not measured with this experiment. It takes some
+minutes: `snakemake --cores 1 results/{0}/transport.md results/{0}/overhead.md`, with the same
+configuration, then `make report` again.
+"""
+
 
 def render(
     expectation: Annotated[Path, "names the modes in the table's order"],
@@ -17,6 +23,7 @@ def render(
     versus: Annotated[Path, "the report on recorded results (Markdown)"],
     traffic: Annotated[Path, "the report on traffic (Markdown)"],
     statistics: Annotated[Path, "the report on latencies (Markdown)"],
+    provenance: Annotated[Path, "the report on what the numbers depend on (Markdown)"],
     time_line: Annotated[Path, "the figure of one step (SVG)"],
     link: Annotated[list[Path] | None, "reports on the link, if it was measured"],
     latency_figures: Annotated[list[Path], "writes these; the first is SVG"],
@@ -42,7 +49,8 @@ def render(
         pages.Section("Recorded results", [versus]),
         pages.Section("Latency", [latency_figures[0], time_line, statistics]),
         pages.Section("Traffic", [traffic_figures[0], traffic]),
-        *([pages.Section("Link", link)] if link else []),
+        pages.Section("Link", link or [], "" if link else _LINK.format(asked.experiment)),
+        pages.Section("Provenance", [provenance]),
     ]
     title = f"{asked.experiment}: the cost of not knowing what a tensor means"
     write_atomically(page, pages.page(title, sections).encode())

@@ -24,6 +24,7 @@ def render(
     statistics: Annotated[Path, "writes this report on the latencies (Markdown)"],
     claims_report: Annotated[Path, "writes this report on the claims (Markdown)"],
     versus_report: Annotated[Path, "writes this report on recorded results (Markdown)"],
+    provenance: Annotated[Path, "writes this report on what the numbers depend on (Markdown)"],
     time_line: Annotated[Path, "writes this figure of one step of each mode (SVG)"],
 ) -> None:
     from semgap.analysis import table
@@ -37,6 +38,7 @@ def render(
     from semgap.analysis.expectation import Asked
     from semgap.analysis.figures.time_line import draw_time_line
     from semgap.analysis.notes import Experiment
+    from semgap.analysis.provenance_report import provenance_markdown
     from semgap.analysis.rows import PHASES, table_rows
     from semgap.analysis.statistics_report import statistics_markdown
     from semgap.analysis.summary import SummaryRow
@@ -67,6 +69,8 @@ def render(
     write_atomically(claims_report, claims_markdown(experiment.outcomes).encode())
     beside = versus_markdown(read_rows(versus, VersusRow), labels)
     write_atomically(versus_report, beside.encode())
+    depends = provenance_markdown(experiment.records, experiment.manifest)
+    write_atomically(provenance, depends.encode())
     draw_time_line(experiment.records, labels, time_line)
     for files, text in (
         (csv, table.unrounded_csv(rows, experiment.records)),

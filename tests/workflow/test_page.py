@@ -92,10 +92,20 @@ class References(HTMLParser):
 
 def test_the_page_has_every_report_and_figure(page, finished):
     text = page.read_text()
-    for title in ("Table", "Claims", "Recorded results", "Latency", "Traffic"):
+    for title in (
+        "Table",
+        "Claims",
+        "Recorded results",
+        "Latency",
+        "Traffic",
+        "Link",
+        "Provenance",
+    ):
         assert f"<h2>{title}</h2>" in text
-    for file in ("table.md", "claims.md", "versus-reference.md", "traffic.md", "stats.md"):
+    reports = ("table", "claims", "versus-reference", "traffic", "stats", "provenance")
+    for file in (f"{name}.md" for name in reports):
         assert f"From <code>results/tiny/{file}</code>" in text
+    assert "snakemake --cores 1 results/tiny/transport.md" in text
     # Each row of the table, as it stands there.
     first = (finished.results / "table.md").read_text().splitlines()[2]
     cells = [cell.strip() for cell in first.strip("|").split("|")]

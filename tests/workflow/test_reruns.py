@@ -149,6 +149,7 @@ MODULES = {
     "semgap/analysis/counts.py": ANALYSIS,
     "semgap/analysis/statistics.py": ANALYSIS,
     "semgap/analysis/decode_floor.py": TABLE,
+    "semgap/analysis/provenance_report.py": TABLE,
     "semgap/analysis/stopping.py": TABLE,
     "semgap/analysis/comparison.py": ANALYSIS,
     "semgap/analysis/statistics_report.py": TABLE,

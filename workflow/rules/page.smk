@@ -27,6 +27,7 @@ rule render_page:
         traffic=rules.render_table.output.traffic,
         statistics=rules.render_table.output.statistics,
         time_line=rules.render_table.output.time_line,
+        provenance=rules.render_table.output.provenance,
         link=LINK_REPORTS,
     output:
         latencies=report(
@@ -62,7 +63,7 @@ rule render_page:
         " --repeats {input.repeats:q} --summary {input.summary:q} --counts {input.counts:q}"
         " --table {input.table:q} --claims {input.claims:q} --versus {input.versus:q}"
         " --traffic {input.traffic:q} --statistics {input.statistics:q}"
-        " --time-line {input.time_line:q} {params.link}"
+        " --time-line {input.time_line:q} --provenance {input.provenance:q} {params.link}"
         " --latency-figures {output.latencies:q} --traffic-figures {output.traffic:q}"
         " --page {output.page:q} --log {log:q}"
 

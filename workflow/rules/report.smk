@@ -44,6 +44,11 @@ rule render_table:
             category="Latency",
             caption="../report/time_line.rst",
         ),
+        provenance=report(
+            f"{EXPERIMENT}/provenance.md",
+            category="Provenance",
+            caption="../report/provenance.rst",
+        ),
         csv=f"{EXPERIMENT}/table.csv",
         tex=f"{EXPERIMENT}/table.tex",
         published_markdown="results/table.md",
@@ -66,6 +71,7 @@ rule render_table:
         " --claims {input.claims:q} --claims-report {output.claims:q}"
         " --versus {input.versus:q} --versus-report {output.versus:q}"
         " --statistics {output.statistics:q} --runs {input.runs:q} --traffic {output.traffic:q} --time-line {output.time_line:q}"
+        " --provenance {output.provenance:q}"
         " --csv {output.csv:q} {output.published_csv:q}"
         " --tex {output.tex:q} {output.published_tex:q}"
         " --markdown {output.markdown:q} {output.published_markdown:q} --log {log:q}"

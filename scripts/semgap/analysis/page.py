@@ -29,10 +29,12 @@ class Section:
     Attributes:
         title: its heading; a file's own is left out where it says the same.
         files: Markdown is rendered, SVG embedded.
+        said: what is said before them, as Markdown.
     """
 
     title: str
     files: Sequence[Path]
+    said: str = ""
 
 
 def page(title: str, sections: Sequence[Section]) -> str:
@@ -44,6 +46,7 @@ def page(title: str, sections: Sequence[Section]) -> str:
     )
     parts = [
         f'<section id="s{number}"><h2>{html.escape(section.title)}</h2>'
+        + str(render.render(section.said))
         + "".join(_part(file, section.title, render) for file in section.files)
         + "</section>"
         for number, section in enumerate(sections)
