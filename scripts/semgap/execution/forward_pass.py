@@ -22,8 +22,8 @@ class ForwardPass(Executor):
         self._logits_to_keep = limits.logits_to_keep
         self._kv_cache = Held()
         self._token_ids: list[int] = []
-        # One row per step: the transport reuses a step's memory for the next step. Written once now,
-        # since the first touch of a page takes time.
+        # One row per step: the transport reuses a step's memory for the next step. It is written
+        # now, since the first touch of a page takes time.
         self._logits = torch.full((limits.max_steps, limits.vocabulary_size), torch.nan)
         self._kept_logits: dict[int, str] = {}
         self._marked = Held()
