@@ -10,6 +10,8 @@ WITHIN ?= 5
 AT_MOST ?= 20
 # For `make context`: the prompts' lengths.
 CONTEXTS ?= 128 512 1024 2000
+# For `make decode-rate`: how the worker runs the model.
+ENGINES ?= eager graph
 # For `make doctor`: what else it speaks of.
 EXPERIMENTS ?= $(filter-out config/claims.yaml,$(wildcard config/*.yaml))
 # Where no .venv is to be made, what runs Snakemake.
@@ -33,9 +35,9 @@ PYTHON_CODE := scripts tests docs/*.py
 WORKFLOW_CODE := Snakefile workflow
 
 .DEFAULT_GOAL := help
-.PHONY: help table verify precise report doctor status problems context context-runs line-rate \
-	parse-rate check test thorough format static unit integration clean locks docs models kit \
-	environment tcpdump judges stop reference-tables
+.PHONY: help table verify precise report doctor status problems context context-runs decode-rate \
+	decode-runs line-rate parse-rate check test thorough format static unit integration clean locks \
+	docs models kit environment tcpdump judges stop reference-tables
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -78,6 +80,20 @@ context-runs:
 			$$tokens $$tokens "rehearsals_at_most: 2, back_to_back_s: 0" > build/context-$$tokens.yaml; \
 		$(SNAKEMAKE) --cores $(CORES) --configfile $(CONFIG) build/context-$$tokens.yaml -- \
 			results/context-$$tokens/table.md || exit 1; \
+	done
+
+decode-rate: environment tcpdump decode-runs  ## measure many decode steps with each of ENGINES, and judge them
+	@$(BIN)/python tests/decode_rate_goals.py $(ENGINES:%=results/decode-%)
+
+decode-runs:
+	@mkdir -p build
+	@for engine in $(ENGINES); do \
+		printf "experiment: decode-%s\nworker: {engine: %s}\n%s\n%s\nworkload: {%s}\n" \
+			$$engine $$engine "modes: [local, semantic]" "server: {transport: tcp}" \
+			"decode_steps: 100, rehearsals_at_most: 1, back_to_back_s: 0" \
+			> build/decode-$$engine.yaml; \
+		$(SNAKEMAKE) --cores $(CORES) --configfile $(CONFIG) build/decode-$$engine.yaml -- \
+			results/decode-$$engine/table.md || exit 1; \
 	done
 
 line-rate: environment tcpdump  ## measure transports and step path beside plain sockets, and judge them

@@ -1,0 +1,74 @@
+#!/usr/bin/env python3
+"""Compare what `make decode-rate` measured with what is aimed at; ends with 1 if a goal is missed.
+
+Usage: decode_rate_goals.py results/<experiment>...
+"""
+
+import csv
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+# Largest median step of `semantic` ÷ that of `local`, by engine.
+SEMANTIC_OF_LOCAL = {"eager": 1.02, "graph": 1.10}
+LOCAL_OF_FLOOR = 1.35
+
+
+def decode_steps_s(folder: Path, mode: str) -> list[float]:
+    """Latencies of the decode steps of all repeats of a mode."""
+    records = [json.loads(file.read_text()) for file in (folder / "runs" / mode).glob("*.json")]
+    return [
+        step["latency_s"]
+        for record in records
+        for phase in record["phases"]
+        if phase["name"] == "decode"
+        for step in phase["steps"]
+    ]
+
+
+def engine_of(folder: Path) -> str:
+    """The engine that the runs say they had."""
+    (first, *_others) = sorted((folder / "runs" / "local").glob("*.json"))
+    engine: str = json.loads(first.read_text())["settings"]["worker"]["engine"]
+    return engine
+
+
+def floor_s(folder: Path) -> float | None:
+    """Time to read the weights once, at the rate that was measured; None without a GPU."""
+    manifests = (folder / "manifest.json", folder / "model" / "manifest.json")
+    (manifest,) = (file for file in manifests if file.exists())
+    with (folder / "summary.csv").open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            name = row["phase"], row["mode"], row["quantity"]
+            if name == ("decode", "local", "gpu_memory_read_bytes_per_s"):
+                weights_bytes = json.loads(manifest.read_text())["weights_bytes"]
+                return float(weights_bytes) / float(row["mean"])
+    return None
+
+
+def goals(folder: Path) -> Iterator[tuple[str, float, float]]:
+    """Each goal: what it is of, what was seen, and the most that is aimed at."""
+    engine = engine_of(folder)
+    local_s, semantic_s = (decode_steps_s(folder, mode) for mode in ("local", "semantic"))
+    of_steps = f"{engine}, medians of {len(local_s)} and {len(semantic_s)} steps"
+    ratio = median(semantic_s) / median(local_s)
+    yield f"{of_steps}: semantic ÷ local", ratio, SEMANTIC_OF_LOCAL[engine]
+    floor = floor_s(folder)
+    if engine == "graph" and floor is not None:
+        yield f"{of_steps}: local ÷ floor", median(local_s) / floor, LOCAL_OF_FLOOR
+
+
+def main() -> None:
+    """Command line: the folders of the experiments' results."""
+    missed = 0
+    for folder in map(Path, sys.argv[1:]):
+        for what, seen, most in goals(folder):
+            missed += seen > most
+            print(f"{'holds ' if seen <= most else 'MISSED'}  {what}: {seen:.3f}, aim {most:g}")
+    sys.exit(missed > 0)
+
+
+if __name__ == "__main__":
+    main()
