@@ -54,7 +54,8 @@ class Silent(Echo):
     """Sends back nothing but a reply."""
 
     def handle(self, message):
-        return ReplyMessage(Done(0, 0, 0, 0, 0.0, float(len(message.tensors))))
+        said = float(len(message.tensors))
+        return ReplyMessage(Done(message.received_ns, message.delivered_ns, 0, 0, 0.0, said))
 
 
 class Dying(Echo):
@@ -71,10 +72,17 @@ def _serve(transport, port, handler, ready):
 def _exchange(transport, port, messages, results):
     channel = load_transport(transport).connect("127.0.0.1", port, TIMEOUTS)
     for message in pickle.loads(messages):
+        begin_ns = time.monotonic_ns()
         try:
             reply = channel.request(message)
         except WorkerLostError as error:
             results.put(("lost", str(error)))
+            return
+        done = reply.header
+        stamps_ns = [begin_ns, reply.serialised_ns, done.received_ns, done.delivered_ns]
+        stamps_ns += [reply.departing_ns, time.monotonic_ns()]
+        if stamps_ns != sorted(stamps_ns):
+            results.put(("out of order", stamps_ns))
             return
         # Sent as lists: the queue would move tensors through shared memory of this process.
         results.put(

@@ -66,12 +66,22 @@ def test_a_long_answer_is_that_of_the_eager_engine(stored):
     assert abs(graph.logits - eager.logits).max() < 1e-4
 
 
-def logits_of(stored, engine_name, dtype):
-    """Logits after a prompt and after each of 40 given tokens, from weights rounded to float16."""
+def weights_of(stored):
+    """Weights that float16 holds exactly, none of them constant: seeded biases are zero."""
     folder, manifest = stored
+    generator = torch.Generator().manual_seed(0)
+    return [
+        (weight + 0.02 * torch.randn(weight.shape, generator=generator)).half().float()
+        for weight in map_weights(folder, manifest)
+    ]
+
+
+def logits_of(stored, engine_name, dtype):
+    """Logits after a prompt and after each of 40 given tokens."""
+    _folder, manifest = stored
     skeleton = ModelSkeleton(manifest.model_config, dtype, torch.device("cpu"))
     engine = load_engine(engine_name).build_engine(skeleton)
-    weights = [weight.half().to(dtype) for weight in map_weights(folder, manifest)]
+    weights = [weight.to(dtype) for weight in weights_of(stored)]
     engine.bind([tensor.name for tensor in manifest.tensors], weights)
     kv_cache, found = KvCache(), []
     for tokens in (PROMPT, *([token] for token in range(40))):
@@ -85,6 +95,11 @@ def test_in_half_precision_it_is_no_farther_from_the_exact_answer_than_the_eager
     eager, graph = (logits_of(stored, name, torch.float16) - exact for name in ("eager", "graph"))
     assert graph.square().mean().sqrt() < 1.1 * eager.square().mean().sqrt()
     assert graph.abs().max() < 2e-3 * exact.abs().max()
+
+
+def test_every_weight_is_computed_with(stored):
+    eager, graph = (logits_of(stored, name, torch.float32) for name in ("eager", "graph"))
+    torch.testing.assert_close(graph, eager, rtol=0, atol=1e-5)
 
 
 def test_the_layers_of_gptj_are_fused_where_they_are_those_of_the_model(stored):
@@ -160,6 +175,21 @@ def test_without_weights_nothing_is_computed(stored):
     engine.release()
     with pytest.raises(ModelError, match="weights are not there"):
         engine.forward(prompt(), KvCache(), 1)
+
+
+def test_of_weights_that_came_for_one_pass_nothing_is_left(stored):
+    engine = engine_of(stored)
+    engine.release()
+    places = engine._pass.places
+    assert all(place[..., 0].isnan().all() for place in places.values())
+
+
+def test_a_weight_of_another_shape_is_refused(stored):
+    engine = engine_of(stored)
+    _folder, manifest = stored
+    name = next(iter(engine._pass.places), manifest.tensors[0].name)
+    with pytest.raises(ModelError, match="the architecture needs"):
+        engine.bind([name], [torch.zeros(1, 1)])
 
 
 @pytest.mark.parametrize("name", ["mistral-window", "mamba-state", "bloom-alibi"])
