@@ -90,7 +90,7 @@ decode-runs:
 	@for engine in $(ENGINES); do \
 		printf "experiment: decode-%s\nworker: {engine: %s}\n%s\n%s\nworkload: {%s}\n" \
 			$$engine $$engine "modes: [local, semantic]" "server: {transport: tcp}" \
-			"decode_steps: 100, rehearsals_at_most: 1, back_to_back_s: 0" \
+			"decode_steps: 100, rehearsals_at_most: 1, back_to_back_s: 0.1" \
 			> build/decode-$$engine.yaml; \
 		$(SNAKEMAKE) --cores $(CORES) --configfile $(CONFIG) build/decode-$$engine.yaml -- \
 			results/decode-$$engine/table.md || exit 1; \

@@ -107,7 +107,7 @@ def run_benchmark(
             generation(again)
         repeated = partial(log.info, "%s, back to back: %s", name)
         back_to_back = phases(Span.BACK_TO_BACK, say=repeated)
-        if back_to_back.has_meters:
+        if back_to_back.has_meters and workload.back_to_back_s:
             back_to_back.run_back_to_back(
                 executor, prompt.token_ids, workload.decode_steps, workload.back_to_back_s
             )

@@ -33,7 +33,8 @@ class WorkloadSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             ge=0,
             description="On a GPU, after the timed phases: how long each phase is run again and "
-            "again, at least once, while dmon, NVML's samples and its energy counter are read.",
+            "again, at least once, while dmon, NVML's samples and its energy counter are read. 0 "
+            "leaves it out.",
         ),
     ] = 3.0
     logits_to_keep: Annotated[
