@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import msgspec
 import pytest
 import torch
 import yaml
@@ -237,3 +238,13 @@ def test_what_an_experiment_needs_follows_from_its_policies():
     assert weights_bytes < needs.disk_bytes < 2 * weights_bytes
     assert needs.gpu_memory_bytes == 0
     assert 10 < duration_s(config, needs) < 1200
+
+
+def test_an_engine_that_copies_weights_needs_room_for_them():
+    config, weights_bytes = read_config(PROJECT / "config" / "gptj-6b-seeded.yaml"), 12 * 10**9
+    graph = msgspec.structs.replace(
+        config, worker=msgspec.structs.replace(config.worker, engine="graph")
+    )
+    once, twice = (needs_of(one, weights_bytes) for one in (config, graph))
+    assert twice.gpu_memory_bytes - once.gpu_memory_bytes == weights_bytes
+    assert twice.memory_bytes - once.memory_bytes == weights_bytes

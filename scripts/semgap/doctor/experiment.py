@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from semgap.engine.engine_contract import load_engine
 from semgap.errors import SemgapError
 from semgap.model.manifest import Manifest
 from semgap.model.skeleton import ModelSkeleton
@@ -54,12 +55,13 @@ def needs_of(config: Config, weights_bytes: int) -> Needs:
         count * _traffic_bytes(mode, weights_bytes, config.workload.decode_steps, per_run)
         for mode, count in repeats.items()
     )
+    copies = load_engine(config.worker.engine).WEIGHT_COPIES
     downloaded = 2 * weights_bytes if config.model.weights == "hub" else 0
     return Needs(
         weights_bytes=weights_bytes,
         disk_bytes=int(weights_bytes + downloaded + _CAPTURE_SHARE * traffic),
-        memory_bytes=_LIBRARIES_BYTES + (1 if on_gpu else 2) * weights_bytes,
-        gpu_memory_bytes=int(1.2 * weights_bytes) if on_gpu else 0,
+        memory_bytes=_LIBRARIES_BYTES + (copies if on_gpu else 1 + copies) * weights_bytes,
+        gpu_memory_bytes=int((copies + 0.2) * weights_bytes) if on_gpu else 0,
         traffic_bytes=traffic,
         runs=sum(repeats.values()),
         generations=per_run * sum(repeats.values()),

@@ -12,6 +12,8 @@ from semgap.model.causal_lm import run_pass
 from semgap.model.skeleton import ModelSkeleton
 from semgap.placements.kv_cache import KvCache
 
+WEIGHT_COPIES = 1
+
 
 def build_engine(skeleton: ModelSkeleton) -> Engine:
     return EagerEngine(skeleton)

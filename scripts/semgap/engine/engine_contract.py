@@ -46,7 +46,9 @@ class Engine(Protocol):
 
 
 class EngineModule(Protocol):
-    """The function that a module in this folder defines to be an engine."""
+    """What a module in this folder defines to be an engine."""
+
+    WEIGHT_COPIES: int  # how many times the weights are in the worker's memory, at most
 
     def build_engine(self, skeleton: ModelSkeleton) -> Engine:
         """Make an engine for a model whose weights are not there yet."""

@@ -20,6 +20,9 @@ from semgap.model.skeleton import ModelSkeleton
 from semgap.placements.kv_cache import KvCache
 from semgap.placements.unusable import make_unusable
 
+# As they came, and where passes read them.
+WEIGHT_COPIES = 2
+
 # Attention reads all of the memory, so it is not much larger than what is in it.
 _CAPACITY_STEP = 64
 _WARM_UP_PASSES = 3
