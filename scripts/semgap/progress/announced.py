@@ -9,10 +9,6 @@ from typing import Any
 
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from semgap.measurement.run_record import RunRecord
-from semgap.plumbing.files import read_record
-from semgap.progress.runs import duration_text, moved_bytes_of
-
 
 class RunsAnnounced(logging.Handler):
     """Listens to Snakemake's log, in Snakemake's own process: nothing else runs while it measures.
@@ -55,6 +51,11 @@ class RunsAnnounced(logging.Handler):
             self._say(f"How long the rest takes cannot be told: {error}")
 
     def _finished(self, wildcards: Mapping[str, str], begin_s: float) -> None:
+        # Each start of Snakemake makes a handler, and few measure anything.
+        from semgap.measurement.run_record import RunRecord
+        from semgap.plumbing.files import read_record
+        from semgap.progress.runs import duration_text, moved_bytes_of
+
         run = read_record(self._record_of(wildcards), RunRecord)
         took_s = self._clock() - begin_s
         self._durations_s.setdefault(run.mode, []).append(took_s)
