@@ -83,6 +83,7 @@ def test_a_minimal_file_is_completed():
         ("server.port", 80, r"'server.port' is 80.*>= 1024"),
         ("server.host", "localhost", r"'server.host' is 'localhost'.*an IPv4 address"),
         ("server.transport", "carrier-pigeon", r"Allowed is: tcp or torch_rpc"),
+        ("worker.engine", "static_memory", r"Allowed is: eager or graph\."),
         ("worker.device", "gpu", r"'worker.device' is 'gpu'"),
         ("modes", ["naive"], r"'modes' is .*modes with local"),
         ("modes", ["local", "blind"], r"no mode 'blind'"),

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from semgap.engine.engine_contract import load_engine
-from semgap.engine.fused_gptj import fits
 from semgap.engine.graph import build_engine
+from semgap.engine.graph_parts.fused_gptj import fits
 from semgap.errors import ModelError
 from semgap.execution.executor_contract import GenerationLimits
 from semgap.execution.forward_pass import open_executor

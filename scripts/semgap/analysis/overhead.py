@@ -29,7 +29,7 @@ class OverheadRow(msgspec.Struct, frozen=True):
     placement_s: float
     serialise_s: float
     send_s: float
-    # host_to_device_s, device_to_host_s: empty where the transport does not tell them apart
+    # host_to_device_s, device_to_host_s: empty for records without them
     host_to_device_s: float | None
     queue_s: float
     other_worker_s: float  # the worker's handler apart from the pass

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from semgap.engine import fused_gptj
 from semgap.engine.engine_contract import Engine
-from semgap.engine.static_memory import StaticKvCache, StaticMemory
-from semgap.engine.static_pass import StaticPass, TransformersPass
+from semgap.engine.graph_parts import fused_gptj
+from semgap.engine.graph_parts.static_memory import StaticKvCache, StaticMemory
+from semgap.engine.graph_parts.static_pass import StaticPass, TransformersPass
 from semgap.errors import ModelError
 from semgap.model.skeleton import ModelSkeleton
 from semgap.placements.kv_cache import KvCache

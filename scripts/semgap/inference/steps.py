@@ -17,8 +17,8 @@ class StepRecord(msgspec.Struct, frozen=True):
     """One request and its reply, timed by the client.
 
     The latency is from the first tensor that a placement is asked for to the last that it joined.
-    The spans in ``SPANS`` tile it. The copies to and from the worker's device are None where the
-    transport does not tell them apart: then they are parts of their neighbours.
+    The spans in ``SPANS`` tile it. Records without the copies to and from the worker's device have
+    them as parts of the spans beside them.
     """
 
     latency_s: float

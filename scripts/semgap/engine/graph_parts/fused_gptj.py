@@ -14,8 +14,8 @@ import transformers
 from torch import Tensor
 from torch.nn import functional
 
-from semgap.engine.static_memory import StaticMemory
-from semgap.engine.static_pass import StaticPass
+from semgap.engine.graph_parts.static_memory import StaticMemory
+from semgap.engine.graph_parts.static_pass import StaticPass
 from semgap.model.skeleton import ModelSkeleton
 
 

@@ -7,7 +7,7 @@ import torch
 import transformers
 from torch import Tensor
 
-from semgap.engine.static_memory import StaticMemory
+from semgap.engine.graph_parts.static_memory import StaticMemory
 from semgap.errors import ModelError
 from semgap.model.causal_lm import arguments_of, run_pass
 from semgap.model.skeleton import ModelSkeleton
