@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from figures import decode_of, draw_contexts, draw_modes
+from readme_parts import recorded_in_readme
 
 from semgap.analysis.claims.claim import load_claims
 from semgap.analysis.claims.evaluation import Evidence, OutcomeRow, judge
@@ -44,11 +45,11 @@ from semgap.plumbing.markup import escaped_markdown, markdown_table
 
 PROJECT = Path(__file__).parents[1]
 REFERENCE = PROJECT / "results" / "reference"
-# What the README shows, in this order.
-SHOWN = ("gptj-6b-h100-tcp", "mini-torch_rpc")
 # Those whose verdicts docs/artifact.md has.
-JUDGED = ("gptj-6b-h100-tcp", "gptj-6b-h100-torch_rpc", "mini-torch_rpc", "mini-tcp")
-SWEEP = "gptj-6b-h100-context"
+JUDGED = (
+    *("gptj-6b-h100-tcp", "gptj-6b-h100-tcp-graph", "gptj-6b-h100-torch_rpc"),
+    *("mini-torch_rpc", "mini-tcp"),
+)
 ARTIFACT = PROJECT / "docs" / "artifact.md"
 BEGIN, END = "<!-- recorded results: make reference-tables -->\n", "<!-- end -->\n"
 CLAIMS_BEGIN = "<!-- claims: make reference-tables -->\n"
@@ -139,43 +140,6 @@ def _decode_cell(row: TableRow) -> str:
     return f"{gigabytes_text(row)} GB, {latency_text(row)} s"
 
 
-def shown_in_readme(folder: Path) -> str:
-    """A recorded experiment, as the README shows it."""
-    place = folder.relative_to(PROJECT)
-    table, _, notes = (folder / "table.md").read_text(encoding="utf-8").partition("\n\n")
-    said = [note for note in notes.splitlines() if note.startswith(("- Exp", "- Comp", "- Meas"))]
-    warnings = notes.count("- **Warning**")
-    doubts = f", with {warnings} warnings" if warnings else ""
-    return "\n\n".join(
-        (
-            table,
-            "\n".join([*said, f"- All notes{doubts}: [{place}/table.md]({place}/table.md)"]),
-            f"![Latency and network traffic of each mode, logarithmic axes]({place}/modes.svg)\n",
-        )
-    )
-
-
-def sweep_in_readme(folder: Path) -> str:
-    """A recorded sweep, as the README shows it."""
-    place = folder.relative_to(PROJECT)
-    return "\n".join(
-        (
-            "What grows with the prompt, GPT-J 6B on the same kind of GPU, one repeat each "
-            f"(`make context`; [{place}/]({place}/)):\n",
-            (folder / "context.md").read_text(encoding="utf-8"),
-            f"![Latency and network traffic of decode over the prompt's length]"
-            f"({place}/context.svg)\n",
-        )
-    )
-
-
-def not_shown() -> str:
-    """The recorded experiments that the README shows no table of."""
-    others = [folder for folder in recorded("*/manifest.json") if folder.name not in SHOWN]
-    places = [(folder.name, folder.relative_to(PROJECT) / "table.md") for folder in others]
-    return f"Recorded too: {', '.join(f'[{name}]({place})' for name, place in places)}\n"
-
-
 def claims_in_artifact() -> str:
     """Each claim with what it accepts and what was recorded, a row per phase that the first has."""
     folders = [REFERENCE / name for name in JUDGED]
@@ -218,10 +182,8 @@ def main() -> None:
         rebuild_sweep(folder)
     for folder in recorded_in(REFERENCE):
         compare(folder)
-    first, *others = (shown_in_readme(REFERENCE / name) for name in SHOWN)
-    shown = "\n".join((first, sweep_in_readme(REFERENCE / SWEEP), *others, not_shown()))
     outdated = [
-        replaced(PROJECT / "README.md", BEGIN, shown),
+        replaced(PROJECT / "README.md", BEGIN, recorded_in_readme(PROJECT)),
         replaced(ARTIFACT, CLAIMS_BEGIN, claims_in_artifact()),
     ]
     sys.exit(any(outdated))

@@ -34,7 +34,7 @@ from small_models import PROJECT
 REFERENCE = PROJECT / "results" / "reference"
 CLAIMS_FILE = PROJECT / "config" / "claims.yaml"
 CLAIMS = load_claims(CLAIMS_FILE)
-WITH_REPEATS = ("mini-torch_rpc", "mini-tcp", "gptj-6b-h100-tcp")
+WITH_REPEATS = ("mini-torch_rpc", "mini-tcp", "gptj-6b-h100-tcp", "gptj-6b-h100-tcp-graph")
 
 
 def evidence_of(name):
@@ -61,8 +61,25 @@ def test_recorded_results_contradict_no_claim(name, tmp_path):
     assert {row.claim for row in outcomes} == {claim.id for claim in CLAIMS}
 
 
-def test_what_was_recorded_on_a_gpu_supports_every_claim():
-    assert set(verdicts(judge(CLAIMS, evidence_of("gptj-6b-h100-tcp"))).values()) == {"PASS"}
+@pytest.mark.parametrize("name", ["gptj-6b-h100-tcp", "gptj-6b-h100-tcp-graph"])
+def test_what_was_recorded_on_a_gpu_supports_every_claim(name):
+    assert set(verdicts(judge(CLAIMS, evidence_of(name))).values()) == {"PASS"}
+
+
+def test_what_crosses_does_not_depend_on_the_engine():
+    eager, graph = (
+        {
+            (record.mode, phase.name): [
+                (step.up_bytes, step.down_bytes, step.up_tensors, step.down_tensors)
+                for step in phase.steps
+            ]
+            for record in evidence_of(name).records
+            for phase in record.phases
+        }
+        for name in ("gptj-6b-h100-tcp", "gptj-6b-h100-tcp-graph")
+    )
+    assert eager == graph
+    assert len(eager) == 12
 
 
 def test_the_order_of_bytes_and_latencies_is_claimed_with_numbers():
@@ -275,7 +292,11 @@ def test_what_is_no_yaml_is_refused(tmp_path):
 
 
 def test_the_nearest_record_has_the_same_workload_and_if_possible_transport():
-    for name in ("mini-tcp", "mini-torch_rpc", "gptj-6b-h100-tcp", "gptj-6b-h100-context/512"):
+    for name in (
+        *("mini-tcp", "mini-torch_rpc", "gptj-6b-h100-context/512"),
+        *("gptj-6b-h100-tcp", "gptj-6b-h100-tcp-graph", "gptj-6b-h100-torch_rpc"),
+        *("gptj-6b-h100-decode-eager", "gptj-6b-h100-decode-graph"),
+    ):
         here = read_recorded(REFERENCE / name)
         found = nearest_recorded(recorded_in(REFERENCE), here.expectation, here.manifest)
         assert found == REFERENCE / name

@@ -9,7 +9,8 @@ import pytest
 
 from small_models import PROJECT
 
-RECORDED = PROJECT / "results" / "reference" / "mini-tcp"
+REFERENCE = PROJECT / "results" / "reference"
+RECORDED = REFERENCE / "mini-tcp"
 
 
 @pytest.fixture
@@ -32,10 +33,20 @@ def take(folder, engine="eager", **latencies_s):
             file.write_text(json.dumps(record))
 
 
-def judged(folder):
-    command = [sys.executable, PROJECT / "tests" / "decode_rate_goals.py", folder]
+def judged(*folders):
+    command = [sys.executable, PROJECT / "tests" / "decode_rate_goals.py", *folders]
     done = subprocess.run(command, capture_output=True, text=True)
     return done.returncode, done.stdout.splitlines()
+
+
+def test_what_was_recorded_on_a_gpu_holds_every_goal():
+    eager, graph = (REFERENCE / f"gptj-6b-h100-decode-{name}" for name in ("eager", "graph"))
+    status, said = judged(eager, graph)
+    assert status == 0
+    assert [line.split(":")[1].strip() for line in said] == [
+        *("semantic ÷ local", "semantic ÷ local", "local ÷ floor")
+    ]
+    assert all("medians of 300 and 300 steps" in line for line in said)
 
 
 def test_a_goal_is_held_or_missed_by_medians(results):

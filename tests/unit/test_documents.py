@@ -3,14 +3,17 @@
 import csv
 import json
 import re
-from statistics import correlation, fmean, stdev
+from statistics import correlation, fmean, median, stdev
 
 import pytest
 
+from decode_rate_goals import decode_steps_s, floor_s
 from small_models import PROJECT
 
 REFERENCE = PROJECT / "results" / "reference"
 GPTJ = REFERENCE / "gptj-6b-h100-tcp"
+GRAPH = REFERENCE / "gptj-6b-h100-tcp-graph"
+MANY_STEPS = {name: REFERENCE / f"gptj-6b-h100-decode-{name}" for name in ("eager", "graph")}
 LINK = REFERENCE / "line-rate-2-cores"
 # models.md is written by `make models`.
 DOCUMENTS = sorted(
@@ -78,6 +81,71 @@ def of_the_processors_speed():
     yield f"it takes {min(loops_ms):.1f} to {max(loops_ms):.1f} ms"
     yield f"(correlation {correlation(*local):.2f})"
     yield f"does not ({correlation(*semantic):.2f})"
+    yield from of_the_graphs_deviation()
+
+
+def deviation_percent(values):
+    return 100 * stdev(values) / fmean(values)
+
+
+def of_the_graphs_deviation():
+    loops_ms = [
+        1e3 * float(row["value"])
+        for row in rows_of(GRAPH / "repeats.csv")
+        if row["quantity"] == "reference_loop_s"
+    ]
+    yield f"fixed loop took {min(loops_ms):.1f} to {max(loops_ms):.1f} ms"
+    of_graph, of_eager, of_many = (
+        [phase for record in records_of(folder) for phase in record["phases"][2:]]
+        for folder in (GRAPH, GPTJ, MANY_STEPS["graph"])
+    )
+    with_graph, with_eager, in_many = (
+        deviation_percent([phase["latency_s"] for phase in phases])
+        for phases in (of_graph, of_eager, of_many)
+    )
+    yield f"deviate by {with_graph:.1f} % of their mean instead of {with_eager:.1f} %"
+    yield f"three of them by {in_many:.1f} %"
+    steps_ms = [[1e3 * step["latency_s"] for step in phase["steps"]] for phase in of_graph]
+    yield f"the first ten deviate by {deviation_percent(list(map(sum, steps_ms))):.1f} %"
+    firsts = median(steps[0] for steps in steps_ms) - median(map(median, steps_ms))
+    yield f"the first step takes {firsts:.2f} ms more than the median"
+
+
+def records_of(folder):
+    """The records of a folder's repeats of ``local``."""
+    return [json.loads(file.read_text()) for file in sorted(folder.glob("runs/local/*.json"))]
+
+
+def of_the_engines():
+    eager, graph = MANY_STEPS.values()
+    eager_s, graph_s = (median(decode_steps_s(folder, "local")) for folder in (eager, graph))
+    (eager_kernels, eager_ms), (graph_kernels, graph_ms) = map(kernels_of, (eager, graph))
+    yield f"takes {1e3 * eager_s:.2f} ms with"
+    yield (
+        f"{eager_kernels:.0f} kernels of which take {eager_ms:.2f} ms together, "
+        f"and {1e3 * graph_s:.2f} ms with"
+    )
+    yield (
+        f"{graph_kernels:.0f} kernels, {graph_ms:.2f} ms, "
+        f"which is {graph_s / floor_s(graph):.2f} × the floor of {1e3 * floor_s(graph):.2f} ms"
+    )
+    with_eager, with_graph = (
+        median(decode_steps_s(folder, "semantic")) / local_s
+        for folder, local_s in ((eager, eager_s), (graph, graph_s))
+    )
+    yield f"takes {with_eager:.3f} × that of"
+    yield f"and {with_graph:.3f} × with"
+
+
+def kernels_of(folder):
+    """Number of kernels in a decode step of ``local``, and the time in them in milliseconds."""
+    means = {
+        row["quantity"]: float(row["mean"])
+        for row in rows_of(folder / "summary.csv")
+        if (row["phase"], row["mode"]) == ("decode", "local")
+    }
+    steps = means["steps"]
+    return means["gpu_kernels"] / steps, 1e3 * means["gpu_kernel_busy_s"] / steps
 
 
 def of_the_artifact():
@@ -131,6 +199,7 @@ def of_the_link():
 
 RECORDED = {
     "docs/artifact.md": of_the_artifact,
+    "docs/engines.md": of_the_engines,
     "docs/gpu-host.md": of_the_gpus_memory,
     "docs/measurement.md": of_the_processors_speed,
     "docs/transports.md": of_the_link,

@@ -80,7 +80,8 @@ def nearest_recorded(
 ) -> Path | None:
     """The recorded experiment with the same model and workload, if there is one.
 
-    Of several, one over the same transport and on the same kind of device, with most runs.
+    Of several, one over the same transport, on the same kind of device and with the same engine; of
+    these, the one with most runs.
     """
     near = []
     for folder in folders:
@@ -110,8 +111,9 @@ def _what_decides_bytes(expectation: Expectation, manifest: Manifest) -> tuple[o
 
 
 def _circumstances(expectation: Expectation) -> tuple[object, ...]:
-    device = expectation.runs[0].settings.worker.device.partition(":")[0]
-    return {run.transport for run in expectation.runs}, device
+    worker = expectation.runs[0].settings.worker
+    transports = {run.transport for run in expectation.runs}
+    return transports, worker.device.partition(":")[0], worker.engine
 
 
 def versus_recorded(here: Results, recorded: Results) -> list[VersusRow]:
