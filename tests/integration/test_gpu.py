@@ -2,10 +2,12 @@
 
 import itertools
 import time
+from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 import torch
 
+from forks import FORKS
 from judges import needs, needs_gpu
 from running_server import running_server
 from semgap.engine.engine_contract import load_engine
@@ -159,18 +161,22 @@ def test_every_mode_answers_as_local_with_graphs(device, gptj, policy):
     assert (answers[0].logits == answers[1].logits).all()
 
 
+def measured(policy, capture_file, endpoint_file, folder, manifest):
+    prompt, weights = seeded_prompt(manifest, 8, 3, 0), map_weights(folder, manifest)
+    return run_benchmark(
+        policy, SETTINGS, "c", capture_file, endpoint_file, manifest, prompt, weights
+    )
+
+
 @needs("nvidia-smi")
 @pytest.mark.timeout(300)
 def test_every_mode_answers_as_local_and_reads_every_meter(endpoint_file, gptj, tmp_path):
-    folder, manifest = gptj
-    prompt = seeded_prompt(manifest, 8, 3, 0)
-    weights = map_weights(folder, manifest)
     answers = {}
     for policy in POLICIES:
-        record, logits = run_benchmark(
-            policy, SETTINGS, "c", tmp_path / "x.pcap", endpoint_file, manifest, prompt, weights
-        )
-        answers[policy.mode] = logits
+        # A process each, as benchmark jobs are.
+        with ProcessPoolExecutor(1, mp_context=FORKS) as process:
+            arguments = policy, tmp_path / "x.pcap", endpoint_file, *gptj
+            record, answers[policy.mode] = process.submit(measured, *arguments).result()
         assert record.machine.gpu
         assert record.provenance.gpu.uuid.startswith("GPU-")
         for phase in record.phases[1:]:

@@ -9,7 +9,7 @@ import torch
 
 from forks import FORKS
 from judges import needs
-from semgap.errors import WorkerLostError
+from semgap.errors import TransportError, WorkerLostError
 from semgap.measurement.tcpdump import capture
 from semgap.pcap.reader import read_segments
 from semgap.pcap.traffic_window import TrafficWindow
@@ -95,6 +95,15 @@ def _exchange(transport, port, messages, results):
     channel.close()
 
 
+def _connect_twice(port, results):
+    transport = load_transport("torch_rpc")
+    transport.connect("127.0.0.1", port, TIMEOUTS).close()
+    try:
+        transport.connect("127.0.0.1", port, TIMEOUTS)
+    except TransportError as error:
+        results.put(str(error))
+
+
 @pytest.fixture(params=TRANSPORTS)
 def exchange(request):
     """Runs messages through a transport between two processes of their own."""
@@ -175,6 +184,22 @@ def _client(transport, port, connection):
         connection.send("done")
         connection.recv()
     channel.close()
+
+
+def test_a_second_session_of_pytorch_rpc_in_a_process_is_refused_at_once():
+    port, ready, results = free_port("127.0.0.1"), FORKS.Event(), FORKS.Queue()
+    arguments = ("torch_rpc", port, Silent(), ready)
+    processes = [
+        FORKS.Process(target=_serve, args=arguments, daemon=True),
+        FORKS.Process(target=_connect_twice, args=(port, results), daemon=True),
+    ]
+    for process in processes:
+        process.start()
+        assert ready.wait(60)
+    assert "one in a process at most" in results.get(timeout=60)
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
 
 
 @needs("tcpdump")

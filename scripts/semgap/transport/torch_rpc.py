@@ -102,6 +102,16 @@ def _worker_endpoint() -> _Endpoint:
     return _Registry.endpoint
 
 
+class _Client:
+    """Whether this process has had a session as its client.
+
+    PyTorch numbers the groups of a process and both sides must count alike, but each worker process
+    is in its first one: a second group would wait for ever.
+    """
+
+    had_session = False
+
+
 class TorchRpcChannel(Channel):
     """The client's member of a two-rank RPC group that lives as long as its session."""
 
@@ -175,6 +185,12 @@ def serve(
 
 
 def connect(host: str, port: int, timeouts: Timeouts) -> TorchRpcChannel:
+    if _Client.had_session:
+        raise TransportError(
+            "This process has had a PyTorch RPC session, and there is one in a process at most.",
+            "Open each session in a process of its own, as benchmark jobs do.",
+        )
+    _Client.had_session = True
     try:
         with _without_backend_warning():
             rpc.init_rpc(
