@@ -76,8 +76,9 @@ context: environment tcpdump context-runs  ## what grows with the prompt: an exp
 context-runs:
 	@mkdir -p build
 	@for tokens in $(CONTEXTS); do \
-		printf "experiment: context-%s\nworkload: {prompt_tokens: %s, repeats: 1, %s}\n" \
-			$$tokens $$tokens "rehearsals_at_most: 2, back_to_back_s: 0" > build/context-$$tokens.yaml; \
+		printf "experiment: context-%s\n%s\nworkload: {prompt_tokens: %s, repeats: 1, %s}\n" \
+			$$tokens "server: {transport: tcp}" \
+			$$tokens "rehearsals_at_most: 2, back_to_back_s: 0" > build/context-$$tokens.yaml; \
 		$(SNAKEMAKE) --cores $(CORES) --configfile $(CONFIG) build/context-$$tokens.yaml -- \
 			results/context-$$tokens/table.md || exit 1; \
 	done

@@ -29,7 +29,7 @@ NOT_RECORDED = {
         *("1 GB", "1 MB", "10 %", "0.5 %", "1 KB", "95 %", "64 KB"),
         *("1.5 GB", "6 GB", "0.33 GB", "16 GB", "60 GB"),
     },
-    "docs/artifact.md": {"3 GB", "16 GB", "20 GB", "45 GB", "2 MB", "10 %"},
+    "docs/artifact.md": {"3 GB", "16 GB", "30 GB", "20 GB", "45 GB", "2 MB", "10 %"},
     "docs/claims.md": {"0.5 %", "95 %", "5 %"},
     "docs/gpu-host.md": {"50 MB"},
     "docs/measurement.md": {"8 MB", "0.5 %"},
@@ -108,7 +108,7 @@ def of_the_graphs_deviation():
     steps_ms = [[1e3 * step["latency_s"] for step in phase["steps"]] for phase in of_graph]
     yield f"the first ten deviate by {deviation_percent(list(map(sum, steps_ms))):.1f} %"
     firsts = median(steps[0] for steps in steps_ms) - median(map(median, steps_ms))
-    yield f"the first step takes {firsts:.2f} ms more than the median"
+    yield f"The first step takes {firsts:.2f} ms more than the median"
 
 
 def records_of(folder):

@@ -42,8 +42,9 @@ class ForwardPass(Executor):
             self._kept_logits[index] = exchange.done.logits_reference_id
         else:
             assert logits is not None, "where the worker does not choose, the logits came"
-            # A CPU finds the largest of float32 several times as fast as that of float16.
-            token_id = int(self._logits[index].copy_(logits[0, -1]).argmax())
+            row = self._logits[index].copy_(logits[0, -1])
+            # numpy takes a tenth of the time that torch takes to find the largest on a CPU.
+            token_id = int(row.numpy().argmax())
         self._token_ids.append(token_id)
         return token_id, exchange.step
 

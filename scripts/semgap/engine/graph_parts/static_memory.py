@@ -1,5 +1,6 @@
 """A KV cache in memory of a fixed size and place, which passes fill from the front."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,10 +21,13 @@ class StaticKvCache(KvCache):
 
     block: Tensor | None = None
 
-    def valid(self) -> tuple[Tensor, ...]:
+    def in_place(self) -> Tensor:
+        """The content where it lies: shape (keys and values, 1, heads, length, head size)."""
         assert self.block is not None
-        kept = self.block.narrow(_POSITIONS, 0, self.length)
-        return kept.clone(memory_format=torch.contiguous_format).unbind()
+        return self.block.narrow(_POSITIONS, 0, self.length)
+
+    def valid(self) -> tuple[Tensor, ...]:
+        return self.in_place().clone(memory_format=torch.contiguous_format).unbind()
 
     def copied(self) -> KvCache:
         return KvCache(self.valid(), self.length)
@@ -88,19 +92,28 @@ class StaticMemory(transformers.Cache):
         Raises:
             ModelError: its tensors are not those of this model.
         """
-        tensors = kv_cache.valid() if kv_cache.length else ()
+        if not kv_cache.length:
+            if self._block is not None:
+                self._block.zero_()
+            return
+        came: Tensor | Sequence[Tensor] = (
+            kv_cache.in_place() if isinstance(kv_cache, StaticKvCache) else kv_cache.valid()
+        )
         if self._block is None:
-            if not tensors:
-                return
-            self._block = _allocated(tensors[0], tensors[-1], self._layers, self.capacity)
-        if tensors and len(tensors) != len(self._block):
+            self._block = _allocated(came[0], came[-1], self._layers, self.capacity)
+        if len(came) != len(self._block):
             raise ModelError(
-                f"A KV cache of {len(tensors)} tensors came; the model's has {len(self._block)}.",
+                f"A KV cache of {len(came)} tensors came; the model's has {len(self._block)}.",
                 "Send what the last pass returned, in a session that began with a prefill.",
             )
         self._block.zero_()
-        for slot, tensor in zip(self._block, tensors, strict=False):
-            slot.narrow(_POSITIONS, 0, kv_cache.length).copy_(tensor)
+        kept = self._block.narrow(_POSITIONS, 0, kv_cache.length)
+        if isinstance(came, Tensor):
+            # One copy for all layers: starting one for each takes longer than copying.
+            kept.copy_(came)
+        else:
+            for slot, tensor in zip(kept, came, strict=True):
+                slot.copy_(tensor)
 
     def cache(self, length: int) -> StaticKvCache:
         """The first positions of this memory, as a value."""
