@@ -98,6 +98,41 @@ def test_bytes_of_a_sweep_grow_as_the_plan_says(name):
             assert abs(grown[mode] - 2 * 5 * kv_bytes * (length - shortest)) < 1000, mode
 
 
+WEIGHTS_BYTES = 12_101_765_568
+KV_BYTES_PER_POSITION = 458_752  # keys and values of 28 layers × 4,096 in float16
+TOKEN_BYTES, LOGITS_BYTES = 8, 2 * 50_400
+
+
+@pytest.mark.parametrize(
+    ("name", "most_framing"),
+    [
+        ("gptj-6b-h100-tcp", 40_000),
+        ("gptj-6b-h100-tcp-graph", 40_000),
+        ("gptj-6b-h100-torch_rpc", 400_000),
+    ],
+)
+def test_decode_of_gptj_moves_what_the_closed_formula_says(name, most_framing):
+    kv_bytes = KV_BYTES_PER_POSITION * sum((128 + step) + (129 + step) for step in range(5))
+    beside = 5 * (TOKEN_BYTES + LOGITS_BYTES)
+    content = {
+        "naive": 5 * WEIGHTS_BYTES + kv_bytes + beside,
+        "remote_cache": kv_bytes + beside,
+        "semantic": beside,
+    }
+    with (REFERENCE / name / "repeats.csv").open(newline="") as file:
+        captured = [
+            (row["mode"], float(row["value"]))
+            for row in csv.DictReader(file)
+            if (row["phase"], row["quantity"]) == ("decode", "network_bytes")
+        ]
+    assert {mode for mode, _bytes in captured} == {"local", *content}
+    for mode, seen_bytes in captured:
+        if mode == "local":
+            assert seen_bytes == 0
+        else:
+            assert 0 < seen_bytes - content[mode] < most_framing, mode
+
+
 def test_readme_and_appendix_show_what_is_recorded(rebuilt):
     copy, status = rebuilt
     assert RECORDED
