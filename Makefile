@@ -36,8 +36,8 @@ WORKFLOW_CODE := Snakefile workflow
 
 .DEFAULT_GOAL := help
 .PHONY: help table verify precise report doctor status problems context context-runs decode-rate \
-	decode-runs line-rate parse-rate check test thorough format static unit integration clean locks \
-	docs models kit environment tcpdump judges stop reference-tables
+	decode-runs line-rate parse-rate check test thorough format static unit integration reruns \
+	workflow clean locks docs models kit environment tcpdump judges stop reference-tables
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -109,11 +109,11 @@ parse-rate: environment  ## measure how many packets a second the capture reader
 check: environment $(TEST_TOOLS)  ## formats, lint, types and unit tests: before each commit
 	@$(MAKE) --no-print-directory -j2 --output-sync static unit
 
-# Static checks keep one core busy, integration tests mostly wait.
+# Planning reruns keeps one core busy, integration tests mostly wait.
 test: environment $(TEST_TOOLS) judges tcpdump  ## all tests, and all that `check` does
-	@$(MAKE) --no-print-directory unit
-	@$(MAKE) --no-print-directory -j2 --output-sync static integration
-	@$(BIN)/python -m pytest tests/workflow
+	@$(MAKE) --no-print-directory -j2 --output-sync static unit
+	@$(MAKE) --no-print-directory -j2 --output-sync reruns integration
+	@$(MAKE) --no-print-directory workflow
 
 thorough: $(TEST_TOOLS) tcpdump  ## what `test` leaves out: further model families, repeats until ratios are known
 	@$(BIN)/python -m pytest -m thorough tests/integration tests/workflow
@@ -131,7 +131,7 @@ static:
 	@PYTHONPATH=scripts $(BIN)/lint-imports
 	@$(BIN)/mypy
 
-unit integration:
+unit integration reruns workflow:
 	@$(BIN)/python -m pytest tests/$@
 
 docs: environment  ## write config/README.md and the schema from the declaration of the keys

@@ -22,7 +22,12 @@ class Suite(NamedTuple):
     timeout_s: float
 
 
-SUITES = {"unit": Suite(0.5, 60), "integration": Suite(2, 120), "workflow": Suite(5, 300)}
+SUITES = {
+    "unit": Suite(0.6, 60),
+    "integration": Suite(2.2, 120),
+    "reruns": Suite(3, 300),
+    "workflow": Suite(4, 300),
+}
 
 
 def suite_of(nodeid):

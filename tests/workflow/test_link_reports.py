@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
+from expected_jobs import MODES, REMOTE, PlansOfCode, runs
 from experiment import LINK_REPORTS
-from test_reruns import MODES, REMOTE, PlansOfCode, runs
 
 MEASURED_AGAIN = {"measure_link", "report_link", "report_overhead"}
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import yaml
 
-from test_reruns import ANALYSIS, MODES, edited, measured, runs
+from expected_jobs import ANALYSIS, MODES, edited, measured, runs
 
 FORMS = ("md", "csv", "tex")
 
