@@ -45,6 +45,12 @@ def stored(request, tmp_path_factory):
 
 def generated(stored, policy, engine, steps):
     """The answer, and the step records."""
+    executor = executor_of(stored, policy, engine, steps)
+    records = list(itertools.islice(generate(executor, PROMPT), 1 + steps))
+    return executor.answer(), records
+
+
+def executor_of(stored, policy, engine, steps):
     folder, manifest = stored
     client = InferenceClient(
         InProcessChannel(Worker(CpuDevice())), policy, manifest, map_weights(folder, manifest)
@@ -52,9 +58,7 @@ def generated(stored, policy, engine, steps):
     client.configure(engine)
     client.setup()
     limits = GenerationLimits(manifest.vocabulary_size, logits_to_keep=1, max_steps=1 + steps)
-    executor = open_executor(client, limits)
-    records = list(itertools.islice(generate(executor, PROMPT), 1 + steps))
-    return executor.answer(), records
+    return open_executor(client, limits)
 
 
 def test_a_long_answer_is_that_of_the_eager_engine(stored):
@@ -120,6 +124,17 @@ def test_every_policy_answers_as_local_and_moves_the_bytes_of_the_eager_engine(s
     for one, other in zip(records, of_eager, strict=True):
         assert (one.up_bytes, one.down_bytes) == (other.up_bytes, other.down_bytes)
         assert (one.up_tensors, one.down_tensors) == (other.up_tensors, other.down_tensors)
+
+
+@by_mode
+def test_a_second_generation_sees_nothing_of_the_first(stored, policy):
+    executor = executor_of(stored, policy, "graph", 2)
+    answers = []
+    for _ in range(2):
+        executor.reset()
+        assert len(list(itertools.islice(generate(executor, PROMPT), 3))) == 3
+        answers.append(executor.answer())
+    assert (answers[0].logits == answers[1].logits).all()
 
 
 def engine_of(stored):

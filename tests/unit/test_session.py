@@ -50,8 +50,8 @@ def start(stored, policy, channel=None):
     return client
 
 
-def executor_of(client, steps=3):
-    return open_executor(client, GenerationLimits(500, logits_to_keep=1, max_steps=1 + steps))
+def executor_of(client, steps=3, logits_to_keep=1):
+    return open_executor(client, GenerationLimits(500, logits_to_keep, max_steps=1 + steps))
 
 
 def generated(client, steps=3):
@@ -109,6 +109,14 @@ def test_all_logits_are_returned_on_request(gptj):
     logits, _, exchange = client.forward(PROMPT, Held(), logits_to_keep=0)
     assert logits.shape == (1, 8, 500)
     assert exchange.step.down_bytes == {TensorClass.LOGITS: 8 * 500 * 4}
+
+
+def test_the_token_is_chosen_from_the_last_position(gptj):
+    every, last = (
+        executor_of(start(gptj, policy_of("semantic")), logits_to_keep=kept).step(PROMPT)[0]
+        for kept in (0, 1)
+    )
+    assert every == last
 
 
 @pytest.mark.parametrize(
