@@ -57,7 +57,8 @@ def _engines(project: Path) -> str:
         f"([docs/engines.md](docs/engines.md)) a decode step of Local takes "
         f"{1e3 * graph_step_s:.1f} instead of {1e3 * eager_step_s:.1f} ms on the same machine, and "
         "what it costs not to know grows: decode of Naive, Remote Cache and \\sys takes "
-        f"{with_graph} as long as Local, where with `eager` it took {with_eager}.\n"
+        f"{with_graph} as long as Local, where with `eager`, on another machine of the kind, it "
+        f"took {with_eager}.\n"
     )
 
 

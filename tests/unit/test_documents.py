@@ -75,8 +75,7 @@ def of_the_processors_speed():
     steps_ms = [1e3 * latency_s / 5 for latency_s in local[0]]
     kernels_ms = [1e3 * busy_s / 5 for busy_s in values["local", "decode", "gpu_kernel_busy_s"]]
     yield f"take {fmean(kernels_ms):.2f} ms"
-    share = 100 * stdev(kernels_ms) / fmean(kernels_ms)
-    yield f"deviation of {share:.1f} % of that"
+    yield f"deviation of {deviation_percent(kernels_ms):.1f} % of that"
     yield f"the step takes {min(steps_ms):.0f} to {max(steps_ms):.0f} ms"
     yield f"it takes {min(loops_ms):.1f} to {max(loops_ms):.1f} ms"
     yield f"(correlation {correlation(*local):.2f})"
