@@ -119,6 +119,11 @@ def test_decode_of_gptj_moves_what_the_closed_formula_says(name, most_framing):
         "remote_cache": kv_bytes + beside,
         "semantic": beside,
     }
+    for mode, expected in content.items():
+        for file in (REFERENCE / name / "runs" / mode).glob("*.json"):
+            steps = json.loads(file.read_text())["phases"][-1]["steps"]
+            classes = [step[way] for step in steps for way in ("up_bytes", "down_bytes")]
+            assert sum(sum(one.values()) for one in classes) == expected, file
     with (REFERENCE / name / "repeats.csv").open(newline="") as file:
         captured = [
             (row["mode"], float(row["value"]))
