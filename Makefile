@@ -109,11 +109,9 @@ parse-rate: environment  ## measure how many packets a second the capture reader
 check: environment $(TEST_TOOLS)  ## formats, lint, types and unit tests: before each commit
 	@$(MAKE) --no-print-directory -j2 --output-sync static unit
 
-# Planning reruns keeps one core busy, integration tests mostly wait.
+# The workflow tests take as long as all others together, and wait as often as they compute.
 test: environment $(TEST_TOOLS) judges tcpdump  ## all tests, and all that `check` does
-	@$(MAKE) --no-print-directory -j2 --output-sync static unit
-	@$(MAKE) --no-print-directory -j2 --output-sync reruns integration
-	@$(MAKE) --no-print-directory workflow
+	@$(MAKE) --no-print-directory -j2 --output-sync static workflow integration reruns unit
 
 thorough: $(TEST_TOOLS) tcpdump  ## what `test` leaves out: further model families, repeats until ratios are known
 	@$(BIN)/python -m pytest -m thorough tests/integration tests/workflow

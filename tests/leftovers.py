@@ -61,6 +61,15 @@ class Watch:
                     found.append(f"process {process.pid}: {command}")
         return found
 
+    def _is_a_strangers(self, pid: int) -> bool:
+        """Whether another suite's process has this ID: suites run beside each other."""
+        if pid == os.getpid():
+            return False
+        try:
+            return psutil.Process(pid).environ().get(_MARK) != self._mark
+        except psutil.Error:
+            return False
+
     def _files(self) -> set[str]:
         status = subprocess.run(
             ["git", "status", "--porcelain", "--ignored", "--untracked-files=all", "-z"],
@@ -75,6 +84,10 @@ class Watch:
             for path in (self._folder / "tmpdir").iterdir()
             if not path.name.startswith("pymp-")
         }
-        # Where PyTorch shares tensors between processes.
-        shared = {str(path) for path in Path("/dev/shm").glob("torch_*")}
+        # Where PyTorch shares tensors between processes, as torch_<process ID>_<number>.
+        shared = {
+            str(path)
+            for path in Path("/dev/shm").glob("torch_*")
+            if not self._is_a_strangers(int(path.name.split("_")[1]))
+        }
         return own | temporary | shared

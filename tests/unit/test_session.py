@@ -11,7 +11,7 @@ import pytest
 import torch
 import transformers
 
-from semgap.errors import ModelError, ReferenceIdError, RemoteError
+from semgap.errors import ConfigError, ModelError, ReferenceIdError, RemoteError
 from semgap.execution.executor_contract import GenerationLimits
 from semgap.execution.forward_pass import open_executor
 from semgap.execution.generation import generate
@@ -490,6 +490,13 @@ def test_a_gpu_that_is_not_there_is_named():
         pytest.skip("this machine has a GPU")
     with pytest.raises(Exception, match="PyTorch sees no CUDA device"):
         open_device("cuda")
+
+
+def test_a_gpu_beyond_those_that_are_there_is_named(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(ConfigError, match="'cuda:2', but PyTorch sees cuda:0 to cuda:1"):
+        open_device("cuda:2")
 
 
 def test_overlapping_kernels_count_once():

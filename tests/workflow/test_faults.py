@@ -10,6 +10,7 @@ import time
 
 import psutil
 import pytest
+import torch
 
 from experiment import copy_project
 
@@ -145,6 +146,21 @@ def test_a_prompt_beyond_the_context_is_named(finished, tmp_path):
     done = experiment.snakemake(targets=["results/tiny/model/prompt.json"])
     assert done.returncode != 0
     assert "the context of tiny holds 64" in done.stdout
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_run_for_a_gpu_that_is_not_there_ends_at_once(finished, tmp_path):
+    experiment = finished.copy_to(tmp_path)
+    experiment.configure(worker={"device": "cuda"})
+    done = experiment.snakemake()
+    assert done.returncode != 0
+    assert "PyTorch sees no CUDA device on this machine. Set worker.device" in done.stdout
+    assert "Measuring" not in done.stdout
+    # What measures nothing needs no GPU.
+    prompt = experiment.results / "model" / "prompt.json"
+    prompt.unlink()
+    experiment.build("results/tiny/model/prompt.json")
+    assert prompt.exists()
 
 
 def test_strangers_at_the_workers_port_fail_the_repeat(finished, tmp_path):

@@ -41,10 +41,9 @@ rule benchmark:
         " --settings {params.settings:q} --code {params.code} --withdraw {params.withdraw:q} --log {log:q}"
 
 
-logger.addHandler(
-    RunsAnnounced(
-        "benchmark",
-        lambda wildcards: Path(rules.benchmark.output.run.format(**wildcards)),
-        logger.info,
-    )
+ANNOUNCED = RunsAnnounced(
+    "benchmark",
+    lambda wildcards: Path(rules.benchmark.output.run.format(**wildcards)),
+    logger.info,
 )
+logger.addHandler(ANNOUNCED)

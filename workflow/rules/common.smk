@@ -158,6 +158,25 @@ def stop_server():
         )
 
 
+def refuse_a_missing_device():
+    """Called when a run begins: no gigabytes of weights are made for a GPU that is not there.
+
+    Jobs that run elsewhere or in an environment of their own say so themselves.
+    """
+    elsewhere = (
+        workflow.non_local_exec or workflow.deployment_settings.deployment_method
+    )
+    if elsewhere or CONFIG.worker.device == "cpu" or not ANNOUNCED.planned:
+        return
+    checked = subprocess.run(
+        ["python", SCRIPTS / "check_device.py", "--device", CONFIG.worker.device],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    if checked.returncode:
+        raise WorkflowError(checked.stderr.strip())
+
+
 def endpoint_of(wildcards):
     """The server's description, for modes whose worker is one of the server's."""
     if policy_of(wildcards.mode).worker is WorkerPlace.SERVER:

@@ -59,7 +59,7 @@ def open_device(name: str) -> Device:
     """Return the device that the configuration calls ``cpu``, ``cuda`` or ``cuda:N``.
 
     Raises:
-        ConfigError: a GPU is asked for and PyTorch sees none.
+        ConfigError: a GPU is asked for that PyTorch does not see.
     """
     if name == "cpu":
         return CpuDevice()
@@ -69,6 +69,12 @@ def open_device(name: str) -> Device:
             "Set worker.device to 'cpu', or install a CUDA build of torch and the GPU's driver.",
         )
     index = torch.device(name).index
+    last = torch.cuda.device_count() - 1
+    if index is not None and index > last:
+        raise ConfigError(
+            f"worker.device is '{name}', but PyTorch sees cuda:0 to cuda:{last} on this machine.",
+            "Set worker.device to one of them; CUDA_VISIBLE_DEVICES may hide others.",
+        )
     torch_device = torch.device("cuda", torch.cuda.current_device() if index is None else index)
     torch.cuda.set_device(torch_device)
     return CudaDevice(torch_device)

@@ -17,6 +17,9 @@ class RunsAnnounced(logging.Handler):
         rule: name of the rule that measures a run.
         record_of: where the run with these wildcards has its record.
         say: takes what is to be told to the user.
+
+    Attributes:
+        planned: how many runs this start of Snakemake will measure; 0 before it has planned.
     """
 
     def __init__(
@@ -31,7 +34,7 @@ class RunsAnnounced(logging.Handler):
         self._record_of = record_of
         self._say = say
         self._clock = clock
-        self._planned = 0
+        self.planned = 0
         self._begun: dict[int, tuple[Mapping[str, str], float]] = {}
         self._durations_s: dict[str, list[float]] = {}
         self._moved_bytes = 0
@@ -41,7 +44,7 @@ class RunsAnnounced(logging.Handler):
         try:
             match fields.get("event"):
                 case LogEvent.RUN_INFO:
-                    self._planned = fields["stats"].get(self._rule, 0)
+                    self.planned = fields["stats"].get(self._rule, 0)
                 case LogEvent.JOB_INFO if fields["rule_name"] == self._rule:
                     self._begun[fields["jobid"]] = fields["wildcards"], self._clock()
                 case LogEvent.JOB_FINISHED if fields["job_id"] in self._begun:
@@ -62,9 +65,9 @@ class RunsAnnounced(logging.Handler):
         self._moved_bytes += moved_bytes_of(run)
         done = sum(map(len, self._durations_s.values()))
         # Rounds have a run of each mode, so the rest is made of the modes alike.
-        rest_s = (self._planned - done) * fmean(map(fmean, self._durations_s.values()))
+        rest_s = (self.planned - done) * fmean(map(fmean, self._durations_s.values()))
         rest = f"the rest takes about {duration_text(rest_s)}" if rest_s else "that was the last"
         self._say(
-            f"Measured {done} of {self._planned}: {run.name}, in {duration_text(took_s)}; so far "
+            f"Measured {done} of {self.planned}: {run.name}, in {duration_text(took_s)}; so far "
             f"{self._moved_bytes / 1e9:,.2f} GB of tensors; {rest}."
         )
