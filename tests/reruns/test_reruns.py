@@ -65,6 +65,7 @@ OF_THE_LINK = [
 MODULES = {
     "aggregate.py": ANALYSIS,
     "benchmark.py": ALL_RUNS,
+    "check_device.py": set(),
     "check_model.py": CHECKED,
     "describe_model.py": FROM_MANIFEST,
     "doctor.py": set(),
