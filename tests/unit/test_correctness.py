@@ -4,9 +4,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from sample_runs import run
+from sample_runs import PROVENANCE, run
 from semgap.analysis.correctness import RunResult, check_correctness
 from semgap.errors import CorrectnessError, MeasurementError
+from semgap.measurement.provenance import GpuProvenance
 from semgap.measurement.tcpdump import CaptureStatus
 from semgap.plumbing.versions import Versions
 
@@ -68,6 +69,11 @@ def test_fewer_steps_are_refused():
     [
         {"compute_threads": 1},
         {"versions": Versions("3.11", "2.11", "5.23")},
+        {
+            "provenance": msgspec.structs.replace(
+                PROVENANCE, gpu=GpuProvenance("GPU-1", "580", "13.0", False, ())
+            )
+        },
         {"capture": CaptureStatus(False, "tcpdump is not installed.", "lo")},
     ],
     ids=lambda changed: next(iter(changed)),

@@ -56,6 +56,11 @@ def start(copy, environment):
 
 
 @pytest.mark.parametrize("name", RECORDED)
+def test_a_record_comes_from_one_boot_of_one_machine(name):
+    assert "one boot" not in (REFERENCE / name / "table.md").read_text()
+
+
+@pytest.mark.parametrize("name", RECORDED)
 def test_a_recorded_table_is_rebuilt_from_its_records(rebuilt, name):
     copy, _status = rebuilt
     figures = () if "/" in name else ("modes.svg",)

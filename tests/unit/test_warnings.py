@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from sample_runs import PROVENANCE, phase, run, step
+from sample_runs import PROVENANCE, SECOND_NS, phase, run, step
 from sample_table import measured
 from semgap.analysis.summary import repeat_rows, summarise
 from semgap.analysis.warnings import cores_of_others, first_step_ratio, warnings
@@ -83,6 +83,21 @@ def test_a_processor_that_changes_its_speed_is_named():
     assert warnings([], [at(0.005, "local"), at(0.006, "naive")]) == []
     (said,) = warnings([], [at(0.005, "local"), at(0.007, "naive")])
     assert "5.0 ms (local, repeat 1) to 7.0 ms (naive, repeat 1)" in said
+
+
+def test_runs_of_several_boots_are_named():
+    def booted(mode, repeat, boot_s):
+        record = run(mode, repeat)
+        phases = tuple(
+            msgspec.structs.replace(one, begin_unix_ns=one.begin_ns + int(boot_s * SECOND_NS))
+            for one in record.phases
+        )
+        return msgspec.structs.replace(record, phases=phases)
+
+    assert warnings([], [booted("local", 1, 1000), booted("local", 2, 1000.5)]) == []
+    records = [booted("local", 3, 1100), booted("local", 1, 1000), booted("local", 2, 1000)]
+    (said,) = warnings([], records)
+    assert said.endswith("before local, repeat 3")
 
 
 def test_another_process_on_the_gpu_is_named():

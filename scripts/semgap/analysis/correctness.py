@@ -27,7 +27,7 @@ def check_correctness(results: Sequence[RunResult]) -> None:
     """Compare every run with ``local``: with its repeat that most runs agree with.
 
     Raises:
-        MeasurementError: the runs were made on different machines or by different versions.
+        MeasurementError: the runs were made on different machines or GPUs or by different versions.
         CorrectnessError: tokens differ, or a logit differs by more than the policy row tolerates.
     """
     of_local = [result for result in results if result.record.mode == REFERENCE_MODE]
@@ -55,6 +55,7 @@ def _check_same_setup(record: RunRecord, reference: RunRecord) -> None:
         ("number of compute threads", record.compute_threads, reference.compute_threads),
         ("versions", record.versions, reference.versions),
         ("machine", record.machine, reference.machine),
+        ("GPU", _gpu_of(record), _gpu_of(reference)),
         ("way to count bytes", _counted(record), _counted(reference)),
     ):
         if found != expected:
@@ -64,6 +65,11 @@ def _check_same_setup(record: RunRecord, reference: RunRecord) -> None:
                 "Results of different set-ups do not mix: delete the experiment's runs/ folder "
                 "and measure all of them again.",
             )
+
+
+def _gpu_of(record: RunRecord) -> str:
+    """Machines of one kind differ in nothing else that is recorded of them."""
+    return record.provenance.gpu.uuid if record.provenance.gpu else "none"
 
 
 def _counted(record: RunRecord) -> str:

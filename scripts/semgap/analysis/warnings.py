@@ -1,6 +1,7 @@
 """What makes a table's numbers less certain than they look."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from statistics import fmean, median
 
 from semgap.analysis.summary import SummaryRow
@@ -12,6 +13,8 @@ _OTHERS_SHARE = 0.25
 _DEVIATION_SHARE = 0.10
 _FIRST_STEP_RATIO = 1.5
 _SPEED_RATIO = 1.35
+# A clock that NTP keeps right is not set by so much at once.
+_SAME_BOOT_S = 2
 
 
 def warnings(latencies: Sequence[SummaryRow], records: Sequence[RunRecord]) -> list[str]:
@@ -45,11 +48,32 @@ def _of_the_machine(records: Sequence[RunRecord]) -> Iterator[str]:
             f"worker's among them: {names})"
         )
     yield from _of_the_processors_speed(records)
+    yield from _of_the_boot(records)
     if any(gpu.partitioned for gpu in gpus):
         yield (
             "the GPU is partitioned (MIG): clock, energy, NVML's samples and dmon speak of all of "
             "it, and not of the part that computed"
         )
+
+
+def _of_the_boot(records: Sequence[RunRecord]) -> Iterator[str]:
+    ordered = sorted(records, key=lambda record: record.started_unix_ns)
+    moved = [
+        after.name
+        for before, after in pairwise(ordered)
+        if abs(_monotonic_zero_s(after) - _monotonic_zero_s(before)) > _SAME_BOOT_S
+    ]
+    if moved:
+        yield (
+            "not all runs are of one boot of one machine: it was started anew, slept or had its "
+            f"clock set, or another went on, before {'; '.join(moved)}"
+        )
+
+
+def _monotonic_zero_s(record: RunRecord) -> float:
+    """When the monotonic clock began, by the wall clock; it stands still while a machine sleeps."""
+    first = record.phases[0]
+    return (first.begin_unix_ns - first.begin_ns) / 1e9
 
 
 def _of_the_processors_speed(records: Sequence[RunRecord]) -> Iterator[str]:
