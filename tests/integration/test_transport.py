@@ -6,6 +6,7 @@ import time
 
 import pytest
 import torch
+from torch.distributed import rpc
 
 from forks import FORKS
 from judges import needs
@@ -200,6 +201,34 @@ def test_a_second_session_of_pytorch_rpc_in_a_process_is_refused_at_once():
     for process in processes:
         process.join(60)
         assert process.exitcode == 0
+
+
+def _close_after_the_worker(port, agreed, gone):
+    channel = load_transport("torch_rpc").connect("127.0.0.1", port, TIMEOUTS)
+    forget_references = rpc.api._delete_all_user_and_unforked_owner_rrefs
+
+    def wait_for_the_worker(*arguments):
+        """Runs when both sides have agreed to end, before this one asks the store."""
+        agreed.set()
+        assert gone.wait(60)
+        forget_references(*arguments)
+
+    rpc.api._delete_all_user_and_unforked_owner_rrefs = wait_for_the_worker
+    channel.close()
+
+
+def test_a_worker_of_pytorch_rpc_may_be_first_to_end():
+    port, ready, agreed, gone = (free_port("127.0.0.1"), *(FORKS.Event() for _ in range(3)))
+    worker = FORKS.Process(target=_serve, args=("torch_rpc", port, Silent(), ready), daemon=True)
+    client = FORKS.Process(target=_close_after_the_worker, args=(port, agreed, gone), daemon=True)
+    worker.start()
+    client.start()
+    assert agreed.wait(60)
+    worker.kill()
+    worker.join(60)
+    gone.set()
+    client.join(60)
+    assert client.exitcode == 0
 
 
 @needs("tcpdump")

@@ -17,7 +17,7 @@ from typing import Generic, TypeVar
 import msgspec
 import torch
 from torch import Tensor
-from torch.distributed import rpc
+from torch.distributed import DistNetworkError, rpc
 
 from semgap.errors import TransportError, WorkerLostError
 from semgap.policy import TensorClass
@@ -142,6 +142,10 @@ class TorchRpcChannel(Channel):
         try:
             with _without_backend_warning():
                 rpc.shutdown(timeout=max(1, round(self._timeouts.connect_s)))
+        except DistNetworkError:
+            # Both sides ask the group's store only after they have agreed to end. It lives in the
+            # worker's process, which may end while this side still reads its last entry.
+            return
         except RuntimeError as error:
             raise WorkerLostError(
                 f"The worker did not end its side of the session: {_first_line(error)}.", _LOOK
