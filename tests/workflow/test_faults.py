@@ -157,6 +157,7 @@ def test_a_run_for_a_gpu_that_is_not_there_ends_at_once(finished, tmp_path):
     assert "PyTorch sees no CUDA device on this machine. Set worker.device" in done.stdout
     assert "Measuring" not in done.stdout
     # What measures nothing needs no GPU.
+    assert experiment.snakemake("--touch").returncode == 0
     prompt = experiment.results / "model" / "prompt.json"
     prompt.unlink()
     experiment.build("results/tiny/model/prompt.json")

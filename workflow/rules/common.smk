@@ -161,12 +161,14 @@ def stop_server():
 def refuse_a_missing_device():
     """Called when a run begins: no gigabytes of weights are made for a GPU that is not there.
 
-    Jobs that run elsewhere or in an environment of their own say so themselves.
+    Jobs that run elsewhere or in an environment of their own say so themselves; --touch runs none.
     """
-    elsewhere = (
-        workflow.non_local_exec or workflow.deployment_settings.deployment_method
+    not_here = (
+        workflow.non_local_exec
+        or workflow.deployment_settings.deployment_method
+        or workflow.touch
     )
-    if elsewhere or CONFIG.worker.device == "cpu" or not ANNOUNCED.planned:
+    if not_here or CONFIG.worker.device == "cpu" or not ANNOUNCED.planned:
         return
     checked = subprocess.run(
         ["python", SCRIPTS / "check_device.py", "--device", CONFIG.worker.device],
