@@ -495,6 +495,10 @@ def test_a_gpu_that_is_not_there_is_named():
 def test_a_gpu_beyond_those_that_are_there_is_named(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda _device: None)
+    properties = SimpleNamespace(name="a GPU", uuid="1")
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _device: properties)
+    assert open_device("cuda:1").torch_device.index == 1
     with pytest.raises(ConfigError, match="'cuda:2', but PyTorch sees cuda:0 to cuda:1"):
         open_device("cuda:2")
 
