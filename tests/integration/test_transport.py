@@ -30,6 +30,7 @@ CALLS = 5
 MINUTE_NS = 60_000_000_000
 TENSORS = (0, 50, 200)
 TIMEOUTS = Timeouts(connect_s=60.0, step_s=60.0)
+BRIEF = Timeouts(connect_s=5.0, step_s=5.0)
 
 
 class Echo:
@@ -215,6 +216,32 @@ def _close_after_the_worker(port, agreed, gone):
 
     rpc.api._delete_all_user_and_unforked_owner_rrefs = wait_for_the_worker
     channel.close()
+
+
+def _close_without_the_worker(port, connected, gone, results):
+    channel = load_transport("torch_rpc").connect("127.0.0.1", port, BRIEF)
+    connected.set()
+    assert gone.wait(60)
+    try:
+        channel.close()
+    except WorkerLostError as error:
+        results.put(str(error))
+
+
+def test_a_worker_that_died_before_the_session_ends_is_named():
+    port, ready, connected, gone = (free_port("127.0.0.1"), *(FORKS.Event() for _ in range(3)))
+    results = FORKS.Queue()
+    worker = FORKS.Process(target=_serve, args=("torch_rpc", port, Silent(), ready), daemon=True)
+    arguments = port, connected, gone, results
+    client = FORKS.Process(target=_close_without_the_worker, args=arguments, daemon=True)
+    worker.start()
+    client.start()
+    assert connected.wait(60)
+    worker.kill()
+    worker.join(60)
+    gone.set()
+    assert "did not end its side of the session" in results.get(timeout=60)
+    client.join(60)
 
 
 def test_a_worker_of_pytorch_rpc_may_be_first_to_end():

@@ -14,7 +14,7 @@ class DecodeRow(msgspec.Struct, frozen=True):
     label: str
     step_s: float
     kernel_s: float  # time in kernels
-    kernels: float | None  # their number; empty in records without
+    kernels: float  # their number
     floor_s: float | None  # the weights' bytes ÷ the rate at which the GPU read memory in this run
 
     @property
@@ -32,17 +32,17 @@ def decode_rows(table: Sequence[TableRow], weights_bytes: int) -> list[DecodeRow
     """A row for each mode whose kernels were timed, in the order of the table."""
     rows = []
     for row in table:
-        step_s, steps = row.mean("latency_per_step_s"), row.mean("steps")
         kernel_s, kernels = row.mean("gpu_kernel_busy_s"), row.mean("gpu_kernels")
+        step_s, steps = row.mean("latency_per_step_s"), row.mean("steps")
         read_bytes_per_s = row.mean("gpu_memory_read_bytes_per_s")
-        if row.phase != "decode" or step_s is None or steps is None or kernel_s is None:
+        if row.phase != "decode" or not (step_s and steps and kernel_s and kernels):
             continue
         rows.append(
             DecodeRow(
                 label=row.label,
                 step_s=step_s,
                 kernel_s=kernel_s / steps,
-                kernels=None if kernels is None else kernels / steps,
+                kernels=kernels / steps,
                 floor_s=None if read_bytes_per_s is None else weights_bytes / read_bytes_per_s,
             )
         )
@@ -60,7 +60,7 @@ def decode_markdown(rows: Sequence[DecodeRow], engine: str) -> str:
             f"{1 / row.step_s:.1f}",
             _text(row.floor_s, 1e3, ".3f"),
             _text(row.share_of_floor, 100, ".0f"),
-            _text(row.kernels, 1, ".0f"),
+            f"{row.kernels:.0f}",
             f"{1e3 * row.kernel_s:.3f}",
             f"{1e3 * row.gap_s:.3f}",
         ]

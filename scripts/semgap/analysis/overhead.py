@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from statistics import median
-from typing import Any
 
 import msgspec
 
@@ -29,12 +28,11 @@ class OverheadRow(msgspec.Struct, frozen=True):
     placement_s: float
     serialise_s: float
     send_s: float
-    # host_to_device_s, device_to_host_s: empty for records without them
-    host_to_device_s: float | None
+    host_to_device_s: float
     queue_s: float
     other_worker_s: float  # the worker's handler apart from the pass
     compute_s: float
-    device_to_host_s: float | None
+    device_to_host_s: float
     receive_s: float
     tensor_bytes_per_step: float  # median content of the tensors of both directions
     goodput_bytes_per_s: float  # tensor bytes of both directions ÷ transfer
@@ -77,7 +75,7 @@ def overhead_report(rows: Sequence[OverheadRow], ceiling_bytes_per_s: float | No
             *(row.phase.capitalize(), row.mode, row.transport, str(row.steps)),
             f"{row.step_s * 1e3:.3f}",
             "–" if row.of_local is None else f"{row.of_local:.3f}",
-            *(_milliseconds(getattr(row, name)) for name in ("beyond_compute_s", *_SPANS)),
+            *(f"{getattr(row, name) * 1e3:.3f}" for name in ("beyond_compute_s", *_SPANS)),
             f"{row.phase_of_transfer_and_compute:.3f}",
             _of_ceiling(row, ceiling_bytes_per_s),
         )
@@ -96,10 +94,6 @@ transfer, of the goodput that plain sockets have on this link; for steps of 64 M
 """
 
 
-def _milliseconds(span_s: float | None) -> str:
-    return "–" if span_s is None else f"{span_s * 1e3:.3f}"
-
-
 def _of_ceiling(row: OverheadRow, ceiling_bytes_per_s: float | None) -> str:
     """A dash for small steps: a round trip does not measure goodput."""
     if ceiling_bytes_per_s is None or row.tensor_bytes_per_step < _GOODPUT_BYTES:
@@ -116,9 +110,7 @@ def _row(
 ) -> OverheadRow:
     steps = [step for phase in phases for step in phase.steps]
     step_s = median(step.latency_s for step in steps)
-    spans_s: dict[str, Any] = {
-        name: _median([step.spans_s.get(name) for step in steps]) for name in _BEFORE + _AFTER
-    }
+    spans_s = {name: median(getattr(step, name) for step in steps) for name in _BEFORE + _AFTER}
     return OverheadRow(
         phase=name,
         mode=mode,
@@ -137,11 +129,6 @@ def _row(
             for phase in phases
         ),
     )
-
-
-def _median(spans_s: Sequence[float | None]) -> float | None:
-    known = [span for span in spans_s if span is not None]
-    return median(known) if known else None
 
 
 def _tensor_bytes(step: StepRecord) -> int:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from semgap.analysis.counts import PredictedRow
 from semgap.analysis.traffic import DOWN, UP, TrafficRow
-from semgap.inference.steps import SPANS, StepRecord
+from semgap.inference.steps import SPANS
 from semgap.measurement.run_record import PhaseRecord, RunRecord
 
 # GPU meters that count a window of time as used if any kernel ran in it.
@@ -113,8 +113,10 @@ def _by_source(phase: PhaseRecord, run: MeasuredRun) -> Iterator[tuple[str, Mapp
         {
             "latency_s": phase.latency_s,
             "latency_per_step_s": phase.latency_s / max(1, len(steps)),
-            **_spans_s(steps),
-            "compute_s": math.fsum(step.compute_s for step in steps),
+            **{
+                name: math.fsum(getattr(step, name) for step in steps)
+                for name in (*SPANS, "compute_s")
+            },
             "worker_cpu_busy_s": phase.worker_cpu_s,
         },
     )
@@ -143,13 +145,6 @@ def _by_source(phase: PhaseRecord, run: MeasuredRun) -> Iterator[tuple[str, Mapp
     yield from phase.readings.items()
     yield "gpu_energy", _energy(phase)
     yield "difference", _beside_kernel_time(phase)
-
-
-def _spans_s(steps: Sequence[StepRecord]) -> dict[str, float]:
-    """The spans of all steps, added up."""
-    spans_s = [step.spans_s for step in steps]
-    names = spans_s[0] if spans_s else SPANS
-    return {name: math.fsum(spans[name] for spans in spans_s) for name in names}
 
 
 def _energy(phase: PhaseRecord) -> dict[str, float]:

@@ -30,11 +30,11 @@ def spans_ms(step: StepRecord) -> dict[str, float]:
         "placement on the client": step.placement_s,
         "serialising": step.serialise_s,
         "sending up": step.send_s,
-        "copying to the worker's device": step.host_to_device_s or 0.0,
+        "copying to the worker's device": step.host_to_device_s,
         "waiting for the worker": step.queue_s,
         "the worker beside the pass": step.worker_s - step.compute_s,
         "the forward pass": step.compute_s,
-        "copying back": step.device_to_host_s or 0.0,
+        "copying back": step.device_to_host_s,
         "receiving": step.receive_s,
     }
     return {name: 1e3 * span for name, span in spans_s.items()}
