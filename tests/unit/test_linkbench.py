@@ -2,6 +2,7 @@
 
 import math
 
+import msgspec
 import pytest
 
 from sample_runs import phase, run, step
@@ -146,3 +147,14 @@ def test_overhead_tells_where_the_time_goes(send_s):
 def test_overhead_without_local_has_no_ratio():
     rows = overhead_rows([records_of("semantic", "tcp", send_s=0.1, receive_s=0.1)])
     assert [row.of_local for row in rows] == [None, None]
+
+
+def test_each_span_is_the_median_over_the_steps():
+    steps = tuple(
+        msgspec.structs.replace(step(), host_to_device_s=copy_s, device_to_host_s=2 * copy_s)
+        for copy_s in (0.3, 0.01, 0.02)
+    )
+    phases = phase("prefill", 0), phase("decode", 0, steps=steps)
+    _prefill, row = overhead_rows([run("semantic", phases=phases)])
+    assert (row.host_to_device_s, row.device_to_host_s) == (0.02, 0.04)
+    assert (row.send_s, row.compute_s, row.other_worker_s) == (0.1, 0.2, pytest.approx(0.1))
