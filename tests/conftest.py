@@ -23,7 +23,7 @@ class Suite(NamedTuple):
 
 
 SUITES = {
-    "unit": Suite(1.3, 120),
+    "unit": Suite(1.5, 120),
     "integration": Suite(3, 120),
     "reruns": Suite(2.4, 300),
     "workflow": Suite(6.5, 300),
