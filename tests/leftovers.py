@@ -17,7 +17,16 @@ _GRACE_S = 10
 _OWN_HELPERS = ("multiprocessing.forkserver", "multiprocessing.resource_tracker")
 # Where programs and libraries put what belongs to no project.
 _PLACES = ("TMPDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "TORCHINDUCTOR_CACHE_DIR")
-_CACHES = {".pytest_cache", ".hypothesis", "__pycache__", ".mypy_cache", ".ruff_cache"}
+# What checks and suites keep for their next run; the static checks run beside the suites.
+_CACHES = {
+    ".hypothesis",
+    ".import_linter_cache",
+    ".mypy_cache",
+    ".pytest_cache",
+    ".ruff_cache",
+    "__pycache__",
+}
+_LINT_WRITES = (".snakemake/expectations/", ".snakemake/log/")
 
 
 class Watch:
@@ -78,7 +87,11 @@ class Watch:
             text=True,
         ).stdout
         in_project = {entry[3:] for entry in status.split("\0") if entry.startswith(("??", "!!"))}
-        own = {name for name in in_project if not _CACHES & set(Path(name).parts)}
+        own = {
+            name
+            for name in in_project
+            if not _CACHES & set(Path(name).parts) and not name.startswith(_LINT_WRITES)
+        }
         temporary = {
             str(path)
             for path in (self._folder / "tmpdir").iterdir()
