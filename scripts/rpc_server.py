@@ -16,10 +16,12 @@ def start(
     code: Annotated[str, "fingerprint of the server's code"],
     settings: Annotated[ServerJob, "what the server is told to be"],
 ) -> None:
-    """Describe the endpoint, start its server and wait for a handshake."""
+    """Describe the endpoint, start its server and wait for a handshake.
+
+    A server that somebody else starts is described only: that description is what it serves by.
+    """
     import json
 
-    from semgap.plumbing.versions import versions
     from semgap.server.lifecycle import ensure_server
 
     model = read_record(manifest, Manifest)
@@ -30,10 +32,10 @@ def start(
         model_type=json.loads(model.model_config)["model_type"],
         model_fingerprint=model.fingerprint,
         code=code,
-        versions=versions(),
     )
     write_record(endpoint, described)
-    ensure_server(described, endpoint)
+    if not described.settings.external:
+        ensure_server(described, endpoint)
 
 
 def serve(endpoint: Annotated[Path, "describes the server"]) -> None:

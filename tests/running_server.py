@@ -1,28 +1,66 @@
 """A server that runs for as long as a test needs it."""
 
 import contextlib
+import socket
+import subprocess
+import sys
+import time
 
 from semgap.plumbing.files import write_record
 from semgap.plumbing.tcp_sockets import free_port
-from semgap.plumbing.versions import versions
 from semgap.server.endpoint import ServerEndpoint, ServerSettings
 from semgap.server.lifecycle import ensure_server, stop_server
+from small_models import PROJECT
+
+_WAIT_S = 30
 
 
 @contextlib.contextmanager
 def running_server(folder, transport, worker):
     """Start a server whose files are in a folder; yields the endpoint's file."""
+    settings = ServerSettings(port=free_port("127.0.0.1"), transport=transport)
+    endpoint, file = _described(folder, settings, worker)
+    ensure_server(endpoint, file)
+    yield file
+    stop_server(endpoint, file)
+
+
+@contextlib.contextmanager
+def server_at(link, folder, transport, worker):
+    """Start a server in a joined network; yields the endpoint's file."""
+    settings = ServerSettings(transport=transport, host=link.far, external=True)
+    _endpoint, file = _described(folder, settings, worker)
+    script = PROJECT / "scripts" / "rpc_server.py"
+    command = [*link.there, sys.executable, str(script), "serve", "--endpoint", str(file)]
+    with subprocess.Popen(command) as server:
+        try:
+            wait_for_listener(settings.host, settings.port)
+            yield file
+        finally:
+            server.kill()
+
+
+def wait_for_listener(host, port):
+    deadline_s = time.monotonic() + _WAIT_S
+    while True:
+        try:
+            socket.create_connection((host, port), timeout=1).close()
+        except OSError:
+            assert time.monotonic() < deadline_s, f"nothing listens at {host}:{port}"
+            time.sleep(0.05)
+        else:
+            return
+
+
+def _described(folder, settings, worker):
     endpoint = ServerEndpoint(
-        settings=ServerSettings(port=free_port("127.0.0.1"), transport=transport),
+        settings=settings,
         worker=worker,
         secret_file=str(folder / "secret"),
         model_type="gptj",
         model_fingerprint="f",
         code="c",
-        versions=versions(),
     )
     file = folder / "endpoint.json"
     write_record(file, endpoint)
-    ensure_server(endpoint, file)
-    yield file
-    stop_server(endpoint, file)
+    return endpoint, file

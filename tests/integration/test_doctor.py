@@ -117,6 +117,7 @@ def test_a_taken_port_is_named_with_who_has_it():
         assert check_port(ServerSettings(port=proposed)).level is Level.OK
         assert check_port(ServerSettings(port=port, external=True)).level is Level.OK
     assert check_port(ServerSettings(port=port)).level is Level.OK
+    assert check_port(ServerSettings(port=port, external=True)).level is Level.NOTE
 
 
 @needs("mount")

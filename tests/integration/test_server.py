@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -14,6 +15,8 @@ import pytest
 import torch
 
 from forks import FORKS
+from judges import needs
+from running_server import wait_for_listener
 from semgap.errors import SemgapError, ServerError, WorkerLostError
 from semgap.inference.client import InferenceClient
 from semgap.inference.worker_settings import WorkerSettings
@@ -63,7 +66,6 @@ def described_in(folder):
         model_type="gptj",
         model_fingerprint="f",
         code="1",
-        versions=versions(),
     )
     write_record(folder / "endpoint.json", endpoint)
     return endpoint, folder / "endpoint.json"
@@ -162,19 +164,60 @@ def test_a_vanished_server_is_started_again(own):
     assert ensure_server(endpoint, file).pid != first.pid
 
 
-def test_a_server_of_other_code_is_replaced(own):
+def test_a_server_that_was_started_for_something_else_is_replaced(own):
     endpoint, file = own
     first = ensure_server(endpoint, file)
-    changed = msgspec.structs.replace(endpoint, code="2")
-    write_record(file, changed)
-    second = ensure_server(changed, file)
-    assert (second.pid != first.pid, second.code) == (True, "2")
+    other = msgspec.structs.replace(endpoint, worker=WorkerSettings(compute_threads=2))
+    write_record(file, other)
+    second = ensure_server(other, file)
+    assert (second.pid != first.pid, second.endpoint) == (True, other)
 
 
-def test_an_external_server_is_never_started(own):
+@pytest.fixture
+def external(own):
+    """The endpoint of a server that is external and not started, its file, how it is started."""
     endpoint, file = own
-    with pytest.raises(ServerError, match="No server of this experiment answers"):
-        ensure_server(with_settings(endpoint, external=True), file)
+    endpoint = with_settings(endpoint, external=True)
+    write_record(file, endpoint)
+    with contextlib.ExitStack() as stack:
+
+        def start(*prefix):
+            with pytest.raises(ServerError, match="No server of this experiment answers") as told:
+                ensure_server(endpoint, file)
+            command = shlex.split(told.value.remedy.partition("in this folder: ")[2])
+            server = stack.enter_context(subprocess.Popen([*prefix, *command]))
+            stack.callback(server.kill)
+            wait_for_listener(endpoint.settings.host, endpoint.settings.port)
+            return server
+
+        yield endpoint, file, start
+
+
+def test_an_external_server_is_started_as_told_and_never_by_a_job(external, client, monkeypatch):
+    endpoint, file, start = external
+    server = start()
+    _process, connection = client(file, ask_when_told)
+    connection.send("ask")
+    assert answer_of(connection) is None
+    for changed in ({"code": "2"}, {"worker": WorkerSettings(compute_threads=2)}):
+        with pytest.raises(ServerError, match=r"was started with other settings or code.*Stop it"):
+            ensure_server(msgspec.structs.replace(endpoint, **changed), file)
+    with monkeypatch.context() as upgraded:
+        there = msgspec.structs.replace(versions(), torch="99.0")
+        upgraded.setattr("semgap.server.lifecycle.versions", lambda: there)
+        with pytest.raises(ServerError, match=r"has loaded .*, and this process .*torch 99.0"):
+            ensure_server(endpoint, file)
+    stop_server(endpoint, file)
+    assert ensure_server(endpoint, file).pid == server.pid
+
+
+@needs("unshare")
+@pytest.mark.skipif(os.geteuid() != 0, reason="a clock of its own needs root")
+def test_an_external_server_with_another_clock_is_refused(external):
+    endpoint, file, start = external
+    start("unshare", "--time", "--monotonic", "100000")
+    with pytest.raises(ServerError, match="on another machine or in another time namespace"):
+        ensure_server(endpoint, file)
 
 
 def test_a_taken_port_is_named(own):
@@ -295,12 +338,12 @@ def test_a_client_that_leaves_before_its_worker_is_ready_costs_nothing(server):
     assert eventually(lambda: process.num_fds() == descriptors)
 
 
-def test_a_paused_worker_is_told_from_a_dead_one(server, client, tmp_path):
-    endpoint, file = server
-    pid = ensure_server(endpoint, file).pid
-    impatient = tmp_path / "impatient.json"
-    write_record(impatient, with_settings(endpoint, step_timeout_s=1))
-    _process, connection = client(impatient, ask_when_told)
+def test_a_paused_worker_is_told_from_a_dead_one(own, client):
+    endpoint, file = own
+    impatient = with_settings(endpoint, step_timeout_s=1)
+    write_record(file, impatient)
+    pid = ensure_server(impatient, file).pid
+    _process, connection = client(file, ask_when_told)
     (worker,) = workers_of(pid)
     worker.suspend()
     connection.send("ask")

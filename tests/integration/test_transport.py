@@ -6,7 +6,7 @@ import time
 
 import pytest
 import torch
-from torch.distributed import rpc
+from torch.distributed import TCPStore, rpc
 
 from forks import FORKS
 from judges import needs
@@ -202,6 +202,34 @@ def test_a_second_session_of_pytorch_rpc_in_a_process_is_refused_at_once():
     for process in processes:
         process.join(60)
         assert process.exitcode == 0
+
+
+def _connect(port, results):
+    try:
+        load_transport("torch_rpc").connect("127.0.0.1", port, BRIEF)
+    except TransportError as error:
+        results.put(str(error))
+
+
+def _wait_for_a_group(port, store_is_there):
+    """Let a client find the store of a group that nobody else joins."""
+    store = TCPStore("127.0.0.1", port, 2, is_master=True, wait_for_workers=False)
+    store_is_there.set()
+    time.sleep(60)
+    del store
+
+
+def test_a_worker_that_dies_while_the_group_forms_is_not_waited_for():
+    port, store_is_there, results = free_port("127.0.0.1"), FORKS.Event(), FORKS.Queue()
+    arguments = port, store_is_there
+    worker = FORKS.Process(target=_wait_for_a_group, args=arguments, daemon=True)
+    client = FORKS.Process(target=_connect, args=(port, results), daemon=True)
+    worker.start()
+    assert store_is_there.wait(60)
+    client.start()
+    assert "No PyTorch RPC group with the worker" in results.get(timeout=30)
+    worker.kill()
+    client.join(60)
 
 
 def _close_after_the_worker(port, agreed, gone):

@@ -1,7 +1,6 @@
 """The capture reader beside tshark, on what our own tcpdump captured and on what a test built."""
 
 import contextlib
-import os
 import socket
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from dataclasses import replace
 import pytest
 
 from judges import needs
+from networks import joined_network, needs_a_network
 from packets import SYN, Packet, pcap
 from semgap.measurement.tcpdump import capture
 from semgap.pcap.reader import read_segments
@@ -101,36 +101,18 @@ def test_tshark_sees_the_same_on_this_machines_interfaces(tmp_path, interface):
     assert in_v6 is None or counted(path, in_v6).payload_bytes == 700_003
 
 
-@needs("tcpdump", "tshark", "unshare", "nsenter", "ip")
-@pytest.mark.skipif(os.geteuid() != 0, reason="a network of its own needs root")
+@needs("tcpdump", "tshark")
+@needs_a_network
 def test_tshark_sees_the_same_between_two_networks(tmp_path):
     path = tmp_path / "captured"
-    ours, theirs = f"v{os.getpid() % 10**6}a", f"v{os.getpid() % 10**6}b"
-    near, far = "10.231.77.1", "10.231.77.2"
     with contextlib.ExitStack() as stack:
-        command = ["unshare", "-n", "sleep", "60"]
-        sleeper = stack.enter_context(subprocess.Popen(command))
-        stack.callback(sleeper.kill)
-        subprocess.run(
-            ["ip", "link", "add", ours, "type", "veth", "peer", "name", theirs], check=True
-        )
-        stack.callback(subprocess.run, ["ip", "link", "del", ours])
-        there = ["nsenter", "-t", str(sleeper.pid), "-n"]
-        for one in (
-            ["ip", "link", "set", theirs, "netns", str(sleeper.pid)],
-            ["ip", "addr", "add", f"{near}/24", "dev", ours],
-            ["ip", "link", "set", ours, "up"],
-            [*there, "ip", "addr", "add", f"{far}/24", "dev", theirs],
-            [*there, "ip", "link", "set", theirs, "up"],
-        ):
-            subprocess.run(one, check=True)
-        server = stack.enter_context(
-            subprocess.Popen([*there, sys.executable, "-c", SERVE, far], stdout=subprocess.PIPE)
-        )
+        link = stack.enter_context(joined_network())
+        command = [*link.there, sys.executable, "-c", SERVE, link.far]
+        server = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE))
         stack.callback(server.kill)
         assert server.stdout.readline() == b"ready\n"
-        running = stack.enter_context(capture(ours, path))
-        with socket.create_connection((far, 7000)) as connection:
+        running = stack.enter_context(capture(link.interface, path))
+        with socket.create_connection((link.far, 7000)) as connection:
             ends = SocketPair(*connection.getsockname(), *connection.getpeername())
             connection.sendall(bytes(3_000_000))
         server.wait(20)

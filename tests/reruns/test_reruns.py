@@ -118,6 +118,7 @@ MODULES = {
     "semgap/placements/resident.py": measured("local", "remote_cache", "semantic"),
     "semgap/plumbing/files.py": EVERYTHING,
     "semgap/plumbing/versions.py": {"rpc_server"} | ALL_RUNS,
+    "semgap/plumbing/clock.py": REMOTE_RUNS,
     "semgap/model/manifest.py": EVERYTHING,
     "semgap/model/model_settings.py": EVERYTHING,
     "semgap/server/endpoint.py": REMOTE_RUNS,

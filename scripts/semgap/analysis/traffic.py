@@ -74,7 +74,9 @@ def traffic_of_run(record: RunRecord, capture_file: Path) -> list[TrafficRow]:
             raise _unusable(
                 capture_file,
                 f"shows {seen_bytes} of the {sent.payload_bytes} bytes that were sent on purpose "
-                "to test it: it started late, stopped early, or is of another interface.",
+                "to test it: it started late, stopped early, or "
+                f"'{record.capture.interface}' does not carry what this machine sends to itself, "
+                "as 'lo' and 'any' do (capture.interface).",
             )
     for name, window in phases.items():
         _check_window(window, f"in the phase {name} of {record.name}", capture_file)

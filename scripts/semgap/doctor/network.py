@@ -17,6 +17,8 @@ from semgap.measurement.tcpdump import capture
 from semgap.plumbing.tcp_sockets import free_port
 from semgap.server.endpoint import ServerSettings
 
+_CONNECT_TIMEOUT_S = 3.0
+
 
 def check_capture(settings: CaptureSettings) -> Finding:
     """Whether packets can be captured, by capturing."""
@@ -37,10 +39,10 @@ def check_capture(settings: CaptureSettings) -> Finding:
 
 
 def check_port(settings: ServerSettings) -> Finding:
-    """Whether the server's port is free, by binding it."""
+    """Whether the server's port is free, by binding it, or its external server there."""
     place = f"{settings.host}:{settings.port}"
     if settings.external:
-        return Finding("port", Level.OK, f"{place} is somebody else's (server.external)")
+        return _check_external(settings, place)
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -55,6 +57,19 @@ def check_port(settings: ServerSettings) -> Finding:
                 f"server.port, to {free_port('127.0.0.1')} for example.",
             )
     return Finding("port", Level.OK, f"{place} is free")
+
+
+def _check_external(settings: ServerSettings, place: str) -> Finding:
+    try:
+        socket.create_connection((settings.host, settings.port), _CONNECT_TIMEOUT_S).close()
+    except OSError as error:
+        return Finding(
+            "port",
+            Level.NOTE,
+            f"No external server answers at {place} ({error}).",
+            "The first run that needs it says how to start it.",
+        )
+    return Finding("port", Level.OK, f"an external server listens at {place}")
 
 
 def _listener(port: int) -> str:

@@ -64,13 +64,18 @@ class CaptureSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "transport."
         ),
     ] = "auto"
-    interface: Annotated[str, Meta(min_length=1, description="The captured network interface.")] = (
-        "lo"
-    )
+    interface: Annotated[
+        str,
+        Meta(
+            min_length=1,
+            description="The captured network interface: lo, or any where the server is behind "
+            "another one (docs/links.md).",
+        ),
+    ] = "lo"
     interface_address: Annotated[
         str,
         Meta(
-            description="An address of that interface; about 1 MB is sent from it to itself as a "
+            description="An address of this machine; about 1 MB is sent from it to itself as a "
             "control."
         ),
     ] = "127.0.0.1"

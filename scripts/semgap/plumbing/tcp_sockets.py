@@ -1,12 +1,16 @@
-"""TCP sockets: free ports, and options that Python's ``socket`` module leaves as raw bytes."""
+"""TCP sockets: ports, interfaces, and options that ``socket`` leaves as raw bytes."""
 
 import contextlib
 import socket
 import struct
+from ipaddress import ip_address
+
+import psutil
 
 # Pacing halves the rate between two processes of one machine. In order of preference for long
 # links.
 _CONGESTION_CONTROLS = (b"cubic", b"reno")
+_IPV4 = socket.AF_INET
 
 
 def free_port(host: str) -> int:
@@ -15,6 +19,25 @@ def free_port(host: str) -> int:
         probe.bind((host, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def interface_towards(host: str) -> str:
+    """The name of the interface whose address this machine has in connections with ``host``.
+
+    Raises:
+        OSError: there is no way to ``host``.
+    """
+    with socket.socket(type=socket.SOCK_DGRAM) as probe:
+        # Nothing is sent: the kernel only chooses the way.
+        probe.connect((host, 9))
+        here = ip_address(probe.getsockname()[0])
+    name: str
+    for name, addresses in psutil.net_if_addrs().items():
+        for address in (ip_address(one.address) for one in addresses if one.family == _IPV4):
+            # The loopback interface has a whole network of addresses and lists one.
+            if address == here or (address.is_loopback and here.is_loopback):
+                return name
+    raise OSError(f"no interface has the address {here}")
 
 
 def set_receive_timeout(connected: socket.socket, timeout_s: float) -> None:

@@ -40,11 +40,12 @@ class ListSockets(msgspec.Struct, frozen=True, tag="list_sockets"):
 
 
 class Welcome(msgspec.Struct, frozen=True, tag="welcome"):
-    """Who is there: the server's process, code and versions."""
+    """Who is there."""
 
     pid: int
-    code: str
-    versions: Versions
+    endpoint: ServerEndpoint  # what the server was told to be
+    versions: Versions  # of the libraries that it has loaded
+    clock_id: str  # as ``monotonic_clock_id`` says there
 
 
 class SessionOpened(msgspec.Struct, frozen=True, tag="session_opened"):

@@ -6,7 +6,6 @@ import msgspec
 from msgspec import Meta
 
 from semgap.inference.worker_settings import WorkerSettings
-from semgap.plumbing.versions import Versions
 
 _Seconds = Annotated[float, Meta(gt=0, le=1_000_000)]
 
@@ -33,7 +32,11 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = 29610
     external: Annotated[
-        bool, Meta(description="The server is started and stopped by somebody else.")
+        bool,
+        Meta(
+            description="The server is started and stopped by somebody else, on this machine "
+            "(docs/links.md)."
+        ),
     ] = False
     idle_timeout_s: Annotated[
         _Seconds, Meta(description="The server ends after so long without a session (s).")
@@ -65,4 +68,3 @@ class ServerEndpoint(msgspec.Struct, frozen=True):
     model_type: str  # transformers' name of the architecture
     model_fingerprint: str
     code: str  # fingerprint of the server's code
-    versions: Versions

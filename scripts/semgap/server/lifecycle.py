@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -13,9 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import filelock
+import msgspec
 import psutil
 
 from semgap.errors import ServerError
+from semgap.plumbing.clock import monotonic_clock_id
+from semgap.plumbing.versions import Versions, versions
 from semgap.server import control
 from semgap.server.endpoint import ServerEndpoint
 
@@ -32,21 +36,23 @@ _LOCK_TIMEOUT_S = 300.0
 def ensure_server(endpoint: ServerEndpoint, endpoint_file: Path) -> control.Welcome:
     """Make sure that the endpoint's server runs, with the endpoint's code, and say who it is.
 
-    A server that is gone (crash, idle time-out, reboot) or of another version of the code is
-    started again with the same settings; a lock keeps two jobs from both doing so. An external
-    server is only ever connected to.
+    A server that is gone (crash, idle time-out, reboot) or was started for something else is
+    started again; a lock keeps two jobs from both doing so. An external server is only ever
+    connected to.
 
     Raises:
-        ServerError: it cannot be reached, or does not get ready in time.
+        ServerError: it cannot be reached, does not get ready in time, or is external and was
+            started for something else.
     """
     if endpoint.settings.external:
-        return _greet(endpoint)
+        return _greet_external(endpoint, endpoint_file)
     with _locked(endpoint_file):
         with contextlib.suppress(ServerError):
             welcome = _greet(endpoint)
-            if welcome.code == endpoint.code:
+            misfit = _misfit(welcome, endpoint)
+            if misfit is None:
                 return welcome
-            log.info("the running server is of another version of the code: starting it again")
+            log.info("the running server %s: starting it again", misfit)
         _end_processes(endpoint_file)
         return _start(endpoint, endpoint_file)
 
@@ -67,6 +73,39 @@ def log_file_of(endpoint_file: Path) -> Path:
 def _greet(endpoint: ServerEndpoint) -> control.Welcome:
     with control.connect(endpoint) as connection:
         return control.ask(connection, control.Hello(), control.Welcome)
+
+
+def _greet_external(endpoint: ServerEndpoint, endpoint_file: Path) -> control.Welcome:
+    command = shlex.join([sys.executable, *_serve_command(endpoint_file)])
+    start_it = f"server.external is true, so you start it, in this folder: {command}"
+    try:
+        welcome = _greet(endpoint)
+    except ServerError as error:
+        raise ServerError(error.cause, f"{error.remedy} {start_it}") from error
+    misfit = _misfit(welcome, endpoint)
+    if misfit is not None:
+        where = f"{endpoint.settings.host}:{endpoint.settings.port}"
+        raise ServerError(f"The server at {where} {misfit}.", f"Stop it. {start_it}")
+    return welcome
+
+
+def _misfit(welcome: control.Welcome, endpoint: ServerEndpoint) -> str | None:
+    """What keeps a server from serving this endpoint, if anything does."""
+    here = versions()
+    if welcome.endpoint != endpoint:
+        return "was started with other settings or code"
+    if welcome.versions != here:
+        return f"has loaded {_shown(welcome.versions)}, and this process {_shown(here)}"
+    if welcome.clock_id != monotonic_clock_id():
+        return (
+            "is on another machine or in another time namespace: client and worker stamp the "
+            "spans of a step together, with one monotonic clock"
+        )
+    return None
+
+
+def _shown(them: Versions) -> str:
+    return ", ".join(f"{name} {version}" for name, version in msgspec.structs.asdict(them).items())
 
 
 def _end_processes(endpoint_file: Path) -> bool:
@@ -110,7 +149,7 @@ def _start(endpoint: ServerEndpoint, endpoint_file: Path) -> control.Welcome:
     log_file.parent.mkdir(parents=True, exist_ok=True)
     with log_file.open("ab") as output:
         process = subprocess.Popen(
-            [sys.executable, str(_SERVER_SCRIPT), "serve", "--endpoint", str(endpoint_file)],
+            [sys.executable, *_serve_command(endpoint_file)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -133,6 +172,10 @@ def _start(endpoint: ServerEndpoint, endpoint_file: Path) -> control.Welcome:
         f"The server did not get ready within {endpoint.settings.start_timeout_s:g} s.",
         f"Raise server.start_timeout_s, or look at its log '{log_file}'.",
     )
+
+
+def _serve_command(endpoint_file: Path) -> list[str]:
+    return [str(_SERVER_SCRIPT), "serve", "--endpoint", str(endpoint_file)]
 
 
 def _last_line(log_file: Path) -> str:

@@ -13,6 +13,7 @@ import torch
 from semgap.errors import SemgapError
 from semgap.inference.worker import Worker
 from semgap.model.device import open_device
+from semgap.plumbing.clock import monotonic_clock_id
 from semgap.plumbing.connections import ProcessSockets, sockets_of
 from semgap.plumbing.processes import threads_or_all_cores
 from semgap.plumbing.tcp_sockets import free_port
@@ -92,7 +93,9 @@ class WorkerProcess:
     def _reply_to(self, request: control.ServerRequest) -> control.ServerReply | None:
         match request:
             case control.Hello():
-                return control.Welcome(os.getppid(), self._endpoint.code, self._versions)
+                return control.Welcome(
+                    os.getppid(), self._endpoint, self._versions, monotonic_clock_id()
+                )
             case control.ListSockets():
                 return control.Sockets(self._session_sockets())
             case control.OpenSession() if self._opened.is_set():

@@ -8,10 +8,12 @@ PyTorch RPC unpickles what it receives: it is for trusted networks only.
 
 import contextlib
 import itertools
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Generic, TypeVar
 
 import msgspec
@@ -20,6 +22,7 @@ from torch import Tensor
 from torch.distributed import DistNetworkError, rpc
 
 from semgap.errors import TransportError, WorkerLostError
+from semgap.plumbing.tcp_sockets import interface_towards
 from semgap.policy import TensorClass
 from semgap.protocol import Reply, Request
 from semgap.transport.transport_contract import (
@@ -164,14 +167,21 @@ def _without_backend_warning() -> Iterator[None]:
         yield
 
 
-def _options(host: str, port: int, timeouts: Timeouts) -> rpc.TensorPipeRpcBackendOptions:
-    return rpc.TensorPipeRpcBackendOptions(
+def _join_group(name: str, rank: int, host: str, port: int, timeouts: Timeouts) -> None:
+    # Otherwise both listen where this machine's name leads, which may be another network.
+    for variable in ("GLOO_SOCKET_IFNAME", "TP_SOCKET_IFNAME"):
+        os.environ.setdefault(variable, interface_towards(host))
+    # PyTorch gives a group 24 days to form, though the other side may have died meanwhile.
+    rpc.constants.DEFAULT_PROCESS_GROUP_TIMEOUT = timedelta(seconds=timeouts.connect_s)
+    options = rpc.TensorPipeRpcBackendOptions(
         num_worker_threads=4,
         rpc_timeout=timeouts.connect_s,
         init_method=f"tcp://{host}:{port}",
         _transports=["uv"],
         _channels=["basic"],
     )
+    with _without_backend_warning():
+        rpc.init_rpc(name, rank=rank, world_size=2, rpc_backend_options=options)
 
 
 def serve(
@@ -180,10 +190,8 @@ def serve(
     _Registry.endpoint = _Endpoint(handler)
     # The group forms when both are there, whoever comes first: a client may come from now on.
     say_ready()
+    _join_group(_WORKER, 0, host, port, timeouts)
     with _without_backend_warning():
-        rpc.init_rpc(
-            _WORKER, rank=0, world_size=2, rpc_backend_options=_options(host, port, timeouts)
-        )
         # Returns when the client has shut down its side too.
         rpc.shutdown()
 
@@ -196,12 +204,9 @@ def connect(host: str, port: int, timeouts: Timeouts) -> TorchRpcChannel:
         )
     _Client.had_session = True
     try:
-        with _without_backend_warning():
-            rpc.init_rpc(
-                _CLIENT, rank=1, world_size=2, rpc_backend_options=_options(host, port, timeouts)
-            )
+        _join_group(_CLIENT, 1, host, port, timeouts)
         return TorchRpcChannel(rpc.remote(_WORKER, _worker_endpoint), timeouts)
-    except RuntimeError as error:
+    except (OSError, RuntimeError) as error:
         raise TransportError(
             f"No PyTorch RPC group with the worker at {host}:{port}: {_first_line(error)}.", _LOOK
         ) from error

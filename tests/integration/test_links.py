@@ -1,0 +1,69 @@
+"""A worker in another network, as behind a link with a rate of its own."""
+
+from concurrent.futures import ProcessPoolExecutor
+
+import msgspec
+import pytest
+
+from forks import FORKS
+from judges import needs
+from networks import joined_network, needs_a_network
+from running_server import server_at
+from semgap.analysis.counts import check_counts, count_rows
+from semgap.analysis.prediction import predict
+from semgap.analysis.traffic import traffic_of_run
+from semgap.inference.worker_settings import WorkerSettings
+from semgap.measurement.job import run_benchmark
+from semgap.measurement.job_settings import BenchmarkSettings, CaptureSettings, WorkloadSettings
+from semgap.model.prompt import seeded_prompt
+from semgap.model.weights import map_weights
+from semgap.modes import policy_of
+
+SETTINGS = BenchmarkSettings(
+    experiment="link",
+    repeat=1,
+    workload=WorkloadSettings(decode_steps=2, rehearsals_at_most=1),
+    worker=WorkerSettings(compute_threads=1),
+    capture=CaptureSettings(use="required", interface="any"),
+)
+
+
+@pytest.fixture(scope="module")
+def link():
+    with joined_network() as joined:
+        yield joined
+
+
+def measured(mode, settings, capture_file, endpoint_file, folder, manifest):
+    """One run, in a process of its own."""
+    prompt = seeded_prompt(manifest, 8, settings.workload.decode_steps, 0)
+    weights = map_weights(folder, manifest)
+    record, _logits = run_benchmark(
+        policy_of(mode), settings, "c", capture_file, endpoint_file, manifest, prompt, weights
+    )
+    return record
+
+
+@needs("tcpdump")
+@needs_a_network
+@pytest.mark.parametrize("transport", ["tcp", "torch_rpc"])
+def test_a_run_crosses_the_link_to_the_byte(link, transport, gptj, tmp_path):
+    folder, manifest = gptj
+    here = msgspec.structs.replace(SETTINGS.capture, interface_address=link.near)
+    settings = msgspec.structs.replace(SETTINGS, capture=here)
+    file = tmp_path / "run.pcap"
+    with (
+        server_at(link, tmp_path, transport, settings.worker) as endpoint,
+        ProcessPoolExecutor(1, FORKS) as pool,
+    ):
+        record = pool.submit(
+            measured, "remote_cache", settings, file, endpoint, folder, manifest
+        ).result()
+    traffic = traffic_of_run(record, file)
+    check_counts(count_rows(record, predict(record, manifest), traffic), tmp_path)
+    decode_bytes = sum(row.payload_bytes for row in traffic if row.phase == "decode")
+    assert decode_bytes > manifest.kv_cache_bytes(8) * 4
+    # Nothing went another way: the session's connections have their ends in the two networks.
+    ends = {(pair.local_ip, pair.remote_ip) for pair in record.worker_sockets}
+    assert (link.far, link.near) in ends
+    assert {ip for pair in ends for ip in pair} == {link.far, link.near}
