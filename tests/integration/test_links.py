@@ -46,7 +46,9 @@ def measured(mode, settings, capture_file, endpoint_file, folder, manifest):
 
 @needs("tcpdump")
 @needs_a_network
-@pytest.mark.parametrize("transport", ["tcp", "torch_rpc"])
+@pytest.mark.parametrize(
+    "transport", ["torch_rpc", pytest.param("tcp", marks=pytest.mark.thorough)]
+)
 def test_a_run_crosses_the_link_to_the_byte(link, transport, gptj, tmp_path):
     folder, manifest = gptj
     here = msgspec.structs.replace(SETTINGS.capture, interface_address=link.near)

@@ -1,6 +1,9 @@
 """Which connections are a session's: those that both of its processes have."""
 
+import pytest
+
 from semgap.plumbing.connections import SocketPair, reverse_of, session_connections, strangers
+from semgap.plumbing.tcp_sockets import interface_towards
 
 CLIENT_END = SocketPair("127.0.0.1", 40_000, "127.0.0.1", 2_000)
 WORKER_END = reverse_of(CLIENT_END)
@@ -20,3 +23,13 @@ def test_a_connection_from_outside_is_a_strangers():
     worker = [WORKER_END, WITH_ITSELF, reverse_of(WITH_ITSELF)]
     assert strangers(client, worker, [2_000]) == []
     assert strangers(client, [*worker, STRANGER], [2_000]) == [STRANGER]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2"])
+def test_this_machine_is_reached_by_its_loopback_interface(host):
+    assert interface_towards(host) == "lo"
+
+
+def test_a_host_without_a_way_is_told():
+    with pytest.raises(OSError, match=r"unreachable|denied"):
+        interface_towards("255.255.255.255")

@@ -225,7 +225,7 @@ def test_each_log_tells_what_happened(finished):
 
 def test_the_endpoint_holds_settings_and_no_secret(finished):
     endpoint = json.loads((finished.results / "server" / "endpoint.json").read_text())
-    described = {"model_type", "model_fingerprint", "code", "versions"}
+    described = {"model_type", "model_fingerprint", "code"}
     assert set(endpoint) == {"settings", "worker", "secret_file"} | described
     assert {"host", "port", "transport"} <= set(endpoint["settings"])
     secret = (finished.results / "server" / "secret").read_text()

@@ -11,6 +11,7 @@ def monotonic_clock_id() -> str:
 
     That is so within one boot of one machine, but for time namespaces, which shift the clock.
     """
-    # Kernels before 5.6 have no time namespaces.
+    # Kernels before 5.6 have no time namespaces, and sandboxes may hide both.
     namespace = _TIME_NAMESPACE.readlink() if _TIME_NAMESPACE.exists() else ""
-    return f"{_BOOT_ID.read_text(encoding='ascii').strip()} {namespace}"
+    boot_id = _BOOT_ID.read_text(encoding="ascii").strip() if _BOOT_ID.exists() else ""
+    return f"{boot_id} {namespace}"

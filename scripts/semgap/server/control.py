@@ -102,7 +102,7 @@ def connect(endpoint: ServerEndpoint) -> Connection:
     try:
         secret = Path(endpoint.secret_file).read_bytes()
         connection = over(socket.create_connection(address, HANDSHAKE_TIMEOUT_S))
-    except (ConnectionRefusedError, FileNotFoundError) as error:
+    except OSError as error:
         raise ServerError(
             f"No server of this experiment answers at {where} ({error}).",
             "Start it, or look at the server's log for why it ended.",

@@ -80,8 +80,8 @@ def nearest_recorded(
 ) -> Path | None:
     """The recorded experiment with the same model and workload, if there is one.
 
-    Of several, one over the same transport, on the same kind of device and with the same engine; of
-    these, the one with most runs.
+    Of several, one over the same transport, on the same kind of device, with the same engine and
+    over the same interface; of these, the one with most runs.
     """
     near = []
     for folder in folders:
@@ -111,9 +111,10 @@ def _what_decides_bytes(expectation: Expectation, manifest: Manifest) -> tuple[o
 
 
 def _circumstances(expectation: Expectation) -> tuple[object, ...]:
-    worker = expectation.runs[0].settings.worker
+    settings = expectation.runs[0].settings
+    device = settings.worker.device.partition(":")[0]
     transports = {run.transport for run in expectation.runs}
-    return transports, worker.device.partition(":")[0], worker.engine
+    return transports, device, settings.worker.engine, settings.capture.interface
 
 
 def versus_recorded(here: Results, recorded: Results) -> list[VersusRow]:
