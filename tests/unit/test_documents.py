@@ -214,10 +214,45 @@ def of_the_link():
     yield f"| iperf3, one stream | {said}; sends"
 
 
+def of_the_shaped_link():
+    """Its bytes are those of the loopback interface; its latencies are not."""
+    shaped, loopback = (REFERENCE / name for name in ("mini-tcp-1gbit", "mini-tcp"))
+    assert network_bytes_of(shaped) == network_bytes_of(loopback)
+    times, before = map(decode_of_local, (shaped, loopback))
+    for mode in ("naive", "remote_cache", "semantic"):
+        yield f"{times[mode]:.3g} × Local's instead of {before[mode]:.3g} ×"
+    steps = [
+        step
+        for file in shaped.glob("runs/naive/*.json")
+        for step in json.loads(file.read_text())["phases"][2]["steps"]
+    ]
+    sent_bytes = sum(sum(step["up_bytes"].values()) for step in steps)
+    bits_per_s = 8 * sent_bytes / sum(step["send_s"] for step in steps)
+    yield f"sent at {bits_per_s / 1e9:.2f} Gbit/s"
+
+
+def network_bytes_of(folder):
+    return {
+        (row["phase"], row["mode"]): row["mean"]
+        for row in rows_of(folder / "summary.csv")
+        if row["quantity"] == "network_bytes"
+    }
+
+
+def decode_of_local(folder):
+    """Each mode's decode latency as a multiple of that of ``local``."""
+    return {
+        row["mode"]: float(row["ratio"])
+        for row in rows_of(folder / "comparisons.csv")
+        if (row["phase"], row["baseline"]) == ("decode", "local")
+    }
+
+
 RECORDED = {
     "docs/artifact.md": of_the_artifact,
     "docs/engines.md": of_the_engines,
     "docs/gpu-host.md": of_the_gpus_memory,
+    "docs/links.md": of_the_shaped_link,
     "docs/measurement.md": of_the_processors_speed,
     "docs/transports.md": of_the_link,
 }
