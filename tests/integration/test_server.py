@@ -1,11 +1,13 @@
 """The server's life: start, session, worker's death, client's death, idleness, stop."""
 
 import contextlib
+import itertools
 import os
 import shlex
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -23,16 +25,17 @@ from semgap.inference.worker_settings import WorkerSettings
 from semgap.model.weights import map_weights
 from semgap.modes import policy_of
 from semgap.placements.placement_contract import Held
-from semgap.plumbing.files import write_record
+from semgap.plumbing.files import read_record, write_record
 from semgap.plumbing.processes import OWNER_VARIABLE
 from semgap.plumbing.tcp_sockets import free_port
 from semgap.plumbing.versions import versions
 from semgap.protocol import ReadMeters
 from semgap.server import control
-from semgap.server.endpoint import ServerEndpoint, ServerSettings
+from semgap.server.endpoint import ServerEndpoint, ServerJob, ServerSettings
 from semgap.server.lifecycle import ensure_server, log_file_of, stop_server
 from semgap.session.server import open_session
 from semgap.transport.transport_contract import RequestMessage
+from small_models import PROJECT
 
 WAIT_S = 20
 
@@ -187,6 +190,24 @@ def external(own):
             return server
 
         yield endpoint, file, start
+
+
+def test_the_rule_of_an_external_server_describes_it_and_starts_nothing(own, gptj):
+    endpoint, file = own
+    file.unlink()
+    write_record(file.with_name("manifest.json"), gptj[1])
+    job = ServerJob(with_settings(endpoint, external=True).settings, endpoint.worker)
+    flags = {
+        "--endpoint": file,
+        "--manifest": file.with_name("manifest.json"),
+        "--code": "1",
+        "--settings": msgspec.json.encode(job).decode(),
+    }
+    script = PROJECT / "scripts" / "rpc_server.py"
+    command = [sys.executable, script, "start", *itertools.chain(*flags.items())]
+    subprocess.run(command, check=True)
+    assert read_record(file, ServerEndpoint).settings.external
+    assert not Path(endpoint.secret_file).exists()
 
 
 def test_an_external_server_that_no_way_leads_to_is_named(own):

@@ -3,14 +3,12 @@
 import contextlib
 import socket
 import struct
-from ipaddress import ip_address
 
 import psutil
 
 # Pacing halves the rate between two processes of one machine. In order of preference for long
 # links.
 _CONGESTION_CONTROLS = (b"cubic", b"reno")
-_IPV4 = socket.AF_INET
 
 
 def free_port(host: str) -> int:
@@ -30,13 +28,11 @@ def interface_towards(host: str) -> str:
     with socket.socket(type=socket.SOCK_DGRAM) as probe:
         # Nothing is sent: the kernel only chooses the way.
         probe.connect((host, 9))
-        here = ip_address(probe.getsockname()[0])
+        here = probe.getsockname()[0]
     name: str
     for name, addresses in psutil.net_if_addrs().items():
-        for address in (ip_address(one.address) for one in addresses if one.family == _IPV4):
-            # The loopback interface has a whole network of addresses and lists one.
-            if address == here or (address.is_loopback and here.is_loopback):
-                return name
+        if here in (one.address for one in addresses):
+            return name
     raise OSError(f"no interface has the address {here}")
 
 
