@@ -159,17 +159,19 @@ def test_a_running_server_is_found_again(server):
     assert ensure_server(endpoint, file).pid == ensure_server(endpoint, file).pid
 
 
-def test_a_server_that_vanished_or_was_started_for_something_else_is_replaced(own):
+def test_a_server_that_was_started_for_something_else_is_replaced(own):
     endpoint, file = own
     first = ensure_server(endpoint, file)
-    os.kill(first.pid, signal.SIGKILL)
-    os.waitpid(first.pid, 0)
-    second = ensure_server(endpoint, file)
-    other = msgspec.structs.replace(endpoint, worker=WorkerSettings(compute_threads=2))
-    write_record(file, other)
-    third = ensure_server(other, file)
-    assert len({first.pid, second.pid, third.pid}) == 3
-    assert (second.endpoint, third.endpoint) == (endpoint, other)
+    no_gpu = msgspec.structs.replace(endpoint, worker=WorkerSettings(device="cuda:7"))
+    write_record(file, no_gpu)
+    second = ensure_server(no_gpu, file)
+    assert (second.pid != first.pid, second.endpoint) == (True, no_gpu)
+    # Its workers cannot start, and say why at once.
+    with (
+        control.connect(no_gpu) as connection,
+        pytest.raises(ServerError, match=r"failed: worker\.device is 'cuda:7'"),
+    ):
+        control.ask(connection, control.OpenSession(), control.SessionOpened)
 
 
 @pytest.fixture
@@ -332,18 +334,6 @@ def test_a_killed_worker_is_reported_with_its_signal(server, client):
     assert ensure_server(endpoint, file).pid == pid
 
 
-def test_a_worker_that_cannot_start_says_why_at_once(own):
-    endpoint, file = own
-    no_gpu = msgspec.structs.replace(endpoint, worker=WorkerSettings(device="cuda:7"))
-    write_record(file, no_gpu)
-    ensure_server(no_gpu, file)
-    with (
-        control.connect(no_gpu) as connection,
-        pytest.raises(ServerError, match=r"failed: worker\.device is 'cuda:7'"),
-    ):
-        control.ask(connection, control.OpenSession(), control.SessionOpened)
-
-
 def test_a_client_that_leaves_before_its_worker_is_ready_costs_nothing(server):
     endpoint, file = server
     process = psutil.Process(ensure_server(endpoint, file).pid)
@@ -383,7 +373,7 @@ def test_a_killed_client_takes_its_worker_along(server, client):
     assert eventually(lambda: not workers_of(pid))
 
 
-def test_a_killed_server_takes_its_workers_along(own, client):
+def test_a_killed_server_takes_its_workers_along_and_is_started_again(own, client):
     endpoint, file = own
     pid = ensure_server(endpoint, file).pid
     client(file, wait)
@@ -391,6 +381,7 @@ def test_a_killed_server_takes_its_workers_along(own, client):
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     assert eventually(lambda: not worker.is_running() or worker.status() == "zombie")
+    assert ensure_server(endpoint, file).pid != pid
 
 
 def test_an_idle_server_ends(own):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from expected_jobs import REPEATS
 from experiment import copy_project
 
 
@@ -9,5 +10,6 @@ from experiment import copy_project
 def finished(tmp_path_factory):
     """A small experiment whose table is built."""
     experiment = copy_project(tmp_path_factory.mktemp("finished"))
+    experiment.configure(workload={"repeats": REPEATS})
     experiment.build()
     return experiment
