@@ -25,7 +25,7 @@ include: "workflow/rules/link.smk"
 
 onstart:
     RUN_LOCK.acquire()
-    refuse_a_missing_device()
+    refuse_what_cannot_run()
 
 
 onsuccess:

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Start, serve or stop the server that gives each benchmark job a worker of its own."""
+"""Start, serve, check or stop the server that gives each benchmark job a worker of its own."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,13 +16,11 @@ def start(
     code: Annotated[str, "fingerprint of the server's code"],
     settings: Annotated[ServerJob, "what the server is told to be"],
 ) -> None:
-    """Describe the endpoint, start its server and wait for a handshake.
-
-    A server that somebody else starts is described only: that description is what it serves by.
-    """
+    """Describe the endpoint, start its server and wait for a handshake."""
     import json
+    import logging
 
-    from semgap.server.lifecycle import ensure_server
+    from semgap.server.lifecycle import ensure_server, how_to_start
 
     model = read_record(manifest, Manifest)
     described = ServerEndpoint(
@@ -34,7 +32,9 @@ def start(
         code=code,
     )
     write_record(endpoint, described)
-    if not described.settings.external:
+    if described.settings.external:
+        logging.getLogger("semgap").info("%s", how_to_start(endpoint))
+    else:
         ensure_server(described, endpoint)
 
 
@@ -55,6 +55,20 @@ def serve(endpoint: Annotated[Path, "describes the server"]) -> None:
     os._exit(0)
 
 
+def check(endpoint: Annotated[Path, "describes the server"]) -> None:
+    """Fail unless an external server answers and is what it should be."""
+    from semgap.errors import ServerError
+    from semgap.server.lifecycle import ensure_server
+
+    if not endpoint.exists():
+        raise ServerError(
+            "server.external is true, and the server is not described yet, so it cannot be there.",
+            f"Run 'snakemake -- {endpoint}' with the same configuration: it describes the server "
+            "and says how to start it (docs/links.md).",
+        )
+    ensure_server(read_record(endpoint, ServerEndpoint), endpoint)
+
+
 def stop(endpoint: Annotated[Path, "describes the server"]) -> None:
     """Stop the server if it runs."""
     from semgap.server.lifecycle import stop_server
@@ -64,4 +78,4 @@ def stop(endpoint: Annotated[Path, "describes the server"]) -> None:
 
 
 if __name__ == "__main__":
-    run_script(start, serve, stop)
+    run_script(start, serve, check, stop)

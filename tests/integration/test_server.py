@@ -216,7 +216,7 @@ def test_an_external_server_that_no_way_leads_to_is_named(own):
     endpoint, file = own
     Path(endpoint.secret_file).write_bytes(b"of an earlier run")
     nowhere = with_settings(endpoint, external=True, host="255.255.255.255")
-    with pytest.raises(ServerError, match=r"answers at 255\.255\.255\.255.*you start it"):
+    with pytest.raises(ServerError, match=r"answers at 255\.255\.255\.255.*you start the server"):
         ensure_server(nowhere, file)
 
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from experiment import copy_project
+from semgap.plumbing.tcp_sockets import free_port
 
 WAIT_S = 90
 
@@ -162,6 +163,23 @@ def test_a_run_for_a_gpu_that_is_not_there_ends_at_once(finished, tmp_path):
     prompt.unlink()
     experiment.build("results/tiny/model/prompt.json")
     assert prompt.exists()
+
+
+def test_a_run_without_its_external_server_ends_at_once(finished, tmp_path):
+    experiment = finished.copy_to(tmp_path)
+    experiment.configure(server={"external": True, "port": free_port("127.0.0.1")})
+    endpoint = experiment.results / "server" / "endpoint.json"
+    endpoint.unlink()
+    done = experiment.snakemake()
+    assert done.returncode != 0
+    assert "the server is not described yet" in done.stdout
+    described = experiment.build("results/tiny/server/endpoint.json")
+    command = re.search(r"you start the server, in this folder: (.*)", described)[1]
+    done = experiment.snakemake()
+    assert done.returncode != 0
+    assert done.stdout.count("No server of this experiment answers") == 1
+    assert command in done.stdout
+    assert "Measuring" not in done.stdout
 
 
 def test_strangers_at_the_workers_port_fail_the_repeat(finished, tmp_path):

@@ -158,8 +158,8 @@ def stop_server():
         )
 
 
-def refuse_a_missing_device():
-    """Called when a run begins: no gigabytes of weights are made for a GPU that is not there.
+def refuse_what_cannot_run():
+    """Called when a run begins: what all of its benchmarks lack is said before anything is made.
 
     Jobs that run elsewhere or in an environment of their own say so themselves; --touch runs none.
     """
@@ -168,12 +168,18 @@ def refuse_a_missing_device():
         or workflow.deployment_settings.deployment_method
         or workflow.touch
     )
-    if not_here or CONFIG.worker.device == "cpu" or not ANNOUNCED.planned:
+    if not_here or not ANNOUNCED.planned:
         return
+    if CONFIG.worker.device != "cpu":
+        let_check("check_device.py", "--device", CONFIG.worker.device)
+    if CONFIG.server.external:
+        let_check("rpc_server.py", "check", "--endpoint", ENDPOINT)
+
+
+def let_check(script, *arguments):
+    """Fail with what the script says, if it fails."""
     checked = subprocess.run(
-        ["python", SCRIPTS / "check_device.py", "--device", CONFIG.worker.device],
-        stderr=subprocess.PIPE,
-        text=True,
+        ["python", SCRIPTS / script, *arguments], stderr=subprocess.PIPE, text=True
     )
     if checked.returncode:
         raise WorkflowError(checked.stderr.strip())

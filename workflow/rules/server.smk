@@ -1,7 +1,8 @@
 """The server that gives each benchmark job a worker of its own.
 
 The rule's output describes settings only, so it stays when the server goes: a benchmark job that
-finds no server starts it again, and the end of a run stops it.
+finds no server starts it again, and the end of a run stops it. An external server is only described:
+it is somebody else's to start and to stop.
 """
 
 
@@ -22,7 +23,7 @@ rule rpc_server:
             ServerJob(CONFIG.server, CONFIG.worker)
         ),
     message:
-        "Starting the server ({CONFIG.server.transport} at {CONFIG.server.host}:{CONFIG.server.port})"
+        "Describing and, unless it is external, starting the server ({CONFIG.server.transport} at {CONFIG.server.host}:{CONFIG.server.port})"
     shell:
         'python "$SEMGAP_SCRIPTS/rpc_server.py" --log {log:q} start --endpoint {output.endpoint:q}'
         " --manifest {input.manifest:q} --code {params.code} --settings {params.settings:q}"

@@ -41,7 +41,7 @@ def send_probe(address: str) -> ProbeTraffic:
         raise CaptureError(
             f"Traffic from {address} to itself, sent to test the capture, does not get through: "
             f"{error}.",
-            "Set capture.interface_address to an address of capture.interface, and check that the "
+            "Set capture.interface_address to an address of this machine, and check that its "
             "interface is up ('ip link set lo up').",
         ) from error
     return ProbeTraffic(

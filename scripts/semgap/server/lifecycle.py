@@ -65,6 +65,12 @@ def stop_server(endpoint: ServerEndpoint, endpoint_file: Path) -> None:
                 log.info("server stopped")
 
 
+def how_to_start(endpoint_file: Path) -> str:
+    """What the user of an external server is told."""
+    command = shlex.join([sys.executable, *_serve_command(endpoint_file)])
+    return f"server.external is true, so you start the server, in this folder: {command}"
+
+
 def log_file_of(endpoint_file: Path) -> Path:
     """The server's own log, beside its endpoint file."""
     return endpoint_file.with_name("server.log")
@@ -76,8 +82,7 @@ def _greet(endpoint: ServerEndpoint) -> control.Welcome:
 
 
 def _greet_external(endpoint: ServerEndpoint, endpoint_file: Path) -> control.Welcome:
-    command = shlex.join([sys.executable, *_serve_command(endpoint_file)])
-    start_it = f"server.external is true, so you start it, in this folder: {command}"
+    start_it = how_to_start(endpoint_file)
     try:
         welcome = _greet(endpoint)
     except ServerError as error:
