@@ -60,7 +60,7 @@ def has_ended(pid):
 def described_in(folder):
     """An endpoint whose server is not started, and its file."""
     settings = ServerSettings(
-        port=free_port("127.0.0.1"), idle_timeout_s=60, start_timeout_s=60, step_timeout_s=4
+        port=free_port("127.0.0.1"), idle_timeout_s=60, start_timeout_s=60, step_timeout_s=6
     )
     endpoint = ServerEndpoint(
         settings=settings,
@@ -239,7 +239,10 @@ def test_an_external_server_is_started_as_told_and_never_by_a_job(external, clie
 
 
 @needs("unshare")
-@pytest.mark.skipif(os.geteuid() != 0, reason="a clock of its own needs root")
+@pytest.mark.skipif(
+    os.geteuid() != 0 or not Path("/proc/self/ns/time").exists(),
+    reason="a clock of its own needs root and time namespaces",
+)
 def test_an_external_server_with_another_clock_is_refused(external):
     endpoint, file, start = external
     start("unshare", "--time", "--monotonic", "100000")
