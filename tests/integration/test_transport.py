@@ -204,9 +204,9 @@ def test_a_second_session_of_pytorch_rpc_in_a_process_is_refused_at_once():
         assert process.exitcode == 0
 
 
-def _connect(port, results):
+def _connect(host, port, results):
     try:
-        load_transport("torch_rpc").connect("127.0.0.1", port, BRIEF)
+        load_transport("torch_rpc").connect(host, port, BRIEF)
     except TransportError as error:
         results.put(str(error))
 
@@ -223,12 +223,20 @@ def test_a_worker_that_dies_while_the_group_forms_is_not_waited_for():
     port, store_is_there, results = free_port("127.0.0.1"), FORKS.Event(), FORKS.Queue()
     arguments = port, store_is_there
     worker = FORKS.Process(target=_wait_for_a_group, args=arguments, daemon=True)
-    client = FORKS.Process(target=_connect, args=(port, results), daemon=True)
+    client = FORKS.Process(target=_connect, args=("127.0.0.1", port, results), daemon=True)
     worker.start()
     assert store_is_there.wait(60)
     client.start()
     assert "No PyTorch RPC group with the worker" in results.get(timeout=30)
     worker.kill()
+    client.join(60)
+
+
+def test_a_worker_that_no_way_leads_to_is_named():
+    results = FORKS.Queue()
+    client = FORKS.Process(target=_connect, args=("255.255.255.255", 29_610, results), daemon=True)
+    client.start()
+    assert "the worker at 255.255.255.255:29610" in results.get(timeout=30)
     client.join(60)
 
 

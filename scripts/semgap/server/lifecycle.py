@@ -34,7 +34,7 @@ _LOCK_TIMEOUT_S = 300.0
 
 
 def ensure_server(endpoint: ServerEndpoint, endpoint_file: Path) -> control.Welcome:
-    """Make sure that the endpoint's server runs, with the endpoint's code, and say who it is.
+    """Make sure that a server runs which is what the endpoint says, and return its answer.
 
     A server that is gone (crash, idle time-out, reboot) or was started for something else is
     started again; a lock keeps two jobs from both doing so. An external server is only ever
