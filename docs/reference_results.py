@@ -23,7 +23,7 @@ from semgap.analysis.claims.recorded import (
 )
 from semgap.analysis.claims.report import accepted_text, claims_markdown, seen_text
 from semgap.analysis.claims.versus_report import versus_markdown
-from semgap.analysis.comparison import ComparisonRow, comparisons, drifts
+from semgap.analysis.comparison import ComparisonRow, comparisons
 from semgap.analysis.counts import check_counts, count_rows
 from semgap.analysis.decode_floor import decode_markdown, decode_rows
 from semgap.analysis.expectation import Asked
@@ -34,7 +34,7 @@ from semgap.analysis.provenance_report import provenance_markdown
 from semgap.analysis.rows import PHASES, TableRow, gigabytes_text, latency_text, table_rows
 from semgap.analysis.statistics_report import statistics_markdown
 from semgap.analysis.summary import MeasuredRun, RepeatRow, SummaryRow, repeat_rows, summarise
-from semgap.analysis.table import latex, markdown, unrounded_csv
+from semgap.analysis.table import full_csv, latex, markdown
 from semgap.analysis.traffic import TrafficRow
 from semgap.analysis.traffic_report import traffic_markdown
 from semgap.measurement.run_record import RunRecord
@@ -89,7 +89,7 @@ def rebuild(folder: Path) -> list[TableRow]:
     depends = provenance_markdown(records, manifest)
     write_atomically(folder / "provenance.md", depends.encode())
     draw_time_line(records, labels, folder / "time-line.svg")
-    said = statistics_markdown(table, compared, drifts(rows), labels)
+    said = statistics_markdown(table, compared, labels)
     near_floor = decode_rows(table, manifest.weights_bytes)
     said += decode_markdown(near_floor, records[0].settings.worker.engine)
     write_atomically(folder / "stats.md", said.encode())
@@ -98,7 +98,7 @@ def rebuild(folder: Path) -> list[TableRow]:
     write_rows(folder / "summary.csv", SummaryRow, summary)
     write_atomically(folder / "table.md", markdown(table, experiment).encode())
     write_atomically(folder / "table.tex", latex(table, experiment).encode())
-    write_atomically(folder / "table.csv", unrounded_csv(table, records).encode())
+    write_atomically(folder / "table.csv", full_csv(table, records).encode())
     return table
 
 

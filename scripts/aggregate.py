@@ -18,8 +18,7 @@ def aggregate(
     counts: Annotated[Path, "writes the counts of the same bytes beside each other (CSV)"],
     repeats: Annotated[Path, "writes every number of every repeat (CSV)"],
     summary: Annotated[Path, "writes each number's mean over the repeats (CSV)"],
-    comparisons: Annotated[Path, "writes the latencies' ratios and tests (CSV)"],
-    drifts: Annotated[Path, "writes the latencies' drift and outliers (CSV)"],
+    comparisons: Annotated[Path, "writes the latencies' ratios (CSV)"],
     reference: Annotated[Path, "folder of recorded experiments"],
     claims: Annotated[Path, "writes what the data say of each claim (CSV)"],
     versus: Annotated[Path, "writes bytes and ratios beside recorded ones (CSV)"],
@@ -27,7 +26,6 @@ def aggregate(
 ) -> None:
     import numpy as np
 
-    from semgap.analysis import comparison
     from semgap.analysis.claims.evaluation import Evidence, OutcomeRow, judge
     from semgap.analysis.claims.recorded import (
         Results,
@@ -37,6 +35,8 @@ def aggregate(
         recorded_in,
         versus_recorded,
     )
+    from semgap.analysis.comparison import ComparisonRow
+    from semgap.analysis.comparison import comparisons as compare
     from semgap.analysis.consistency import RunFiles, check_belonging, check_consistency
     from semgap.analysis.correctness import RunResult, check_correctness
     from semgap.analysis.counts import CountRow, check_counts, count_rows
@@ -73,11 +73,10 @@ def aggregate(
             for run, expected in zip(files, predicted, strict=True)
         ]
     )
-    summarised, compared = summarise(rows), comparison.comparisons(rows)
+    summarised, compared = summarise(rows), compare(rows)
     write_rows(repeats, RepeatRow, rows)
     write_rows(summary, SummaryRow, summarised)
-    write_rows(comparisons, comparison.ComparisonRow, compared)
-    write_rows(drifts, comparison.DriftRow, comparison.drifts(rows))
+    write_rows(comparisons, ComparisonRow, compared)
     evidence = Evidence(rows, [run.record for run in files], model)
     write_rows(claims, OutcomeRow, judge(asked.claims, evidence))
     nearest = nearest_recorded(recorded_in(reference), asked, model)

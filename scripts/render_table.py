@@ -11,8 +11,7 @@ def render(
     summary: Annotated[Path, "the summary (CSV)"],
     manifest: Annotated[Path, "describes the model"],
     runs: Annotated[list[Path], "run records"],
-    comparisons: Annotated[Path, "the latencies' ratios and tests (CSV)"],
-    drifts: Annotated[Path, "the latencies' drift and outliers (CSV)"],
+    comparisons: Annotated[Path, "the latencies' ratios (CSV)"],
     counts: Annotated[Path, "the counts of the same bytes (CSV)"],
     claims: Annotated[Path, "what the data say of each claim (CSV)"],
     versus: Annotated[Path, "bytes and ratios beside recorded ones (CSV)"],
@@ -32,7 +31,7 @@ def render(
     from semgap.analysis.claims.recorded import VersusRow
     from semgap.analysis.claims.report import claims_markdown
     from semgap.analysis.claims.versus_report import versus_markdown
-    from semgap.analysis.comparison import ComparisonRow, DriftRow
+    from semgap.analysis.comparison import ComparisonRow
     from semgap.analysis.counts import CountRow
     from semgap.analysis.decode_floor import decode_markdown, decode_rows
     from semgap.analysis.expectation import Asked
@@ -62,7 +61,7 @@ def render(
     )
     report = traffic_markdown(read_rows(counts, CountRow), labels)
     write_atomically(traffic, report.encode())
-    said = statistics_markdown(rows, experiment.comparisons, read_rows(drifts, DriftRow), labels)
+    said = statistics_markdown(rows, experiment.comparisons, labels)
     near_floor = decode_rows(rows, experiment.manifest.weights_bytes)
     said += decode_markdown(near_floor, experiment.records[0].settings.worker.engine)
     write_atomically(statistics, said.encode())
@@ -73,7 +72,7 @@ def render(
     write_atomically(provenance, depends.encode())
     draw_time_line(experiment.records, labels, time_line)
     for files, text in (
-        (csv, table.unrounded_csv(rows, experiment.records)),
+        (csv, table.full_csv(rows, experiment.records)),
         (tex, table.latex(rows, experiment)),
         (markdown, table.markdown(rows, experiment)),
     ):

@@ -7,14 +7,16 @@ from typing import NamedTuple
 import pytest
 
 from leftovers import Watch
+from patience import PATIENCE_S
 from small_models import ARCHITECTURES, store_small_model
 
 
 class Suite(NamedTuple):
-    """What a folder of tests may take on one of two cores, of which the other runs other suites.
+    """What a folder of tests takes, and when one of its tests is taken to hang.
 
     Attributes:
-        budget_min: all of its tests together; the workflow's and the sum of the others are below 7.
+        budget_min: all of its tests together on a quiet machine with two cores, of which the other
+            runs other suites; told beside what they took, and nothing fails by it.
         timeout_s: one test with its fixtures; then it is ended, and its stack printed.
     """
 
@@ -23,10 +25,10 @@ class Suite(NamedTuple):
 
 
 SUITES = {
-    "unit": Suite(1.5, 120),
-    "integration": Suite(3, 120),
-    "reruns": Suite(2.4, 300),
-    "workflow": Suite(6.5, 300),
+    "unit": Suite(1.5, PATIENCE_S),
+    "integration": Suite(3, 2 * PATIENCE_S),
+    "reruns": Suite(2.4, 5 * PATIENCE_S),
+    "workflow": Suite(6.5, 5 * PATIENCE_S),
 }
 
 

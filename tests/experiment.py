@@ -9,6 +9,7 @@ from pathlib import Path
 
 import yaml
 
+from patience import PATIENCE_S
 from plans import dry_run
 from semgap.plumbing.tcp_sockets import free_port
 from small_models import ARCHITECTURES, PROJECT
@@ -52,7 +53,7 @@ class Experiment:
                 config[section] = values
         self.config_file.write_text(yaml.safe_dump(config))
 
-    def snakemake(self, *arguments, targets=("results/table.md",), timeout_s=240):
+    def snakemake(self, *arguments, targets=("results/table.md",)):
         """Run Snakemake to its end; returns the finished process with its output as text."""
         return subprocess.run(
             self.command(*arguments, targets=targets),
@@ -60,7 +61,7 @@ class Experiment:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=timeout_s,
+            timeout=PATIENCE_S,
         )
 
     def command(self, *arguments, targets=("results/table.md",)):

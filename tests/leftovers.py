@@ -12,7 +12,7 @@ import psutil
 from small_models import PROJECT
 
 _MARK = "SEMGAP_TEST_SESSION"
-_GRACE_S = 10
+_GRACE_S = 100
 # Belong to this process, which ends them when it ends itself.
 _OWN_HELPERS = ("multiprocessing.forkserver", "multiprocessing.resource_tracker")
 # Where programs and libraries put what belongs to no project.

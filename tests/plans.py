@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from forks import FORKS
-
-WAIT_S = 60
+from patience import PATIENCE_S
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ def dry_run(folder: Path, *arguments: str) -> Plan:
     process.start()
     theirs.close()
     try:
-        assert mine.poll(WAIT_S), f"the dry run did not end within {WAIT_S} s"
+        assert mine.poll(PATIENCE_S), "the dry run did not end"
         status, *plan = mine.recv()
     finally:
         mine.close()

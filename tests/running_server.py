@@ -6,13 +6,12 @@ import subprocess
 import sys
 import time
 
+from patience import PATIENCE_S
 from semgap.plumbing.files import write_record
 from semgap.plumbing.tcp_sockets import free_port
 from semgap.server.endpoint import ServerEndpoint, ServerSettings
 from semgap.server.lifecycle import ensure_server, stop_server
 from small_models import PROJECT
-
-_WAIT_S = 30
 
 
 @contextlib.contextmanager
@@ -41,7 +40,7 @@ def server_at(link, folder, transport, worker):
 
 
 def wait_for_listener(host, port):
-    deadline_s = time.monotonic() + _WAIT_S
+    deadline_s = time.monotonic() + PATIENCE_S
     while True:
         try:
             socket.create_connection((host, port), timeout=1).close()

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from judges import needs
+from patience import PATIENCE_S
 from sample_runs import phase, run, step
 from semgap.analysis.traffic import traffic_of_run
 from semgap.errors import CaptureError
@@ -22,6 +23,7 @@ from small_models import PROJECT
 pytestmark = needs("tcpdump")
 SEND = """
 from semgap.errors import CaptureError
+from patience import PATIENCE_S
 from semgap.measurement.probe import send_probe
 try:
     send_probe("127.0.0.1")
@@ -208,7 +210,7 @@ def test_an_interface_that_is_down_is_named_and_not_waited_for():
         env={**os.environ, "PYTHONPATH": str(PROJECT / "scripts")},
         stdout=subprocess.PIPE,
         text=True,
-        timeout=30,
+        timeout=PATIENCE_S,
     )
     assert "127.0.0.1 to itself, sent to test the capture, does not get through" in done.stdout
     assert "interface is up" in done.stdout

@@ -13,6 +13,7 @@ import torch
 import yaml
 
 from judges import needs
+from patience import PATIENCE_S
 from semgap.doctor.experiment import duration_s, needs_of, weights_bytes_of
 from semgap.doctor.finding import Finding, Level
 from semgap.doctor.gpu import check_gpu
@@ -174,7 +175,7 @@ def test_a_busy_machine_is_told():
 
 def doctor(*arguments, python=(), folder=PROJECT):
     command = [sys.executable, *python, PROJECT / "scripts" / "doctor.py", *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=PATIENCE_S)
 
 
 def test_without_packages_each_is_named_and_nothing_else_is_looked_at():

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from forks import FORKS
+from patience import PATIENCE_S
 from semgap.inference.client import InferenceClient
 from semgap.inference.worker import Worker
 from semgap.model.device import CpuDevice
@@ -92,7 +93,7 @@ def test_weights_are_held_once_on_each_side(one_gigabyte, transport, mode):
     worker.start()
     assert ready.wait(60)
     client.start()
-    peak_bytes = dict(peaks.get(timeout=60) for _ in range(2))
+    peak_bytes = dict(peaks.get(timeout=PATIENCE_S) for _ in range(2))
     client.join(30)
     worker.join(30)
     # All of the weights passed through both: less would mean that the measurement sees nothing.

@@ -18,6 +18,7 @@ import torch
 
 from forks import FORKS
 from judges import needs
+from patience import PATIENCE_S
 from running_server import wait_for_listener
 from semgap.errors import SemgapError, ServerError, WorkerLostError
 from semgap.inference.client import InferenceClient
@@ -37,11 +38,9 @@ from semgap.session.server import open_session
 from semgap.transport.transport_contract import RequestMessage
 from small_models import PROJECT
 
-WAIT_S = 20
-
 
 def eventually(condition):
-    deadline_s = time.monotonic() + WAIT_S
+    deadline_s = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline_s:
         if condition():
             return True
@@ -60,7 +59,10 @@ def has_ended(pid):
 def described_in(folder):
     """An endpoint whose server is not started, and its file."""
     settings = ServerSettings(
-        port=free_port("127.0.0.1"), idle_timeout_s=60, start_timeout_s=60, step_timeout_s=6
+        port=free_port("127.0.0.1"),
+        idle_timeout_s=PATIENCE_S,
+        start_timeout_s=PATIENCE_S,
+        step_timeout_s=6,
     )
     endpoint = ServerEndpoint(
         settings=settings,
@@ -116,7 +118,7 @@ def client():
         process.start()
         theirs.close()
         started.append((process, mine))
-        assert mine.poll(WAIT_S)
+        assert mine.poll(PATIENCE_S)
         assert mine.recv() == "open"
         return process, mine
 
@@ -128,7 +130,7 @@ def client():
 
 
 def answer_of(connection):
-    assert connection.poll(WAIT_S)
+    assert connection.poll(PATIENCE_S)
     return connection.recv()
 
 
@@ -258,7 +260,7 @@ def test_a_taken_port_is_named(own):
             ServerError, match=rf"cannot listen at 127.0.0.1:{endpoint.settings.port}.*server.port"
         ),
     ):
-        ensure_server(with_settings(endpoint, start_timeout_s=20), file)
+        ensure_server(with_settings(endpoint, start_timeout_s=PATIENCE_S), file)
 
 
 def test_a_stranger_is_refused(server, tmp_path):
@@ -286,9 +288,10 @@ def test_silent_and_slow_connections_block_nobody(server):
             with contextlib.suppress(OSError):
                 strangers[-1].send(b"x")
             assert ensure_server(endpoint, file).pid == pid
-        assert time.monotonic() - begin_s < 2
+        # If each had to be hung up on first, it would take longer by 25 times 3 s.
+        assert time.monotonic() - begin_s < 60
         # Who proves nothing is hung up on.
-        strangers[0].settimeout(WAIT_S)
+        strangers[0].settimeout(PATIENCE_S)
         assert b"#CHALLENGE#" in strangers[0].recv(256)
         assert strangers[0].recv(64) == b""
 
@@ -296,12 +299,11 @@ def test_silent_and_slow_connections_block_nobody(server):
 def test_a_listener_that_says_nothing_is_not_waited_for(own):
     endpoint, file = own
     Path(endpoint.secret_file).write_bytes(b"of an earlier run")
-    begin_s = time.monotonic()
+    patient = with_settings(endpoint, start_timeout_s=100_000)
     with socket.create_server((endpoint.settings.host, endpoint.settings.port)):
         with pytest.raises(ServerError, match=r"cannot listen at.*server.port"):
-            ensure_server(endpoint, file)
+            ensure_server(patient, file)
         stop_server(endpoint, file)
-    assert time.monotonic() - begin_s < 30
 
 
 def test_a_stopped_server_is_ended(own):
@@ -340,7 +342,7 @@ def test_a_killed_worker_is_reported_with_its_signal(server, client):
 def test_a_client_that_leaves_before_its_worker_is_ready_costs_nothing(server):
     endpoint, file = server
     process = psutil.Process(ensure_server(endpoint, file).pid)
-    time.sleep(0.5)
+    assert eventually(lambda: not workers_of(process.pid))
     descriptors = process.num_fds()
     for _ in range(5):
         with control.connect(endpoint) as connection:

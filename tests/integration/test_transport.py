@@ -10,6 +10,7 @@ from torch.distributed import TCPStore, rpc
 
 from forks import FORKS
 from judges import needs
+from patience import PATIENCE_S
 from semgap.errors import TransportError, WorkerLostError
 from semgap.measurement.tcpdump import capture
 from semgap.pcap.reader import read_segments
@@ -122,7 +123,7 @@ def exchange(request):
             processes.append(FORKS.Process(target=target, args=arguments, daemon=True))
             processes[-1].start()
             assert ready.wait(60)
-        return [results.get(timeout=60) for _ in messages]
+        return [results.get(timeout=PATIENCE_S) for _ in messages]
 
     yield run
     for process in processes:
@@ -198,7 +199,7 @@ def test_a_second_session_of_pytorch_rpc_in_a_process_is_refused_at_once():
     for process in processes:
         process.start()
         assert ready.wait(60)
-    assert "one in a process at most" in results.get(timeout=60)
+    assert "one in a process at most" in results.get(timeout=PATIENCE_S)
     for process in processes:
         process.join(60)
         assert process.exitcode == 0
@@ -227,7 +228,7 @@ def test_a_worker_that_dies_while_the_group_forms_is_not_waited_for():
     worker.start()
     assert store_is_there.wait(60)
     client.start()
-    assert "No PyTorch RPC group with the worker" in results.get(timeout=30)
+    assert "No PyTorch RPC group with the worker" in results.get(timeout=PATIENCE_S)
     worker.kill()
     client.join(60)
 
@@ -236,7 +237,7 @@ def test_a_worker_that_no_way_leads_to_is_named():
     results = FORKS.Queue()
     client = FORKS.Process(target=_connect, args=("255.255.255.255", 29_610, results), daemon=True)
     client.start()
-    assert "the worker at 255.255.255.255:29610" in results.get(timeout=30)
+    assert "the worker at 255.255.255.255:29610" in results.get(timeout=PATIENCE_S)
     client.join(60)
 
 
@@ -276,7 +277,7 @@ def test_a_worker_that_died_before_the_session_ends_is_named():
     worker.kill()
     worker.join(60)
     gone.set()
-    assert "did not end its side of the session" in results.get(timeout=60)
+    assert "did not end its side of the session" in results.get(timeout=PATIENCE_S)
     client.join(60)
 
 

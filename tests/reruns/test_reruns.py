@@ -3,7 +3,6 @@
 import contextlib
 import os
 import shutil
-import time
 
 import pytest
 
@@ -293,10 +292,8 @@ def plans_of_code(finished):
 
 def test_nothing_runs_again_without_a_change(finished):
     assert finished.planned() == set()
-    begin_s = time.monotonic()
     output = finished.build()
     assert "Nothing to be done" in output
-    assert time.monotonic() - begin_s < 20
 
 
 def test_every_module_and_key_is_covered(finished):

@@ -10,7 +10,7 @@ from semgap.analysis.summary import SummaryRow
 
 def table_row(phase, mode, **means):
     quantities = {
-        name: SummaryRow(phase, mode, name, 1, mean, None, mean, 0.0, mean, mean, None, None, "x")
+        name: SummaryRow(phase, mode, name, 1, mean, None, mean, 0.0, mean, mean, "x")
         for name, mean in means.items()
     }
     return TableRow(phase, mode, LABELS[mode].text, LABELS[mode].latex, quantities)

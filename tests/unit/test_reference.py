@@ -7,7 +7,9 @@ import subprocess
 import sys
 
 import pytest
+from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
 
+from patience import PATIENCE_S
 from small_models import PROJECT
 
 REFERENCE = PROJECT / "results" / "reference"
@@ -17,8 +19,16 @@ RECORDED = sorted(
 SWEEPS = sorted({name.partition("/")[0] for name in RECORDED if "/" in name})
 
 
+# Another processor: numpy, OpenBLAS and the C library take the code paths of one without AVX.
+OLD_PROCESSOR = {
+    "NPY_DISABLE_CPU_FEATURES": " ".join(
+        name for name in __cpu_dispatch__ if __cpu_features__[name]
+    ),
+    "OPENBLAS_CORETYPE": "Nehalem",
+    "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-AVX2,-AVX,-FMA,-FMA4,-AVX512F",
+}
 # An encoding without most characters, another day at most hours, one thread, another hash order.
-FAR_AWAY = {
+FAR_AWAY = OLD_PROCESSOR | {
     "LC_ALL": "C",
     "PYTHONCOERCECLOCALE": "0",
     "PYTHONUTF8": "0",
@@ -33,8 +43,20 @@ def builds(tmp_path_factory):
     """Two copies of the project in which everything was built again from the records."""
     copies = {name: tmp_path_factory.mktemp(name) for name in ("here", "far away")}
     started = [start(copies["here"], {}), start(copies["far away"], FAR_AWAY)]
-    statuses = [process.wait(timeout=100) for process in started]
+    statuses = [process.wait(timeout=PATIENCE_S) for process in started]
     return dict(zip(copies, zip(copies.values(), statuses, strict=True), strict=True))
+
+
+def test_far_away_is_another_processor():
+    """Without this, the copies would agree because both were computed on the same one."""
+    asked = (
+        "from numpy._core import _multiarray_umath as m; print(sum(m.__cpu_features__.values()))"
+    )
+    used = [
+        int(subprocess.check_output([sys.executable, "-c", asked], env=environment))
+        for environment in ({}, FAR_AWAY)
+    ]
+    assert used[0] > used[1] or not any(__cpu_features__[name] for name in __cpu_dispatch__)
 
 
 @pytest.fixture(scope="module", params=["here", "far away"])

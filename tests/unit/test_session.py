@@ -274,7 +274,7 @@ def test_phases_run_back_to_back_for_as_long_as_asked(gptj):
     single.run_generation(executor, PROMPT[0].tolist(), 2)
     for phase, steps in zip(single.with_readings_of(phases), (1, 2), strict=True):
         times = phase.readings["back_to_back"]
-        assert times["back_to_back_runs"] > 2
+        assert times["back_to_back_runs"] >= 1
         assert times["back_to_back_runs"] * times["back_to_back_latency_s"] >= 0.2
         assert phase.readings["client_cpu"]["client_cpu_busy_s"] > 0
         assert len(phase.steps) == steps

@@ -6,6 +6,7 @@ import io
 import re
 import statistics
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,10 +14,10 @@ from hypothesis import strategies as st
 from sample_table import LABELS, measured, rendered
 from semgap.analysis.rows import PHASES, significant, table_rows, with_deviation
 from semgap.analysis.summary import SummaryRow, repeat_rows, summarise
-from semgap.analysis.table import latex, markdown, unrounded_csv
+from semgap.analysis.table import full_csv, latex, markdown
 from semgap.errors import SemgapError
 from semgap.measurement.tcpdump import CaptureStatus
-from semgap.plumbing.csv_rows import read_rows, write_rows
+from semgap.plumbing.csv_rows import csv_text, read_rows, write_rows
 from semgap.policy import Label
 
 
@@ -69,7 +70,7 @@ def test_repeats_that_differ_by_mode_are_told():
     rows = table_rows(summarise(repeat_rows(runs)), LABELS, PHASES)
     notes = markdown(rows, rendered()[1])
     assert "n = 3 repeats per mode (naive 2), interleaved" in notes
-    ns = {row["mode"]: row["n"] for row in csv.DictReader(io.StringIO(unrounded_csv(rows, [])))}
+    ns = {row["mode"]: row["n"] for row in csv.DictReader(io.StringIO(full_csv(rows, [])))}
     assert ns == {"local": "3", "naive": "2", "remote_cache": "3", "semantic": "3"}
 
 
@@ -155,7 +156,19 @@ def test_rounded_values_are_near_the_exact_ones(mean, deviation):
 def test_csv_rows_come_back(tmp_path):
     rows = summarise(repeat_rows([measured("local", 1, 1 / 3)]))
     write_rows(tmp_path / "rows.csv", SummaryRow, rows)
-    assert read_rows(tmp_path / "rows.csv", SummaryRow) == rows
+    found = read_rows(tmp_path / "rows.csv", SummaryRow)
+    for row, before in zip(found, rows, strict=True):
+        assert msgspec.structs.replace(row, mean=0, median=0, minimum=0, maximum=0) == (
+            msgspec.structs.replace(before, mean=0, median=0, minimum=0, maximum=0)
+        )
+        assert row.mean == pytest.approx(before.mean, rel=1e-11)
+    write_rows(tmp_path / "again.csv", SummaryRow, found)
+    assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "rows.csv").read_bytes()
+
+
+def test_floats_in_a_csv_have_twelve_digits_and_whole_numbers_all_of_theirs():
+    lines = [{"name": "a", "value": 0.1 + 0.2}, {"value": 123_456_789_012_345.0}, {"value": None}]
+    assert csv_text(("name", "value"), lines) == "name,value\na,0.3\n,123456789012345\n,\n"
 
 
 def test_a_damaged_csv_names_the_file(tmp_path):
@@ -171,16 +184,16 @@ def test_a_damaged_csv_names_the_file(tmp_path):
         read_rows(tmp_path / "rows.csv", SummaryRow)
 
 
-def test_the_csv_is_unrounded_and_has_every_quantity():
+def test_the_csv_has_every_quantity():
     rows, experiment = rendered()
-    cells = list(csv.DictReader(io.StringIO(unrounded_csv(rows, experiment.records))))
+    cells = list(csv.DictReader(io.StringIO(full_csv(rows, experiment.records))))
     assert {line["commit"] for line in cells} == {"0123456789abcdef"}
     assert [(line["phase"], line["label"]) for line in cells] == [
         (row.phase, row.label) for row in rows
     ]
     latency = rows[0].quantities["latency_s"]
-    assert float(cells[0]["mean_latency_s"]) == latency.mean
-    assert float(cells[0]["std_latency_s"]) == latency.std
+    assert float(cells[0]["mean_latency_s"]) == pytest.approx(latency.mean, rel=1e-11)
+    assert float(cells[0]["std_latency_s"]) == pytest.approx(latency.std, rel=1e-11)
     assert float(cells[0]["mean_client_cpu_percent"]) == pytest.approx(50)
 
 

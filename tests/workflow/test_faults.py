@@ -13,9 +13,8 @@ import pytest
 import torch
 
 from experiment import copy_project
+from patience import PATIENCE_S
 from semgap.plumbing.tcp_sockets import free_port
-
-WAIT_S = 90
 
 
 @pytest.fixture
@@ -42,7 +41,7 @@ def processes_in(folder):
 
 
 def ends_empty(folder):
-    deadline_s = time.monotonic() + 20
+    deadline_s = time.monotonic() + PATIENCE_S
     while processes_in(folder) and time.monotonic() < deadline_s:
         time.sleep(0.1)
     return processes_in(folder) == []
@@ -67,7 +66,7 @@ def start(experiment, target="results/table.md"):
 
 def read_until(process, text):
     """Read a process's output up to a line that contains ``text``."""
-    deadline_s = time.monotonic() + WAIT_S
+    deadline_s = time.monotonic() + PATIENCE_S
     seen = ""
     while text not in seen:
         assert time.monotonic() < deadline_s, seen
@@ -89,7 +88,7 @@ def test_a_killed_and_an_interrupted_run_are_continued(begun):
     process = start(begun, "all")
     read_until(process, "repeat 1: the worker builds the model")
     os.killpg(process.pid, signal.SIGINT)
-    process.communicate(timeout=WAIT_S)
+    process.communicate(timeout=PATIENCE_S)
     assert process.returncode != 0
     assert ends_empty(begun.folder)
 
@@ -106,7 +105,7 @@ def test_two_runs_in_one_folder_do_not_mix(experiment):
     assert second.returncode != 0
     assert "Another run is using this folder." in second.stdout
     os.killpg(first.pid, signal.SIGINT)
-    first.communicate(timeout=WAIT_S)
+    first.communicate(timeout=PATIENCE_S)
     assert ends_empty(experiment.folder)
 
 
@@ -193,7 +192,7 @@ def test_strangers_at_the_workers_port_fail_the_repeat(finished, tmp_path):
     while process.poll() is None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)) as sender:
             sender.sendall(bytes(64_000))
-    said += process.communicate(timeout=WAIT_S)[0]
+    said += process.communicate(timeout=PATIENCE_S)[0]
     assert process.returncode != 0, said
     assert re.search(r"somebody else (connected to its session|used the session's ports)", said)
     assert not (experiment.folder / "results" / "table.md").exists()

@@ -9,6 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from judges import needs
+from patience import PATIENCE_S
 
 SIZES = {"phone": (390, 844), "desk": (1440, 900)}
 # Blink's numbers for prefers-color-scheme.
@@ -70,7 +71,7 @@ def opened(text, folder, *flags, size=None):
         ],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
     )
     assert done.returncode == 0, done.stderr
     written = re.search(r'data-probe="([^"]*)"', done.stdout)[1]

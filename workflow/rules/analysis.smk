@@ -47,7 +47,6 @@ rule aggregate:
         repeats=f"{EXPERIMENT}/repeats.csv",
         summary=f"{EXPERIMENT}/summary.csv",
         comparisons=f"{EXPERIMENT}/comparisons.csv",
-        drifts=f"{EXPERIMENT}/drifts.csv",
         claims=f"{EXPERIMENT}/claims.csv",
         versus=f"{EXPERIMENT}/versus-reference.csv",
         built_from=BUILT_FROM,
@@ -70,5 +69,5 @@ rule aggregate:
         " --summary {output.summary:q} --comparisons {output.comparisons:q}"
         ' --reference "$SEMGAP_SCRIPTS/../results/reference"'
         " --claims {output.claims:q} --versus {output.versus:q}"
-        " --drifts {output.drifts:q} --built-from {output.built_from:q}"
+        " --built-from {output.built_from:q}"
         " --withdraw {params.withdraw:q} --log {log:q}"

@@ -1,4 +1,4 @@
-"""What is published: the table as Markdown, LaTeX and unrounded CSV."""
+"""What is published: the table as Markdown, LaTeX and CSV with every quantity."""
 
 
 rule render_table:
@@ -7,7 +7,6 @@ rule render_table:
         expectation=EXPECTATION_FILE,
         summary=rules.aggregate.output.summary,
         comparisons=rules.aggregate.output.comparisons,
-        drifts=rules.aggregate.output.drifts,
         counts=rules.aggregate.output.counts,
         claims=rules.aggregate.output.claims,
         versus=rules.aggregate.output.versus,
@@ -67,7 +66,7 @@ rule render_table:
     shell:
         'python "$SEMGAP_SCRIPTS/render_table.py" --expectation {input.expectation:q}'
         " --summary {input.summary:q} --counts {input.counts:q} --manifest {input.manifest:q}"
-        " --comparisons {input.comparisons:q} --drifts {input.drifts:q}"
+        " --comparisons {input.comparisons:q}"
         " --claims {input.claims:q} --claims-report {output.claims:q}"
         " --versus {input.versus:q} --versus-report {output.versus:q}"
         " --statistics {output.statistics:q} --runs {input.runs:q} --traffic {output.traffic:q} --time-line {output.time_line:q}"

@@ -114,10 +114,10 @@ def _stopping_notes(experiment: Experiment) -> Iterator[str]:
     ]
     outcome = f"not reached: {', '.join(short)}" if short else "reached by all"
     yield (
-        "Repeats were added until the 95 % interval (Student's t of the logarithms) of each mode's "
+        "Repeats were added until the 95 % interval of each mode's "
         f"latency ÷ `local`'s was within ± {rule.within_percent:g} %, at most {rule.at_most} per "
         f"mode; {outcome}. When to "
-        "stop was decided by these data: intervals are a little too narrow, and p values too small."
+        "stop was decided by these data, so intervals are a little too narrow."
     )
 
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 
 from semgap.analysis.comparison import ComparisonRow
 from semgap.analysis.correctness import REFERENCE_MODE
-from semgap.analysis.statistics import t_quantile
 from semgap.measurement.job_settings import StoppingRule
+from semgap.plumbing.statistics import CONFIDENCE, t_quantile
 
 # What two repeats say of the scatter is too little to plan with.
 _LEAST_TO_JUDGE = 3
@@ -14,8 +14,8 @@ _GROWTH = 2
 
 
 def half_width_percent(row: ComparisonRow) -> float | None:
-    """How far the t interval of a ratio reaches above it, in percent; None for one round."""
-    return None if row.t_high is None else 100 * (row.t_high / row.ratio - 1)
+    """How far the interval of a ratio reaches above it, in percent; None for one round."""
+    return None if row.ratio_high is None else 100 * (row.ratio_high / row.ratio - 1)
 
 
 def is_precise(row: ComparisonRow, rule: StoppingRule) -> bool:
@@ -43,12 +43,17 @@ def wanted_repeats(
 
 def _needed(row: ComparisonRow, rule: StoppingRule, most: int) -> int:
     """The fewest rounds, above those that there are, whose interval would be narrow enough."""
-    if row.t_high is None:
+    if row.ratio_high is None:
         return most
     rounds = row.rounds
-    deviation = math.log(row.t_high / row.ratio) * math.sqrt(rounds) / t_quantile(rounds - 1)
+    deviation = math.log(row.ratio_high / row.ratio) * math.sqrt(rounds) / _reach(rounds)
     asked = math.log(1 + rule.within_percent / 100)
     for more in range(max(rounds + 1, _LEAST_TO_JUDGE), most):
-        if t_quantile(more - 1) * deviation / math.sqrt(more) <= asked:
+        if _reach(more) * deviation / math.sqrt(more) <= asked:
             return more
     return most
+
+
+def _reach(rounds: int) -> float:
+    """Half the width of an interval, in standard errors."""
+    return float(t_quantile((1 + CONFIDENCE) / 2, rounds - 1))

@@ -3,15 +3,16 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean, median
 
 import msgspec
-import numpy as np
 import pandas as pd
 
 from semgap.analysis.counts import PredictedRow
 from semgap.analysis.traffic import DOWN, UP, TrafficRow
 from semgap.inference.steps import SPANS
 from semgap.measurement.run_record import PhaseRecord, RunRecord
+from semgap.plumbing.statistics import deviation, median_deviation, percentile
 
 # GPU meters that count a window of time as used if any kernel ran in it.
 SAMPLING_METERS = ("nvml", "dmon")
@@ -50,11 +51,8 @@ class SummaryRow(msgspec.Struct, frozen=True):
     std: float | None  # sample standard deviation (n−1); empty for one repeat
     median: float
     mad: float  # median absolute deviation from the median, not scaled
-    least: float
-    most: float
-    # interval_low, interval_high: 95 % t interval of the mean; empty for one repeat
-    interval_low: float | None
-    interval_high: float | None
+    minimum: float
+    maximum: float
     source: str  # the instrument
 
 
@@ -82,23 +80,17 @@ def summarise(rows: Sequence[RepeatRow]) -> list[SummaryRow]:
 
 
 def _summary(phase: str, mode: str, quantity: str, values: list[float], source: str) -> SummaryRow:
-    # Jobs that only read summaries do not need scipy, whose import takes a second.
-    from semgap.analysis.statistics import median_deviation, t_interval
-
-    low, high = t_interval(values) or (None, None)
     return SummaryRow(
         phase,
         mode,
         quantity,
         n=len(values),
-        mean=float(np.mean(values)),
-        std=float(np.std(values, ddof=1)) if len(values) > 1 else None,
-        median=float(np.median(values)),
+        mean=fmean(values),
+        std=deviation(values),
+        median=median(values),
         mad=median_deviation(values),
-        least=min(values),
-        most=max(values),
-        interval_low=low,
-        interval_high=high,
+        minimum=min(values),
+        maximum=max(values),
         source=source,
     )
 
@@ -174,10 +166,9 @@ def _token_latencies(phase: PhaseRecord) -> dict[str, float]:
     if phase.name != "decode":
         return {}
     latencies_s = [step.latency_s for step in phase.steps]
-    p50_s, p99_s = np.percentile(latencies_s, (50, 99))
     return {
-        "step_latency_p50_s": float(p50_s),
-        "step_latency_p99_s": float(p99_s),
+        "step_latency_p50_s": percentile(latencies_s, 50),
+        "step_latency_p99_s": percentile(latencies_s, 99),
         "tokens_per_s": len(latencies_s) / phase.latency_s,
     }
 

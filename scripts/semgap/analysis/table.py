@@ -1,4 +1,4 @@
-"""The published table, as Markdown, LaTeX and unrounded CSV."""
+"""The published table, as Markdown, LaTeX, and CSV with every quantity."""
 
 from collections.abc import Sequence
 
@@ -7,12 +7,13 @@ import pandas as pd
 from semgap.analysis.notes import Experiment, notes
 from semgap.analysis.rows import ABSENT, TableRow, gigabytes_text, latency_text
 from semgap.measurement.run_record import RunRecord
+from semgap.plumbing.csv_rows import csv_text
 from semgap.plumbing.markup import escaped_markdown, markdown_table
 
 _HEADER = ("Phase", "Mode", "Latency (s)", "Network (GB)", "GPU Util (%)", "Latency Std Dev (s)")
 
 
-def unrounded_csv(rows: Sequence[TableRow], records: Sequence[RunRecord]) -> str:
+def full_csv(rows: Sequence[TableRow], records: Sequence[RunRecord]) -> str:
     """One line per row of the table: commits, repeats, mean and deviation of every quantity."""
     commits = " ".join(sorted({record.provenance.commit for record in records}))
     lines = [
@@ -25,8 +26,7 @@ def unrounded_csv(rows: Sequence[TableRow], records: Sequence[RunRecord]) -> str
         }
         for row in rows
     ]
-    text: str = pd.DataFrame(lines).to_csv(index=False, lineterminator="\n")
-    return text
+    return csv_text(list(dict.fromkeys(name for line in lines for name in line)), lines)
 
 
 def markdown(rows: Sequence[TableRow], experiment: Experiment) -> str:

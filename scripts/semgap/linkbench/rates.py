@@ -1,16 +1,14 @@
 """From samples to what the report shows: medians, and ratios between contenders of one round."""
 
-import math
 from collections.abc import Sequence
 from statistics import median
 
 import msgspec
-import numpy as np
 import pandas as pd
-import scipy.stats
 
 from semgap.linkbench.contenders.known import CEILING
 from semgap.linkbench.samples import TimeSample, WireSample
+from semgap.plumbing.statistics import mean_ratio
 
 
 class Compared(msgspec.Struct, frozen=True):
@@ -126,10 +124,7 @@ def _frame(times: Sequence[TimeSample]) -> pd.DataFrame:
 
 
 def _compared(own: pd.Series, ceiling: pd.Series) -> tuple[float, float | None, float | None]:
-    """Geometric mean of the ratios by round, and its 95 % interval by Student's t."""
-    logarithms = np.log((own / ceiling).to_numpy())
-    mean = float(logarithms.mean())
-    if logarithms.size < 2:
-        return math.exp(mean), None, None
-    half = float(scipy.stats.t.ppf(0.975, logarithms.size - 1) * scipy.stats.sem(logarithms))
-    return math.exp(mean), math.exp(mean - half), math.exp(mean + half)
+    """Geometric mean of the ratios by round, and its 95 % interval."""
+    rounds = own.index.intersection(ceiling.index)
+    found = mean_ratio(own[rounds].tolist(), ceiling[rounds].tolist())
+    return found.mean, found.low, found.high

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,13 +14,30 @@ from semgap.plumbing.files import write_atomically
 Row = TypeVar("Row", bound=msgspec.Struct)
 
 
+# Fewer digits than a float has: what is computed on another processor is the same text.
+_SIGNIFICANT_DIGITS = 12
+
+
 def write_rows(path: Path, row_type: type[Row], rows: Sequence[Row]) -> None:
-    """Write rows under a header of their field names; None is an empty cell."""
+    """Write rows under a header of their field names."""
+    text = csv_text(row_type.__struct_fields__, [msgspec.structs.asdict(row) for row in rows])
+    write_atomically(path, text.encode())
+
+
+def csv_text(names: Sequence[str], lines: Iterable[Mapping[str, object]]) -> str:
+    """Lines under a header; None and what a line lacks are empty cells, floats have 12 digits."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, row_type.__struct_fields__, lineterminator="\n")
+    writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(msgspec.structs.asdict(row) for row in rows)
-    write_atomically(path, text.getvalue().encode())
+    writer.writerows({name: _cell(value) for name, value in line.items()} for line in lines)
+    return text.getvalue()
+
+
+def _cell(value: object) -> object:
+    if not isinstance(value, float):
+        return value
+    # Bytes are counted exactly, however many there are.
+    return str(int(value)) if value.is_integer() else f"{value:.{_SIGNIFICANT_DIGITS}g}"
 
 
 def read_rows(path: Path, row_type: type[Row]) -> list[Row]:

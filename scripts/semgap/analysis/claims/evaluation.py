@@ -8,12 +8,12 @@ from itertools import pairwise
 
 import msgspec
 
-from semgap.analysis import statistics
 from semgap.analysis.claims.claim import AnswersClaim, BytesClaim, Claim, GrowthClaim, RatioClaim
 from semgap.analysis.correctness import REFERENCE_MODE
 from semgap.analysis.summary import RepeatRow
 from semgap.measurement.run_record import RunRecord
 from semgap.model.manifest import Manifest
+from semgap.plumbing.statistics import mean_ratio
 
 _EVERY_PHASE = ""
 
@@ -163,10 +163,11 @@ def _ratio(claim: RatioClaim, evidence: Evidence) -> Iterator[tuple[str, _Seen]]
         if not rounds or min(min(values) for values in pairs) <= 0:
             yield phase, _Seen(what, why="it was not measured")
             continue
-        interval = statistics.ratio_t_interval(*pairs)
-        why = None if interval else "one repeat has no interval"
-        intervals = [interval] if interval else []
-        yield phase, _Seen(what, statistics.mean_ratio(*pairs), intervals, len(rounds), why)
+        found = mean_ratio(*pairs)
+        if found.low is None or found.high is None:
+            yield phase, _Seen(what, found.mean, (), 1, "one repeat has no interval")
+        else:
+            yield phase, _Seen(what, found.mean, [(found.low, found.high)], len(rounds))
 
 
 def _growth(claim: GrowthClaim, evidence: Evidence) -> Iterator[tuple[str, _Seen]]:

@@ -54,8 +54,8 @@ def claims_markdown(outcomes: Sequence[OutcomeRow]) -> str:
 {listed}
 
 Ratios of numbers that scatter are seen with the 95 % interval of their geometric mean over the
-rounds, by Student's t of the logarithms, which is wider than the bootstrap of `stats.md` where
-rounds are few. {Verdict.PASS}: all of the interval is accepted. {Verdict.FAIL}: none of it is.
+rounds, by Student's t of the logarithms, as in `stats.md`. {Verdict.PASS}: all of the interval is
+accepted. {Verdict.FAIL}: none of it is.
 {Verdict.NOT_SUPPORTED}: a part of it is, or nothing was seen. Bytes and tokens do not scatter: they
 are seen with their range, and one number that is not accepted is a {Verdict.FAIL}. The claims and
 their bounds are those of `config/claims.yaml`.

@@ -69,8 +69,8 @@ TCP payload, mean of the repeats. On any hardware both agree within {100 * SHARE
 
 ## Latency ÷ local
 
-Geometric mean over the rounds and 95 % interval (BCa bootstrap). Hardware and transport decide
-these: they are to be read, not to be met.
+Geometric mean over the rounds and 95 % interval (Student's t of the logarithms). Hardware and
+transport decide these: they are to be read, not to be met.
 
 {latencies}
 """

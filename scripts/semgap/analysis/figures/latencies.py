@@ -1,4 +1,4 @@
-"""Latency of each mode: every repeat as a point, the mean with its interval."""
+"""Latency of each mode: every repeat as a point, the mean with the range."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,10 +31,7 @@ def draw_latencies(
             mark = MARKS[place % len(MARKS)]
             axes.plot(values_s, [place] * len(values_s), mark, color="0.55", markersize=4)
             row = means[phase, mode]
-            if row.interval_low is not None and row.interval_high is not None:
-                # An interval of three repeats may reach below 0, where a logarithm ends.
-                low = max(row.interval_low, min(values_s) / 2)
-                axes.plot([low, row.interval_high], [place, place], "-", color="0.0", linewidth=1)
+            axes.plot([row.minimum, row.maximum], [place, place], "-", color="0.0", linewidth=1)
             axes.plot(row.mean, place, "|", color="0.0", markersize=14)
         axes.set(xscale="log", title=phase.capitalize(), xlabel="latency (s)")
         axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
