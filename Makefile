@@ -5,6 +5,9 @@ PYTHON ?= python3
 SET ?= current
 CONFIG ?= config/default.yaml
 CORES ?= 1
+# What `make precise` chose for CONFIG; every other target measures and shows as many repeats.
+PRECISE = build/precise-$(notdir $(CONFIG))
+CONFIGS = $(CONFIG) $(wildcard $(PRECISE))
 # For `make precise`: the reach of a ratio's interval, and the repeats of a mode that may be made for it.
 WITHIN ?= 5
 AT_MOST ?= 20
@@ -43,31 +46,31 @@ help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 table: problems  ## measure what is missing, build results/table.md and print it
-	@$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG) -- all
+	@$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIGS) -- all
 	@cat results/table.md
 
 report: problems  ## build the table and results/report.html, which opens offline
-	@$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG) -- page
-	@$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG) --report results/report.html -- page
+	@$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIGS) -- page
+	@$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIGS) --report results/report.html -- page
 	@echo "results/report.html; one page with everything is among its results (page.html)"
 
 status: environment  ## say how far the experiment of CONFIG is and how long the rest takes
-	@$(BIN)/python scripts/status.py --config $(CONFIG)
+	@$(BIN)/python scripts/status.py --config $(CONFIGS)
 
 doctor:  ## say what this machine can do, what each experiment needs, and what to do about the rest
 	@test -x $(BIN)/python || { echo "There is no $(VENV) yet: 'make environment' makes it." >&2; exit 1; }
-	@$(BIN)/python scripts/doctor.py --config $(CONFIG) --lock envs/lock-$(SET).txt \
+	@$(BIN)/python scripts/doctor.py --config $(CONFIGS) --lock envs/lock-$(SET).txt \
 		--others $(EXPERIMENTS)
 
 # What would fail says so before anything costs time; Snakemake decides what runs.
 problems: environment tcpdump
-	@$(BIN)/python scripts/doctor.py --problems --config $(CONFIG) --lock envs/lock-$(SET).txt || true
+	@$(BIN)/python scripts/doctor.py --problems --config $(CONFIGS) --lock envs/lock-$(SET).txt || true
 
 verify: problems  ## build the table and hold it against claims and recorded results
-	@$(BIN)/snakemake --cores $(CORES) --quiet --configfile $(CONFIG) -- verify
+	@$(BIN)/snakemake --cores $(CORES) --quiet --configfile $(CONFIGS) -- verify
 
 precise: problems  ## add repeats until each latency ÷ local is known within WITHIN percent
-	@$(BIN)/python scripts/repeat_until.py --configfile $(CONFIG) --overlay build/precise.yaml \
+	@$(BIN)/python scripts/repeat_until.py --configfile $(CONFIGS) --overlay $(PRECISE) \
 		--within-percent $(WITHIN) --at-most $(AT_MOST) --cores $(CORES)
 	@cat results/table.md
 
@@ -132,7 +135,8 @@ static:
 unit integration reruns workflow:
 	@$(BIN)/python -m pytest tests/$@
 
-docs: environment  ## write config/README.md and the schema from the declaration of the keys
+docs: environment  ## write what follows from code: config/README.md, the schema, docs/faults.md
+	@$(BIN)/python docs/faults.py
 	@$(BIN)/python scripts/document_config.py --output config/README.md \
 		--schema workflow/schemas/config.schema.json
 
@@ -153,6 +157,7 @@ stop: environment  ## stop servers that were left behind
 	done
 
 clean: stop  ## remove all results but the recorded ones
+	@rm -f build/precise-*
 	@find results -mindepth 1 -maxdepth 1 ! -name reference -exec rm -rf {} +
 
 environment: $(RUNTIME)  ## create .venv from the pinned lock

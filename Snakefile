@@ -5,26 +5,32 @@
 This file is the table of contents; each step is a file in workflow/rules/.
 """
 
+from pathlib import Path
+
+# This file may be reached by a link.
+HERE = Path(workflow.snakefile).resolve().parent
+
 # A file that is given stands for itself: what it leaves out has its default.
 if not workflow.overwrite_configfiles:
 
-    configfile: f"{workflow.current_basedir}/config/default.yaml"
+    configfile: f"{HERE}/config/default.yaml"
 
 
-include: "workflow/rules/common.smk"
-include: "workflow/rules/model.smk"
-include: "workflow/rules/server.smk"
-include: "workflow/rules/benchmark.smk"
-include: "workflow/rules/traffic.smk"
-include: "workflow/rules/analysis.smk"
-include: "workflow/rules/report.smk"
-include: "workflow/rules/verify.smk"
-include: "workflow/rules/page.smk"
-include: "workflow/rules/link.smk"
+include: f"{HERE}/workflow/rules/common.smk"
+include: f"{HERE}/workflow/rules/model.smk"
+include: f"{HERE}/workflow/rules/server.smk"
+include: f"{HERE}/workflow/rules/benchmark.smk"
+include: f"{HERE}/workflow/rules/traffic.smk"
+include: f"{HERE}/workflow/rules/analysis.smk"
+include: f"{HERE}/workflow/rules/report.smk"
+include: f"{HERE}/workflow/rules/verify.smk"
+include: f"{HERE}/workflow/rules/page.smk"
+include: f"{HERE}/workflow/rules/link.smk"
 
 
 onstart:
     RUN_LOCK.acquire()
+    say_what_is_left_out()
     refuse_what_cannot_run()
 
 
@@ -34,6 +40,7 @@ onsuccess:
 
 onerror:
     stop_server()
+    say_why()
 
 
 localrules:
@@ -45,3 +52,4 @@ rule all:
     default_target: True
     input:
         "results/table.md",
+        rules.draw_figures.output.time_line,

@@ -21,31 +21,38 @@ def measure(
     capture: Annotated[Path, "writes the capture (.pcap)"],
 ) -> None:
     import io
+    import logging
+    from functools import partial
 
-    import msgspec
-    import numpy as np
+    from semgap.plumbing.exclusive import alone_on_this_machine
 
-    from semgap.measurement.job import run_benchmark
-    from semgap.model.manifest import Manifest
-    from semgap.model.prompt import Prompt
-    from semgap.model.weights import check_weight_files, map_weights
-    from semgap.modes import policy_of
-    from semgap.plumbing.files import digest_of, read_record, write_atomically, write_record
+    say = partial(logging.getLogger("semgap").info, "%s, repeat %s: %s", mode, settings.repeat)
+    # Before anything large is imported: that, too, would disturb whoever measures.
+    with alone_on_this_machine(say):
+        import msgspec
+        import numpy as np
 
-    policy = policy_of(mode)
-    model = read_record(manifest, Manifest)
-    # Hash only files that changed after the manifest was written; verify_weights hashes all later.
-    check_weight_files(weights, model, manifest.stat().st_mtime_ns)
-    record, found = run_benchmark(
-        policy,
-        settings,
-        code,
-        capture,
-        endpoint,
-        model,
-        read_record(prompt, Prompt),
-        map_weights(weights, model),
-    )
+        from semgap.measurement.job import run_benchmark
+        from semgap.model.manifest import Manifest
+        from semgap.model.prompt import Prompt
+        from semgap.model.weights import check_weight_files, map_weights
+        from semgap.modes import policy_of
+        from semgap.plumbing.files import digest_of, read_record, write_atomically, write_record
+
+        policy = policy_of(mode)
+        model = read_record(manifest, Manifest)
+        # Hash only files that changed after the manifest was written; verify_weights hashes all.
+        check_weight_files(weights, model, manifest.stat().st_mtime_ns)
+        record, found = run_benchmark(
+            policy,
+            settings,
+            code,
+            capture,
+            endpoint,
+            model,
+            read_record(prompt, Prompt),
+            map_weights(weights, model),
+        )
     file = io.BytesIO()
     np.save(file, found)
     write_atomically(logits, file.getvalue())

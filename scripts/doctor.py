@@ -6,7 +6,7 @@ Ends with 1 if the experiment of --config would fail here.
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from semgap.doctor.finding import Finding, Level, lines
@@ -15,7 +15,7 @@ from semgap.doctor.packages import check_packages, check_python
 PROJECT = Path(__file__).parents[1]
 
 
-def examine(config_file: Path, lock: Path) -> Iterator[Finding]:
+def examine(config_files: Sequence[Path], lock: Path) -> Iterator[Finding]:
     """What the experiment of a configuration needs, the cheap things first."""
     packages = [check_python(), *check_packages(PROJECT / "envs" / "direct.in", lock)]
     yield from packages
@@ -24,13 +24,15 @@ def examine(config_file: Path, lock: Path) -> Iterator[Finding]:
     # Packages are there from here on.
     from semgap.doctor.check import check_experiment
 
-    yield from check_experiment(config_file, PROJECT / "results" / "reference")
+    yield from check_experiment(config_files, PROJECT / "results" / "reference")
 
 
 def main() -> None:
     """Print all findings, or those that matter."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--config", type=Path, required=True, help="the experiment to examine for")
+    parser.add_argument(
+        "--config", type=Path, nargs="+", required=True, help="the experiment to examine for"
+    )
     parser.add_argument("--lock", type=Path, required=True, help="pinned versions")
     parser.add_argument("--others", type=Path, nargs="*", default=[], help="further experiments")
     parser.add_argument("--problems", action="store_true", help="say nothing of what is well")
@@ -43,7 +45,7 @@ def main() -> None:
     if not flags.problems and not failed & {"Python", "packages", "configuration"}:
         from semgap.doctor.check import overview
 
-        print(overview([flags.config, *flags.others], PROJECT / "results" / "reference"))
+        print(overview([flags.config[0], *flags.others], PROJECT / "results" / "reference"))
     sys.exit(bool(failed))
 
 

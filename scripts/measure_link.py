@@ -14,12 +14,17 @@ def measure(
     wire: Annotated[Path, "writes captured bytes (CSV)"],
     facts: Annotated[Path, "writes where it was (JSON)"],
 ) -> None:
-    from semgap.linkbench.measure import measure_link
-    from semgap.linkbench.samples import TimeSample, WireSample
-    from semgap.plumbing.csv_rows import write_rows
-    from semgap.plumbing.files import write_record
+    import logging
 
-    time_samples, wire_samples, link_facts = measure_link(settings, scratch=times.parent)
+    from semgap.plumbing.exclusive import alone_on_this_machine
+
+    with alone_on_this_machine(logging.getLogger("semgap").info):
+        from semgap.linkbench.measure import measure_link
+        from semgap.linkbench.samples import TimeSample, WireSample
+        from semgap.plumbing.csv_rows import write_rows
+        from semgap.plumbing.files import write_record
+
+        time_samples, wire_samples, link_facts = measure_link(settings, scratch=times.parent)
     write_rows(times, TimeSample, time_samples)
     write_rows(wire, WireSample, wire_samples)
     write_record(facts, link_facts)

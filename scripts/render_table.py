@@ -24,7 +24,6 @@ def render(
     claims_report: Annotated[Path, "writes this report on the claims (Markdown)"],
     versus_report: Annotated[Path, "writes this report on recorded results (Markdown)"],
     provenance: Annotated[Path, "writes this report on what the numbers depend on (Markdown)"],
-    time_line: Annotated[Path, "writes this figure of one step of each mode (SVG)"],
 ) -> None:
     from semgap.analysis import table
     from semgap.analysis.claims.evaluation import OutcomeRow
@@ -35,7 +34,6 @@ def render(
     from semgap.analysis.counts import CountRow
     from semgap.analysis.decode_floor import decode_markdown, decode_rows
     from semgap.analysis.expectation import Asked
-    from semgap.analysis.figures.time_line import draw_time_line
     from semgap.analysis.notes import Experiment
     from semgap.analysis.provenance_report import provenance_markdown
     from semgap.analysis.rows import PHASES, table_rows
@@ -70,7 +68,6 @@ def render(
     write_atomically(versus_report, beside.encode())
     depends = provenance_markdown(experiment.records, experiment.manifest)
     write_atomically(provenance, depends.encode())
-    draw_time_line(experiment.records, labels, time_line)
     for files, text in (
         (csv, table.full_csv(rows, experiment.records)),
         (tex, table.latex(rows, experiment)),

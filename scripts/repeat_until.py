@@ -10,7 +10,7 @@ from semgap.pipeline.cli import run_script
 
 
 def repeat(
-    configfile: Annotated[Path, "the configuration"],
+    configfile: Annotated[list[Path], "the configuration, in one file or several"],
     overlay: Annotated[Path, "writes the number of repeats here, as a further configuration"],
     within_percent: Annotated[float, "how far the interval of a ratio may reach"],
     at_most: Annotated[int, "repeats per mode"],
@@ -24,7 +24,7 @@ def repeat(
     from semgap.pipeline.config import read_config
     from semgap.plumbing.csv_rows import read_rows
 
-    config = read_config(configfile)
+    config = read_config(*configfile)
     repeats = {mode: config.workload.repeats_of(mode) for mode in config.modes}
     rule = StoppingRule(within_percent, at_most)
     stated = {"within_percent": within_percent, "at_most": at_most}
@@ -32,7 +32,8 @@ def repeat(
         workload = {"repeats": repeats, "stopping": stated}
         overlay.parent.mkdir(parents=True, exist_ok=True)
         overlay.write_text(yaml.safe_dump({"workload": workload}), encoding="utf-8")
-        files = ["--configfile", str(configfile), str(overlay)]
+        base = [str(file) for file in configfile if file != overlay]
+        files = ["--configfile", *base, str(overlay)]
         command = [sys.executable, "-m", "snakemake", "--cores", cores, *files, "--", "all"]
         if status := subprocess.run(command, check=False).returncode:
             sys.exit(status)

@@ -26,7 +26,7 @@ def start(
     described = ServerEndpoint(
         settings=settings.server,
         worker=settings.worker,
-        secret_file=str(endpoint.with_name("secret")),
+        run_time_file=str(endpoint.with_name("run-time.json")),
         model_type=json.loads(model.model_config)["model_type"],
         model_fingerprint=model.fingerprint,
         code=code,

@@ -8,15 +8,16 @@ from typing import Annotated
 from semgap.pipeline.cli import run_script
 
 
-def status(config: Annotated[Path, "the experiment's configuration"]) -> None:
+def status(config: Annotated[list[Path], "the experiment's configuration"]) -> None:
     from semgap.pipeline.config import read_config
+    from semgap.plumbing.exclusive import is_used
     from semgap.progress.runs import lines, progress_of
 
-    experiment = read_config(config)
+    experiment = read_config(*config)
     progress = progress_of(
         Path("results") / experiment.experiment,
         {mode: experiment.workload.repeats_of(mode) for mode in experiment.modes},
-        Path(".snakemake") / "run.lock",
+        is_used(Path(".snakemake")),
         time.time(),
     )
     print("\n".join(lines(progress)))

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import pytest
 
 from leftovers import Watch
+from networks import enter_a_network_of_ones_own
 from patience import PATIENCE_S
 from small_models import ARCHITECTURES, store_small_model
 
@@ -25,15 +26,19 @@ class Suite(NamedTuple):
 
 
 SUITES = {
-    "unit": Suite(1.5, PATIENCE_S),
-    "integration": Suite(3, 2 * PATIENCE_S),
-    "reruns": Suite(2.4, 5 * PATIENCE_S),
-    "workflow": Suite(6.5, 5 * PATIENCE_S),
+    "unit": Suite(1.5, 5 * PATIENCE_S),
+    "integration": Suite(3, 10 * PATIENCE_S),
+    "reruns": Suite(2.4, 20 * PATIENCE_S),
+    "workflow": Suite(6.5, 20 * PATIENCE_S),
 }
 
 
 def suite_of(nodeid):
     return nodeid.removeprefix("tests/").partition("/")[0]
+
+
+def pytest_sessionstart():
+    enter_a_network_of_ones_own()
 
 
 def pytest_collection_modifyitems(items):

@@ -61,7 +61,7 @@ class Experiment:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=PATIENCE_S,
+            timeout=10 * PATIENCE_S,
         )
 
     def command(self, *arguments, targets=("results/table.md",)):

@@ -27,7 +27,8 @@ def running_server(folder, transport, worker):
 @contextlib.contextmanager
 def server_at(link, folder, transport, worker):
     """Start a server in a joined network; yields the endpoint's file."""
-    settings = ServerSettings(transport=transport, host=link.far, external=True)
+    # No port can be asked for in a network that this process is not in.
+    settings = ServerSettings(transport=transport, host=link.far, port=29610, external=True)
     _endpoint, file = _described(folder, settings, worker)
     script = PROJECT / "scripts" / "rpc_server.py"
     command = [*link.there, sys.executable, str(script), "serve", "--endpoint", str(file)]
@@ -55,7 +56,7 @@ def _described(folder, settings, worker):
     endpoint = ServerEndpoint(
         settings=settings,
         worker=worker,
-        secret_file=str(folder / "secret"),
+        run_time_file=str(folder / "run-time.json"),
         model_type="gptj",
         model_fingerprint="f",
         code="c",

@@ -9,7 +9,7 @@ from semgap.measurement.rehearsal import Rehearsal
 from semgap.measurement.run_record import Machine, PhaseRecord, RunRecord
 from semgap.measurement.tcpdump import CaptureStatus
 from semgap.model.prompt import Prompt, prompt_digest
-from semgap.modes import policy_of
+from semgap.modes import POLICIES, policy_of
 from semgap.plumbing.connections import SocketPair
 from semgap.plumbing.versions import Versions
 from semgap.policy import TensorClass
@@ -73,7 +73,14 @@ def settings(repeat=1):
     )
 
 
+def begin_of(mode, repeat):
+    """When a run began: one at a time, in rounds."""
+    modes = [policy.mode for policy in POLICIES]
+    return 100 * (len(modes) * repeat + modes.index(mode))
+
+
 def run(mode="semantic", repeat=1, **more):
+    begin_s = begin_of(mode, repeat)
     values = {
         "session_id": f"{mode}-{repeat}",
         "mode": mode,
@@ -81,7 +88,7 @@ def run(mode="semantic", repeat=1, **more):
         "policy": policy_of(mode),
         "transport": "in_process" if mode == "local" else "torch_rpc",
         "compute_threads": 2,
-        "started_unix_ns": repeat * SECOND_NS,
+        "started_unix_ns": begin_s * SECOND_NS,
         "model_fingerprint": "f",
         "prompt_tokens": 8,
         "prompt_sha256": prompt_digest(PROMPT),
@@ -89,7 +96,11 @@ def run(mode="semantic", repeat=1, **more):
         "versions": Versions("3.11", "2.13", "5.23"),
         "provenance": PROVENANCE,
         "rehearsals": (Rehearsal({"prefill": 0.5, "decode": 1.0}),) * 2,
-        "phases": (phase("setup", 10), phase("prefill", 14), phase("decode", 16, steps=2)),
+        "phases": (
+            phase("setup", begin_s + 10),
+            phase("prefill", begin_s + 14),
+            phase("decode", begin_s + 16, steps=2),
+        ),
         "token_ids": (1, 2, 3),
         "client_sockets": (CLIENT,),
         "worker_sockets": (WORKER,),

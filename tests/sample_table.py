@@ -1,6 +1,6 @@
 """A table of made-up runs, for tests of what is published."""
 
-from sample_runs import phase, run
+from sample_runs import begin_of, phase, run
 from semgap.analysis.notes import Experiment
 from semgap.analysis.rows import PHASES, table_rows
 from semgap.analysis.summary import MeasuredRun, repeat_rows, summarise
@@ -31,7 +31,7 @@ MANIFEST = Manifest(
 
 def measured(mode, repeat, latency_s, network_bytes=1000, **more):
     phases = tuple(
-        phase(name, 10 + 2 * index, latency_s)
+        phase(name, begin_of(mode, repeat) + 10 + 2 * index, latency_s)
         for index, name in enumerate(("setup", "prefill", "decode"))
     )
     record = run(mode, repeat, phases=phases, **more)

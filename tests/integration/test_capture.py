@@ -23,7 +23,6 @@ from small_models import PROJECT
 pytestmark = needs("tcpdump")
 SEND = """
 from semgap.errors import CaptureError
-from patience import PATIENCE_S
 from semgap.measurement.probe import send_probe
 try:
     send_probe("127.0.0.1")

@@ -32,7 +32,7 @@ from semgap.plumbing.tcp_sockets import free_port
 from semgap.plumbing.versions import versions
 from semgap.protocol import ReadMeters
 from semgap.server import control
-from semgap.server.endpoint import ServerEndpoint, ServerJob, ServerSettings
+from semgap.server.endpoint import RunTime, ServerEndpoint, ServerJob, ServerSettings
 from semgap.server.lifecycle import ensure_server, log_file_of, stop_server
 from semgap.session.server import open_session
 from semgap.transport.transport_contract import RequestMessage
@@ -67,7 +67,7 @@ def described_in(folder):
     endpoint = ServerEndpoint(
         settings=settings,
         worker=WorkerSettings(compute_threads=1),
-        secret_file=str(folder / "secret"),
+        run_time_file=str(folder / "run-time.json"),
         model_type="gptj",
         model_fingerprint="f",
         code="1",
@@ -185,7 +185,7 @@ def external(own):
     with contextlib.ExitStack() as stack:
 
         def start(*prefix):
-            with pytest.raises(ServerError, match="No server of this experiment answers") as told:
+            with pytest.raises(ServerError, match="No server of this experiment runs") as told:
                 ensure_server(endpoint, file)
             command = shlex.split(told.value.remedy.partition("in this folder: ")[2])
             server = stack.enter_context(subprocess.Popen([*prefix, *command]))
@@ -211,12 +211,12 @@ def test_the_rule_of_an_external_server_describes_it_and_starts_nothing(own, gpt
     command = [sys.executable, script, "start", *itertools.chain(*flags.items())]
     subprocess.run(command, check=True)
     assert read_record(file, ServerEndpoint).settings.external
-    assert not Path(endpoint.secret_file).exists()
+    assert not Path(endpoint.run_time_file).exists()
 
 
 def test_an_external_server_that_no_way_leads_to_is_named(own):
     endpoint, file = own
-    Path(endpoint.secret_file).write_bytes(b"of an earlier run")
+    write_record(Path(endpoint.run_time_file), RunTime(29610, "of an earlier run"))
     nowhere = with_settings(endpoint, external=True, host="255.255.255.255")
     with pytest.raises(ServerError, match=r"answers at 255\.255\.255\.255.*you start the server"):
         ensure_server(nowhere, file)
@@ -266,15 +266,17 @@ def test_a_taken_port_is_named(own):
 def test_a_stranger_is_refused(server, tmp_path):
     endpoint, file = server
     ensure_server(endpoint, file)
-    (tmp_path / "guess").write_bytes(b"guess")
+    run_time = read_record(Path(endpoint.run_time_file), RunTime)
+    guess = tmp_path / "guess"
+    write_record(guess, msgspec.structs.replace(run_time, secret="guess"))
     with pytest.raises(ServerError, match="is not this experiment's server"):
-        control.connect(msgspec.structs.replace(endpoint, secret_file=str(tmp_path / "guess")))
+        control.connect(msgspec.structs.replace(endpoint, run_time_file=str(guess)))
     assert ensure_server(endpoint, file).pid
 
 
 def test_the_secret_is_the_owners_alone(server):
     _endpoint, file = server
-    assert file.with_name("secret").stat().st_mode & 0o777 == 0o600
+    assert file.with_name("run-time.json").stat().st_mode & 0o777 == 0o600
 
 
 def test_silent_and_slow_connections_block_nobody(server):
@@ -298,7 +300,8 @@ def test_silent_and_slow_connections_block_nobody(server):
 
 def test_a_listener_that_says_nothing_is_not_waited_for(own):
     endpoint, file = own
-    Path(endpoint.secret_file).write_bytes(b"of an earlier run")
+    run_time = RunTime(endpoint.settings.port, "of an earlier run")
+    write_record(Path(endpoint.run_time_file), run_time)
     patient = with_settings(endpoint, start_timeout_s=100_000)
     with socket.create_server((endpoint.settings.host, endpoint.settings.port)):
         with pytest.raises(ServerError, match=r"cannot listen at.*server.port"):
@@ -317,10 +320,10 @@ def test_a_stopped_server_is_ended(own):
 def test_a_server_whose_secret_is_gone_is_ended_and_replaced(own):
     endpoint, file = own
     first = ensure_server(endpoint, file)
-    Path(endpoint.secret_file).unlink()
+    Path(endpoint.run_time_file).unlink()
     second = ensure_server(endpoint, file)
     assert second.pid != first.pid
-    Path(endpoint.secret_file).unlink()
+    Path(endpoint.run_time_file).unlink()
     stop_server(endpoint, file)
     for pid in (first.pid, second.pid):
         assert eventually(lambda pid=pid: has_ended(pid))
@@ -342,12 +345,13 @@ def test_a_killed_worker_is_reported_with_its_signal(server, client):
 def test_a_client_that_leaves_before_its_worker_is_ready_costs_nothing(server):
     endpoint, file = server
     process = psutil.Process(ensure_server(endpoint, file).pid)
-    assert eventually(lambda: not workers_of(process.pid))
+    assert eventually(lambda: not process.children())
+    time.sleep(0.5)
     descriptors = process.num_fds()
     for _ in range(5):
         with control.connect(endpoint) as connection:
             control.send(connection, control.OpenSession())
-    assert eventually(lambda: not workers_of(process.pid) and process.num_fds() == descriptors)
+    assert eventually(lambda: not workers_of(process.pid) and process.num_fds() <= descriptors)
     busy_s = sum(process.cpu_times()[:2])
     time.sleep(1)
     assert sum(process.cpu_times()[:2]) - busy_s < 0.5
@@ -355,7 +359,7 @@ def test_a_client_that_leaves_before_its_worker_is_ready_costs_nothing(server):
         control.ask(connection, control.OpenSession(), control.SessionOpened)
         with pytest.raises(ServerError, match="one session a connection"):
             control.ask(connection, control.OpenSession(), control.SessionOpened)
-    assert eventually(lambda: process.num_fds() == descriptors)
+    assert eventually(lambda: process.num_fds() <= descriptors)
 
 
 def test_a_paused_worker_is_told_from_a_dead_one(server, client):

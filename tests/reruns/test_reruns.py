@@ -405,5 +405,5 @@ def test_a_deleted_result_is_made_again_alone(finished):
 
 
 def test_a_vanished_server_invalidates_nothing(finished):
-    (finished.results / "server" / "secret").unlink()
+    (finished.results / "server" / "run-time.json").unlink()
     assert finished.planned() == set()

@@ -290,7 +290,7 @@ def test_a_wrong_claim_is_refused(change, said, tmp_path):
 
 def test_what_is_no_yaml_is_refused(tmp_path):
     (tmp_path / "claims.yaml").write_text("claims: [")
-    with pytest.raises(ConfigError, match="holds no claims"):
+    with pytest.raises(ConfigError, match="is no usable YAML"):
         load_claims(tmp_path / "claims.yaml")
 
 

@@ -80,7 +80,7 @@ def test_a_minimal_file_is_completed():
         ("workload.repeats", {"local": 3}, r"no number for naive, remote_cache, semantic"),
         ("workload.repeats", {"locl": 3}, r"no mode 'locl'"),
         ("model.dtype", "float64", r"'model.dtype' is 'float64'.*bfloat16 or float16 or float32"),
-        ("server.port", 80, r"'server.port' is 80.*>= 1024"),
+        ("server.port", 80, r"'server.port' is 80.*or 1024 to 65535"),
         ("server.host", "localhost", r"'server.host' is 'localhost'.*an IPv4 address"),
         ("server.transport", "carrier-pigeon", r"Allowed is: tcp or torch_rpc"),
         ("worker.engine", "static_memory", r"Allowed is: eager or graph\."),
@@ -181,7 +181,7 @@ def test_every_label_is_taken_or_refused_in_our_own_words(mode, value):
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [(None, "cannot be read: No such file"), ("a: [", "is no YAML"), ("", "has no keys")],
+    [(None, "cannot be read: No such file"), ("a: [", "is no usable YAML"), ("", "has no keys")],
 )
 def test_a_file_that_is_no_configuration_is_named(text, said, tmp_path):
     file = tmp_path / "c.yaml"

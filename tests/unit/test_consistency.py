@@ -89,7 +89,7 @@ def test_honest_runs_pass(runs):
     check_consistency(runs)
 
 
-def test_a_repeat_that_is_a_copy_of_another_is_named(runs):
+def test_refused_a_repeat_that_is_a_copy_of_another(runs):
     first, second = runs[:2]
     for name in ("record_file", "logits_file", "capture_file"):
         shutil.copy(getattr(first, name), getattr(second, name))
@@ -99,18 +99,18 @@ def test_a_repeat_that_is_a_copy_of_another_is_named(runs):
     )
 
 
-def test_a_session_that_stands_twice_is_named(runs):
+def test_refused_a_session_that_stands_twice(runs):
     again = replace(runs[1].record, session_id=runs[0].record.session_id)
     refused([runs[0], dataclasses.replace(runs[1], record=again), *runs[2:]], "are of one session")
 
 
-def test_a_mode_under_another_name_is_named(runs):
+def test_refused_a_mode_under_another_name(runs):
     other = dataclasses.replace(runs[2], record=runs[0].record)
     refused([*runs[:2], other, runs[3]], r"semantic.rep1.json' was measured with mode local")
 
 
 @pytest.mark.parametrize("name", ["logits_file", "capture_file"])
-def test_a_file_that_was_changed_after_the_measurement_is_named_itself(runs, name):
+def test_refused_a_file_that_was_changed_after_the_measurement(runs, name):
     file = getattr(runs[0], name)
     file.write_text("changed")
     refused(runs, rf"'{file}' is not the file that was written with .*Delete '{file}'")
@@ -124,7 +124,7 @@ def test_a_file_that_was_changed_after_the_measurement_is_named_itself(runs, nam
         ({"weights_id": "other-1"}, "folder of weights 'gpt-j-test-0'.* says 'other-1'"),
     ],
 )
-def test_a_model_or_prompt_of_another_configuration_is_named(runs, changed, match):
+def test_refused_a_model_or_prompt_of_another_configuration(runs, changed, match):
     refused(runs, match, **changed)
 
 
@@ -137,7 +137,7 @@ def test_a_model_or_prompt_of_another_configuration_is_named(runs, changed, matc
         ("worker", "device", "cuda"),
     ],
 )
-def test_a_run_of_another_configuration_is_named(runs, section, name, value):
+def test_refused_a_run_of_another_configuration(runs, section, name, value):
     def other(settings):
         return replace(settings, **{section: replace(getattr(settings, section), **{name: value})})
 

@@ -7,7 +7,7 @@ from importlib import metadata
 
 import pytest
 
-from semgap.measurement.provenance import commit_of, describe_provenance, package_versions
+from semgap.measurement.provenance import checkout_of, describe_provenance, package_versions
 from small_models import PROJECT
 
 
@@ -34,9 +34,9 @@ def checkout(tmp_path, monkeypatch):
 def test_a_clean_and_a_changed_checkout_are_told_apart(checkout):
     (checkout / "untracked").write_text("a result")
     commit = git(checkout, "rev-parse", "HEAD")
-    assert commit_of(checkout) == (commit, False)
+    assert checkout_of(checkout) == (commit, False, "")
     (checkout / "Snakefile").write_text("rule other:\n")
-    assert commit_of(checkout) == (commit, True)
+    assert checkout_of(checkout) == (commit, True, "")
 
 
 def test_asking_writes_nothing(checkout):
@@ -44,7 +44,7 @@ def test_asking_writes_nothing(checkout):
     os.utime(checkout / "Snakefile", ns=(1, 10**18))
     index = checkout / ".git" / "index"
     before = index.read_bytes(), index.stat().st_mtime_ns
-    assert commit_of(checkout)[1] is False
+    assert checkout_of(checkout).dirty is False
     assert (index.read_bytes(), index.stat().st_mtime_ns) == before
 
 
@@ -52,24 +52,24 @@ def test_a_checkout_around_the_project_does_not_count(checkout):
     unpacked = checkout / "unpacked"
     unpacked.mkdir()
     (unpacked / "Snakefile").write_text("rule all:\n")
-    assert commit_of(unpacked) == ("", False)
+    assert checkout_of(unpacked) == ("", None, "no git checkout")
 
 
 def test_a_hook_of_another_repository_does_not_redirect(checkout, tmp_path, monkeypatch):
     commit = git(checkout, "rev-parse", "HEAD")
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
-    assert commit_of(checkout) == (commit, False)
+    assert checkout_of(checkout) == (commit, False, "")
 
 
 def test_without_git_the_commit_is_unknown(checkout, monkeypatch):
     monkeypatch.setenv("PATH", str(checkout))
-    assert commit_of(checkout) == ("", False)
+    assert checkout_of(checkout) == ("", None, "git is not installed")
 
 
 def test_every_direct_dependency_has_its_installed_version():
     found = package_versions(PROJECT / "envs" / "direct.in")
     assert found["msgspec"] == metadata.version("msgspec")
-    assert {"torch", "transformers", "snakemake", "filelock"} <= set(found)
+    assert {"torch", "transformers", "snakemake"} <= set(found)
 
 
 def test_a_cpu_has_no_driver():

@@ -43,7 +43,7 @@ def builds(tmp_path_factory):
     """Two copies of the project in which everything was built again from the records."""
     copies = {name: tmp_path_factory.mktemp(name) for name in ("here", "far away")}
     started = [start(copies["here"], {}), start(copies["far away"], FAR_AWAY)]
-    statuses = [process.wait(timeout=PATIENCE_S) for process in started]
+    statuses = [process.wait(timeout=5 * PATIENCE_S) for process in started]
     return dict(zip(copies, zip(copies.values(), statuses, strict=True), strict=True))
 
 

@@ -48,18 +48,18 @@ def test_what_others_used_is_the_machine_without_client_and_worker():
         assert cores_of_others(record) == pytest.approx(2.0 - own)
 
 
-def test_a_busy_machine_is_named_with_the_run():
+def test_warned_of_a_busy_machine():
     (said,) = warnings([], [run("local"), with_machine_busy(run("naive", 2), 2.0)])
     assert "of 2 cores" in said
     assert "(naive, repeat 2)" in said
 
 
-def test_a_deviation_above_a_tenth_is_named():
+def test_warned_of_a_deviation_above_a_tenth():
     (said,) = warnings([latency(0.3)], [run("local")])
     assert said == "the standard deviation of naive's decode is 15 % of its mean"
 
 
-def test_a_first_step_that_is_far_off_is_named():
+def test_warned_of_a_first_step_that_is_far_off():
     slow = msgspec.structs.replace(step(), latency_s=1.2)
     record = run("local")
     decode = phase("decode", 16, 2.2, steps=(slow, step(), step()))
@@ -69,7 +69,7 @@ def test_a_first_step_that_is_far_off_is_named():
     assert "the first decode step took 2.4 times" in said
 
 
-def test_a_processor_that_changes_its_speed_is_named():
+def test_warned_of_a_processor_that_changes_its_speed():
     def at(loop_s, mode):
         record = run(mode)
         phases = tuple(
@@ -85,7 +85,7 @@ def test_a_processor_that_changes_its_speed_is_named():
     assert "5.0 ms (local, repeat 1) to 7.0 ms (naive, repeat 1)" in said
 
 
-def test_runs_of_several_boots_are_named():
+def test_warned_of_runs_of_several_boots():
     def booted(mode, repeat, boot_s):
         record = run(mode, repeat)
         phases = tuple(
@@ -100,7 +100,7 @@ def test_runs_of_several_boots_are_named():
     assert said.endswith("before local, repeat 3")
 
 
-def test_another_process_on_the_gpu_is_named():
+def test_warned_of_another_process_on_the_gpu():
     gpu = GpuProvenance("GPU-0", "580", "13.0", False, ("python (12)", "game (34)"))
     provenance = msgspec.structs.replace(PROVENANCE, gpu=gpu)
     record = run("local", provenance=provenance)
@@ -113,7 +113,7 @@ def test_another_process_on_the_gpu_is_named():
     assert "game (34), python (12)" in said
 
 
-def test_a_partitioned_gpu_is_named():
+def test_warned_of_a_partitioned_gpu():
     gpu = GpuProvenance("GPU-0", "580", "13.0", True, ())
     provenance = msgspec.structs.replace(PROVENANCE, gpu=gpu)
     (said,) = warnings([], [run("local", provenance=provenance)])

@@ -226,10 +226,10 @@ def test_each_log_tells_what_happened(finished):
 def test_the_endpoint_holds_settings_and_no_secret(finished):
     endpoint = json.loads((finished.results / "server" / "endpoint.json").read_text())
     described = {"model_type", "model_fingerprint", "code"}
-    assert set(endpoint) == {"settings", "worker", "secret_file"} | described
+    assert set(endpoint) == {"settings", "worker", "run_time_file"} | described
     assert {"host", "port", "transport"} <= set(endpoint["settings"])
-    secret = (finished.results / "server" / "secret").read_text()
-    assert secret not in json.dumps(endpoint)
+    run_time = json.loads((finished.results / "server" / "run-time.json").read_text())
+    assert run_time["secret"] not in json.dumps(endpoint)
 
 
 @needs_tcpdump

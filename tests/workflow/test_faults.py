@@ -41,7 +41,7 @@ def processes_in(folder):
 
 
 def ends_empty(folder):
-    deadline_s = time.monotonic() + PATIENCE_S
+    deadline_s = time.monotonic() + 5 * PATIENCE_S
     while processes_in(folder) and time.monotonic() < deadline_s:
         time.sleep(0.1)
     return processes_in(folder) == []
@@ -66,7 +66,7 @@ def start(experiment, target="results/table.md"):
 
 def read_until(process, text):
     """Read a process's output up to a line that contains ``text``."""
-    deadline_s = time.monotonic() + PATIENCE_S
+    deadline_s = time.monotonic() + 5 * PATIENCE_S
     seen = ""
     while text not in seen:
         assert time.monotonic() < deadline_s, seen
@@ -76,7 +76,7 @@ def read_until(process, text):
     return seen
 
 
-def test_a_killed_and_an_interrupted_run_are_continued(begun):
+def test_survived_a_killed_and_an_interrupted_run(begun):
     kept = {path: path.stat().st_mtime_ns for path in begun.results.glob("runs/*/*.json")}
     assert len(kept) == 6
     process = start(begun, "all")
@@ -88,7 +88,7 @@ def test_a_killed_and_an_interrupted_run_are_continued(begun):
     process = start(begun, "all")
     read_until(process, "repeat 1: the worker builds the model")
     os.killpg(process.pid, signal.SIGINT)
-    process.communicate(timeout=PATIENCE_S)
+    process.communicate(timeout=5 * PATIENCE_S)
     assert process.returncode != 0
     assert ends_empty(begun.folder)
 
@@ -98,20 +98,20 @@ def test_a_killed_and_an_interrupted_run_are_continued(begun):
     assert len(list(begun.results.glob("runs/*/*.json"))) == 8
 
 
-def test_two_runs_in_one_folder_do_not_mix(experiment):
+def test_refused_a_second_run_in_one_folder(experiment):
     first = start(experiment)
     read_until(first, "Storing the weights")
     second = experiment.snakemake()
     assert second.returncode != 0
     assert "Another run is using this folder." in second.stdout
     os.killpg(first.pid, signal.SIGINT)
-    first.communicate(timeout=PATIENCE_S)
+    first.communicate(timeout=5 * PATIENCE_S)
     assert ends_empty(experiment.folder)
 
 
-def test_a_taken_port_is_named_and_costs_no_local_result(finished, tmp_path):
+def test_refused_a_port_that_is_taken(finished, tmp_path):
     experiment = finished.copy_to(tmp_path)
-    for name in ("endpoint.json", "secret"):
+    for name in ("endpoint.json", "run-time.json"):
         (experiment.results / "server" / name).unlink()
     for mode in ("local", "semantic"):
         (experiment.results / "runs" / mode / "rep1.json").unlink()
@@ -120,7 +120,7 @@ def test_a_taken_port_is_named_and_costs_no_local_result(finished, tmp_path):
         done = experiment.snakemake(targets=["all"])
     assert done.returncode != 0
     assert f"cannot listen at 127.0.0.1:{port}" in done.stdout
-    assert "Set server.port to a free port" in done.stdout
+    assert "Set server.port to 0, a free port" in done.stdout
     assert len(list(experiment.results.glob("runs/local/*.json"))) == 2
     assert ends_empty(experiment.folder)
 
@@ -149,7 +149,7 @@ def test_a_prompt_beyond_the_context_is_named(finished, tmp_path):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_run_for_a_gpu_that_is_not_there_ends_at_once(finished, tmp_path):
+def test_refused_a_gpu_that_is_not_there(finished, tmp_path):
     experiment = finished.copy_to(tmp_path)
     experiment.configure(worker={"device": "cuda"})
     done = experiment.snakemake()
@@ -164,7 +164,7 @@ def test_a_run_for_a_gpu_that_is_not_there_ends_at_once(finished, tmp_path):
     assert prompt.exists()
 
 
-def test_a_run_without_its_external_server_ends_at_once(finished, tmp_path):
+def test_refused_a_run_without_its_external_server(finished, tmp_path):
     experiment = finished.copy_to(tmp_path)
     experiment.configure(server={"external": True, "port": free_port("127.0.0.1")})
     endpoint = experiment.results / "server" / "endpoint.json"
@@ -181,7 +181,7 @@ def test_a_run_without_its_external_server_ends_at_once(finished, tmp_path):
     assert "Measuring" not in done.stdout
 
 
-def test_strangers_at_the_workers_port_fail_the_repeat(finished, tmp_path):
+def test_refused_strangers_at_the_workers_port(finished, tmp_path):
     """Over PyTorch RPC, whose store takes whoever comes and goes on listening."""
     experiment = finished.copy_to(tmp_path)
     (experiment.results / "runs" / "semantic" / "rep1.json").unlink()
@@ -192,7 +192,7 @@ def test_strangers_at_the_workers_port_fail_the_repeat(finished, tmp_path):
     while process.poll() is None:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)) as sender:
             sender.sendall(bytes(64_000))
-    said += process.communicate(timeout=PATIENCE_S)[0]
+    said += process.communicate(timeout=5 * PATIENCE_S)[0]
     assert process.returncode != 0, said
     assert re.search(r"somebody else (connected to its session|used the session's ports)", said)
     assert not (experiment.folder / "results" / "table.md").exists()

@@ -52,7 +52,7 @@ def test_from_another_folder_without_path_in_another_encoding(experiment, tmp_pa
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        timeout=PATIENCE_S,
+        timeout=10 * PATIENCE_S,
     )
     assert done.returncode == 0, done.stdout.decode(errors="replace")
     record = json.loads((elsewhere / RUN).read_text(encoding="utf-8"))
@@ -70,7 +70,7 @@ def test_as_a_module_it_is_refused_with_the_way_to_do_it(tmp_path):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=PATIENCE_S,
+        timeout=10 * PATIENCE_S,
     )
     assert done.returncode != 0
     assert f"snakemake -s {PROJECT}/Snakefile --directory" in done.stdout

@@ -46,4 +46,6 @@ ANNOUNCED = RunsAnnounced(
     lambda wildcards: Path(rules.benchmark.output.run.format(**wildcards)),
     logger.info,
 )
-logger.addHandler(ANNOUNCED)
+FAILURES = Failures()
+for handler in (ANNOUNCED, FAILURES):
+    logger.addHandler(handler)

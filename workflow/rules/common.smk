@@ -15,7 +15,7 @@ from snakemake.exceptions import WorkflowError
 from snakemake.logging import logger
 
 PROJECT = Path(str(workflow.current_basedir)).parents[1]
-if PROJECT != Path(workflow.basedir):
+if PROJECT != Path(workflow.basedir, "Snakefile").resolve().parent:
     raise WorkflowError(
         f"{PROJECT} cannot be a module of another workflow: it starts and stops servers as a run "
         "begins and ends, and Snakemake leaves that to the workflow that uses the module. Let a "
@@ -23,6 +23,11 @@ if PROJECT != Path(workflow.basedir):
         "and take what it writes to <folder>/results as input."
     )
 SCRIPTS = PROJECT / "scripts"
+if set("{}") & set(f"{PROJECT}{Path.cwd()}"):
+    raise WorkflowError(
+        f"There is a brace in the path of the project, {PROJECT}, or of the working directory, "
+        f"{Path.cwd()}. Snakemake takes it for the beginning of a wildcard: rename that folder."
+    )
 if str(SCRIPTS) not in sys.path:
     sys.path.insert(0, str(SCRIPTS))
 
@@ -34,15 +39,21 @@ from semgap.pipeline.fingerprint import code_fingerprint
 from semgap.plumbing.registry import names_in
 from semgap.modes import POLICIES, policy_of
 from semgap.policy import WorkerPlace
-from semgap.plumbing.processes import FolderLock, adopt_jobs
+from semgap.plumbing.exclusive import FolderLock
+from semgap.plumbing.processes import adopt_jobs
 from semgap.measurement.job_settings import BenchmarkSettings
 from semgap.model.model_settings import model_files
 from semgap.linkbench.link_settings import LinkJob
 from semgap.server.endpoint import ServerJob
 from semgap.pipeline.cli import settings_json
 from semgap.progress.announced import RunsAnnounced
+from semgap.progress.failures import Failures
+from semgap.plumbing.yaml_files import read_yaml
 
+# Each key of a file once: Snakemake keeps the last of two without a word.
 try:
+    for file in workflow.configfiles:
+        read_yaml(Path(file), "Say it once.")
     CONFIG = load_config(config)
     CLAIMS = load_claims(PROJECT / "config" / "claims.yaml")
 except ConfigError as error:
@@ -110,8 +121,10 @@ def round_priority(wildcards):
 def identified(*parts):
     """A folder name that differs whenever one of the parts does."""
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
-    name = "".join(c if c.isalnum() else "-" for c in CONFIG.model.name.lower())
-    return f"results/models/{name}-{digest}"
+    name = "".join(
+        c if c.isascii() and c.isalnum() else "-" for c in CONFIG.model.name.lower()
+    )
+    return f"results/models/{name[:60]}-{digest}"
 
 
 DOWNLOAD = identified("hub", CONFIG.model.hub.repo, CONFIG.model.hub.revision)
@@ -156,6 +169,30 @@ def stop_server():
             ["python", SCRIPTS / "rpc_server.py", "stop", "--endpoint", ENDPOINT],
             check=False,
         )
+
+
+def say_what_is_left_out():
+    """Called when a run begins: repeats that are there and that the configuration does not ask for."""
+    wanted = {
+        Path(f"{EXPERIMENT}/runs/{mode}/rep{repeat}.json") for mode, repeat in RUNS
+    }
+    there = {
+        file
+        for mode in CONFIG.modes
+        for file in Path(f"{EXPERIMENT}/runs/{mode}").glob("rep*.json")
+    }
+    if more := len(there - wanted):
+        logger.warning(
+            f"{more} measured repeats in {EXPERIMENT}/runs are left out: this configuration asks for "
+            "fewer. What 'make precise' chose is in build/precise-*.yaml, which make's other targets "
+            "use; give it to snakemake with --configfile, behind the configuration."
+        )
+
+
+def say_why():
+    """Called when a run has failed: its last lines are the causes, not that there are some."""
+    if causes := FAILURES.text():
+        raise WorkflowError(causes)
 
 
 def refuse_what_cannot_run():

@@ -26,7 +26,7 @@ rule render_page:
         versus=rules.render_table.output.versus,
         traffic=rules.render_table.output.traffic,
         statistics=rules.render_table.output.statistics,
-        time_line=rules.render_table.output.time_line,
+        time_line=rules.draw_figures.output.time_line,
         provenance=rules.render_table.output.provenance,
         link=LINK_REPORTS,
     output:

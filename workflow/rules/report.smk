@@ -38,11 +38,6 @@ rule render_table:
             category="Claims",
             caption="../report/versus.rst",
         ),
-        time_line=report(
-            f"{EXPERIMENT}/time-line.svg",
-            category="Latency",
-            caption="../report/time_line.rst",
-        ),
         provenance=report(
             f"{EXPERIMENT}/provenance.md",
             category="Provenance",
@@ -69,8 +64,36 @@ rule render_table:
         " --comparisons {input.comparisons:q}"
         " --claims {input.claims:q} --claims-report {output.claims:q}"
         " --versus {input.versus:q} --versus-report {output.versus:q}"
-        " --statistics {output.statistics:q} --runs {input.runs:q} --traffic {output.traffic:q} --time-line {output.time_line:q}"
+        " --statistics {output.statistics:q} --runs {input.runs:q} --traffic {output.traffic:q}"
         " --provenance {output.provenance:q}"
         " --csv {output.csv:q} {output.published_csv:q}"
         " --tex {output.tex:q} {output.published_tex:q}"
         " --markdown {output.markdown:q} {output.published_markdown:q} --log {log:q}"
+
+
+rule draw_figures:
+    """Draw where a step's time goes: a rule of its own, so that no figure takes a table with it."""
+    input:
+        expectation=EXPECTATION_FILE,
+        # What the checks have refused is not drawn.
+        summary=rules.aggregate.output.summary,
+        runs=per_run(rules.benchmark.output.run),
+    output:
+        time_line=report(
+            f"{EXPERIMENT}/time-line.svg",
+            category="Latency",
+            caption="../report/time_line.rst",
+        ),
+    log:
+        f"{EXPERIMENT}/logs/draw_figures.log",
+    benchmark:
+        f"{EXPERIMENT}/job_times/draw_figures.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        code=code_of("draw_figures.py"),
+    message:
+        "Drawing where a step's time goes"
+    shell:
+        'python "$SEMGAP_SCRIPTS/draw_figures.py" --expectation {input.expectation:q}'
+        " --runs {input.runs:q} --time-line {output.time_line:q} --log {log:q}"

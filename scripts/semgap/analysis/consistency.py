@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from semgap.analysis.expectation import Expectation, ExpectedRun
+from semgap.analysis.run_order import overlapping
 from semgap.analysis.traffic import TrafficRow, check_bounds
 from semgap.errors import MeasurementError
 from semgap.measurement.run_record import PhaseRecord, RunRecord
@@ -79,12 +80,18 @@ def check_belonging(
 
 
 def check_consistency(runs: Sequence[RunFiles]) -> None:
-    """Check that no record contradicts itself.
+    """Check that no record contradicts itself, and that runs were made one at a time.
 
     Raises:
-        MeasurementError: phases, steps or clocks do not fit each other.
+        MeasurementError: phases, steps or clocks do not fit each other, or runs overlapped.
         CaptureError: bytes do not fit the tensors that crossed.
     """
+    for before, after in overlapping([run.record for run in runs]):
+        raise MeasurementError(
+            f"{after.name} began {before.end_s - after.begin_s:.1f} s before {before.name} had "
+            "ended: two measurements at once disturb each other.",
+            f"{_measure_both(before, after, runs)} and run again, one job at a time.",
+        )
     for run in runs:
         for what in _contradictions(run.record):
             raise MeasurementError(
@@ -191,6 +198,11 @@ def _phase_contradictions(phase: PhaseRecord) -> Iterator[str]:
             yield f"has a step {number} of {step.latency_s:.6f} s that its spans do not add up to"
         if not 0 <= step.compute_s <= step.worker_s + _SPAN_SLACK_S:
             yield f"has a step {number} that computed for longer than the worker had it"
+
+
+def _measure_both(before: RunRecord, after: RunRecord, runs: Sequence[RunFiles]) -> str:
+    files = [f"'{run.record_file}'" for run in runs if run.record in (before, after)]
+    return f"Delete {' and '.join(files)}"
 
 
 def _remedy(file: Path) -> str:

@@ -8,7 +8,9 @@ from semgap.analysis.claims.evaluation import OutcomeRow
 from semgap.analysis.claims.report import count_text
 from semgap.analysis.comparison import ComparisonRow
 from semgap.analysis.correctness import REFERENCE_MODE
+from semgap.analysis.provenance_report import commit_text
 from semgap.analysis.rows import TableRow, gigabytes_text, latency_text, significant
+from semgap.analysis.run_order import order_text
 from semgap.analysis.statistics_report import supported
 from semgap.analysis.stopping import half_width_percent, is_precise
 from semgap.analysis.summary import SAMPLING_METERS
@@ -48,10 +50,10 @@ def notes(rows: Sequence[TableRow], experiment: Experiment) -> list[str]:
         f"({manifest.parameters / 1e6:,.1f} M parameters, {manifest.weights_bytes / 1e6:,.2f} MB "
         f"of {manifest.dtype}), weights {manifest.origin}{pretrained}; "
         f"{record.prompt_tokens}-token prompt, {steps} decode steps.",
-        _repeats_note(rows),
+        _repeats_note(rows, experiment.records),
         *_stopping_notes(experiment),
         f"Computed on {machine.gpu or f'{machine.cpu}, {record.compute_threads} threads'}; "
-        f"{machine.cores} cores, {machine.memory_bytes / 1e9:.1f} GB; Linux {machine.kernel}, "
+        f"{machine.cores:g} cores, {machine.memory_bytes / 1e9:.1f} GB; Linux {machine.kernel}, "
         f"Python {versions.python}, torch {versions.torch}, transformers {versions.transformers}.",
         _commit_note(experiment.records),
         _rehearsal_note(experiment.records),
@@ -94,7 +96,7 @@ def _rehearsal_note(records: Sequence[RunRecord]) -> str:
 
 def _commit_note(records: Sequence[RunRecord]) -> str:
     sources = {
-        (f"{record.provenance.commit[:12]}" or "unknown: no git checkout")
+        (record.provenance.commit[:12] or commit_text(record.provenance))
         + (" with local changes" if record.provenance.dirty else "")
         for record in records
     }
@@ -121,7 +123,7 @@ def _stopping_notes(experiment: Experiment) -> Iterator[str]:
     )
 
 
-def _repeats_note(rows: Sequence[TableRow]) -> str:
+def _repeats_note(rows: Sequence[TableRow], records: Sequence[RunRecord]) -> str:
     measured = "latency is the whole phase, without start-up, loading and warm-up"
     counts = {row.mode: row.quantities["latency_s"].n for row in rows}
     if set(counts.values()) == {1}:
@@ -129,7 +131,8 @@ def _repeats_note(rows: Sequence[TableRow]) -> str:
     (usual, _), *others = Counter(counts.values()).most_common()
     exceptions = ", ".join(f"{mode} {n}" for mode, n in counts.items() if n != usual)
     return (
-        f"n = {usual} repeats per mode{f' ({exceptions})' if others else ''}, interleaved; "
+        f"n = {usual} repeats per mode{f' ({exceptions})' if others else ''}, "
+        f"{order_text(records)}; "
         f"{measured}, mean ± sample standard deviation (n−1)."
     )
 

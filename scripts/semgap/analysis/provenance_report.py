@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
+from semgap.measurement.provenance import Provenance
 from semgap.measurement.run_record import RunRecord
 from semgap.model.manifest import Manifest
 from semgap.plumbing.markup import escaped_markdown, markdown_table
@@ -65,7 +66,7 @@ the job's code and over the files that were written with the record.
 def _shared(
     records: Sequence[RunRecord], manifest: Manifest
 ) -> Iterator[tuple[str, Sequence[str]]]:
-    yield "Commit", [one.provenance.commit or "none" for one in records]
+    yield "Commit", [commit_text(one.provenance) for one in records]
     yield "Changed since the commit", [_yes(one.provenance.dirty) for one in records]
     yield "Model", [f"{manifest.name}, {manifest.origin}, {manifest.dtype}"]
     yield "Model's fingerprint", [one.model_fingerprint[:_DIGITS] for one in records]
@@ -75,7 +76,7 @@ def _shared(
     )
     yield "Engine", [one.settings.worker.engine for one in records]
     yield "Transport", [one.transport for one in records]
-    yield "Machine", [f"{one.machine.cpu}, {one.machine.cores} cores" for one in records]
+    yield "Machine", [f"{one.machine.cpu}, {one.machine.cores:g} cores" for one in records]
     yield "Main memory", [f"{one.machine.memory_bytes / 1e9:.1f} GB" for one in records]
     yield "Kernel", [one.machine.kernel for one in records]
     yield "Governor of the clock", [one.provenance.governor or "unknown" for one in records]
@@ -120,5 +121,10 @@ def _values(found: Sequence[str]) -> str:
     return escaped_markdown("; ".join(dict.fromkeys(found)))
 
 
-def _yes(said: bool) -> str:
-    return "yes" if said else "no"
+def commit_text(provenance: Provenance) -> str:
+    """The commit, or why it is unknown."""
+    return provenance.commit or f"unknown: {provenance.no_commit}"
+
+
+def _yes(said: bool | None) -> str:
+    return "unknown" if said is None else "yes" if said else "no"

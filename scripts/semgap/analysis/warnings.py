@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from statistics import fmean, median
 
+from semgap.analysis.run_order import apart, of_one_boot
 from semgap.analysis.summary import SummaryRow
 from semgap.measurement.run_record import PhaseRecord, RunRecord
 from semgap.policy import WorkerPlace
@@ -13,8 +14,6 @@ _OTHERS_SHARE = 0.25
 _DEVIATION_SHARE = 0.10
 _FIRST_STEP_RATIO = 1.5
 _SPEED_RATIO = 1.35
-# A clock that NTP keeps right is not set by so much at once.
-_SAME_BOOT_S = 2
 
 
 def warnings(latencies: Sequence[SummaryRow], records: Sequence[RunRecord]) -> list[str]:
@@ -31,7 +30,7 @@ def _of_the_machine(records: Sequence[RunRecord]) -> Iterator[str]:
     worst = max(busy, key=lambda name: busy[name])
     if busy[worst] > _OTHERS_SHARE * records[0].machine.cores:
         yield (
-            f"other processes used up to {busy[worst]:.1f} of {records[0].machine.cores} cores "
+            f"other processes used up to {busy[worst]:.1f} of {records[0].machine.cores:g} cores "
             f"during a run ({worst})"
         )
     gpus = [record.provenance.gpu for record in records if record.provenance.gpu is not None]
@@ -42,13 +41,15 @@ def _of_the_machine(records: Sequence[RunRecord]) -> Iterator[str]:
         if phase.readings.get("gpu_state", {}).get("gpu_processes", 1) > 1
     ]
     if shared:
-        names = ", ".join(sorted({name for gpu in gpus for name in gpu.processes}))
+        names = ", ".join(sorted({name for gpu in gpus for name in gpu.processes or ()}))
         yield (
             f"another process was on the GPU during {shared[0]} (seen as the jobs began, the "
             f"worker's among them: {names})"
         )
     yield from _of_the_processors_speed(records)
+    yield from _of_throttling(records)
     yield from _of_the_boot(records)
+    yield from apart(records)
     if any(gpu.partitioned for gpu in gpus):
         yield (
             "the GPU is partitioned (MIG): clock, energy, NVML's samples and dmon speak of all of "
@@ -56,24 +57,30 @@ def _of_the_machine(records: Sequence[RunRecord]) -> Iterator[str]:
         )
 
 
+def _of_throttling(records: Sequence[RunRecord]) -> Iterator[str]:
+    throttled_s = {
+        f"{phase.name} of {record.name}": phase.readings["cpu_throttling"]["cpu_throttled_s"]
+        for record in records
+        for phase in record.phases
+        if phase.name != "setup" and phase.readings.get("cpu_throttling")
+    }
+    if throttled_s and max(throttled_s.values()) > 0:
+        worst = max(throttled_s, key=lambda name: throttled_s[name])
+        count = sum(seconds > 0 for seconds in throttled_s.values())
+        yield (
+            f"the container's processor quota was used up in {count} timed phases, so latency is "
+            f"that of the quota: {throttled_s[worst]:.3f} s of {worst} were spent waiting"
+        )
+
+
 def _of_the_boot(records: Sequence[RunRecord]) -> Iterator[str]:
     ordered = sorted(records, key=lambda record: record.started_unix_ns)
-    moved = [
-        after.name
-        for before, after in pairwise(ordered)
-        if abs(_monotonic_zero_s(after) - _monotonic_zero_s(before)) > _SAME_BOOT_S
-    ]
+    moved = [after.name for before, after in pairwise(ordered) if not of_one_boot(before, after)]
     if moved:
         yield (
             "not all runs are of one boot of one machine: it was started anew, slept or had its "
             f"clock set, or another went on, before {'; '.join(moved)}"
         )
-
-
-def _monotonic_zero_s(record: RunRecord) -> float:
-    """When the monotonic clock began, by the wall clock; it stands still while a machine sleeps."""
-    first = record.phases[0]
-    return (first.begin_unix_ns - first.begin_ns) / 1e9
 
 
 def _of_the_processors_speed(records: Sequence[RunRecord]) -> Iterator[str]:

@@ -16,14 +16,14 @@ from semgap.plumbing.markup import markdown_table
 _RESULTS = Path("results")
 
 
-def check_experiment(config_file: Path, reference: Path) -> Iterator[Finding]:
+def check_experiment(config_files: Sequence[Path], reference: Path) -> Iterator[Finding]:
     """Check the machine for one configuration."""
     try:
-        config = read_config(config_file)
+        config = read_config(*config_files)
     except ConfigError as error:
         yield Finding("configuration", Level.PROBLEM, error.cause, error.remedy)
         return
-    yield Finding("configuration", Level.OK, f"{config_file}: experiment '{config.experiment}'")
+    yield Finding("configuration", Level.OK, f"{config_files[0]}: experiment '{config.experiment}'")
     yield from check_machine()
     yield check_writable(_RESULTS)
     weights_bytes = weights_bytes_of(config, _RESULTS, recorded_in(reference))

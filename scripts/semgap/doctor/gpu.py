@@ -24,7 +24,9 @@ def check_gpu(device: str, needed_bytes: int) -> Iterator[Finding]:
         yield Finding("GPU", Level.PROBLEM, error.cause, error.remedy)
         return
     free_bytes, _total = torch.cuda.mem_get_info(found.torch_device)
-    said = f"{found.gpu_name}, driver {driver_version()}, {free_bytes / 1e9:.1f} GB free"
+    said = (
+        f"{found.gpu_name}, driver {driver_version() or 'unknown'}, {free_bytes / 1e9:.1f} GB free"
+    )
     if free_bytes < needed_bytes:
         yield Finding(
             "GPU",

@@ -1,13 +1,14 @@
 """Processors, memory, clock, and what else keeps the machine busy."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 
 from semgap.doctor.finding import Finding, Level
+from semgap.plumbing.files import free_bytes_of
+from semgap.plumbing.limits import available_memory_bytes, usable_cores
 
 _WATCHED_S = 1.0
 # Above this share of all cores, the notes under a table warn too.
@@ -18,8 +19,9 @@ _SLOW_CLOCKS = ("hpet", "acpi_pm", "jiffies")
 
 def check_machine() -> Iterator[Finding]:
     """Whether the machine is quiet, and what it has."""
-    cores = len(os.sched_getaffinity(0))
-    yield Finding("processor", Level.OK, f"{cores} cores")
+    cores, all_cores = usable_cores(), len(os.sched_getaffinity(0))
+    limited = "" if cores == all_cores else f" of {all_cores}, by a control group"
+    yield Finding("processor", Level.OK, f"{cores:g} cores{limited}")
     yield _busy()
     yield _clock()
 
@@ -59,7 +61,7 @@ def _clock() -> Finding:
 
 def check_memory(needed_bytes: int) -> Finding:
     """Whether there is memory for a job and the server."""
-    available = psutil.virtual_memory().available
+    available = available_memory_bytes()
     said = f"{available / 1e9:.1f} GB available, about {needed_bytes / 1e9:.1f} needed"
     if available < needed_bytes:
         return Finding(
@@ -73,7 +75,9 @@ def check_memory(needed_bytes: int) -> Finding:
 
 def check_disk(folder: Path, needed_bytes: int) -> Finding:
     """Whether there is room for weights and captures."""
-    free = shutil.disk_usage(_existing(folder)).free
+    free = free_bytes_of(_existing(folder))
+    if free is None:
+        return Finding("disk", Level.OK, f"'{folder}' is on a file system that names no limit")
     said = f"{free / 1e9:.1f} GB free for '{folder}', about {needed_bytes / 1e9:.1f} needed"
     if free < needed_bytes:
         return Finding(

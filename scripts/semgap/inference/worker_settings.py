@@ -12,14 +12,16 @@ class WorkerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     device: Annotated[
         str,
         Meta(
-            pattern=r"^(cpu|cuda(:[0-9]+)?)$",
+            pattern=r"^(cpu|cuda(:[0-9]+)?)$(?!\n)",
             description="The worker's device: cpu, cuda, or cuda:N.",
         ),
     ] = "cpu"
     compute_threads: Annotated[
         int,
         Meta(
-            ge=0, description="Threads that the worker computes with on a CPU; 0 means all cores."
+            ge=0,
+            le=4096,
+            description="Threads that the worker computes with on a CPU; 0 means all cores.",
         ),
     ] = 0
     engine: Annotated[

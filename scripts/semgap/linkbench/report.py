@@ -81,7 +81,7 @@ def _wire_table(rows: Sequence[GoodputRow], facts: LinkFacts) -> str:
 def _notes(facts: LinkFacts) -> str:
     machine = facts.machine
     notes = [
-        f"{machine.cpu}, {machine.cores} cores, Linux {machine.kernel}, torch {facts.torch}; "
+        f"{machine.cpu}, {machine.cores:g} cores, Linux {machine.kernel}, torch {facts.torch}; "
         f"address {facts.host}; transports deliver to {facts.device}, all others to host memory.",
         "Contenders take turns within each round; client and peers have different cores where "
         "there is more than one. After a reply, the peer of `tcp` looks for the next message for "

@@ -113,6 +113,7 @@ def run_benchmark(
             )
         if running is not None:
             running.stop()
+    ended_unix_ns = time.time_ns()
     status = running.status if running is not None else None
     sockets = timed.sockets
     sockets.check_no_strangers(name)
@@ -124,6 +125,7 @@ def run_benchmark(
         transport=session.transport,
         compute_threads=threads_or_all_cores(settings.worker.compute_threads),
         started_unix_ns=started_unix_ns,
+        ended_unix_ns=ended_unix_ns,
         model_fingerprint=manifest.fingerprint,
         prompt_tokens=len(prompt.token_ids),
         prompt_sha256=prompt_digest(prompt),

@@ -1,12 +1,10 @@
 """What machine this is."""
 
-import os
 import platform
 from pathlib import Path
 
-import psutil
-
 from semgap.measurement.run_record import Machine
+from semgap.plumbing.limits import usable_cores, usable_memory_bytes
 
 
 def describe_machine(gpu: str) -> Machine:
@@ -15,8 +13,8 @@ def describe_machine(gpu: str) -> Machine:
         name=platform.node(),
         kernel=platform.release(),
         cpu=_cpu_model(),
-        cores=len(os.sched_getaffinity(0)),
-        memory_bytes=psutil.virtual_memory().total,
+        cores=usable_cores(),
+        memory_bytes=usable_memory_bytes(),
         gpu=gpu,
     )
 

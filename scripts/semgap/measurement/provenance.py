@@ -5,11 +5,14 @@ import re
 import subprocess
 from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 _PROJECT = Path(__file__).parents[3]
 _SYSTEM = Path("/sys/devices/system")
+_CODE = ("Snakefile", "workflow", "scripts")
+_NO_CHECKOUT = "not a git repository"
 # Git sets these variables in hooks; they redirect it to another repository.
 _REDIRECTIONS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX")
 
@@ -20,22 +23,25 @@ class GpuProvenance(msgspec.Struct, frozen=True):
     uuid: str  # as NVML prints it
     driver: str  # version of the NVIDIA driver
     cuda: str  # the version that torch was built with
-    partitioned: bool  # whether instances of the GPU (MIG) are in use
-    # what computed on it as the job began, the worker among them, as "name (process ID)"
-    processes: tuple[str, ...]
+    partitioned: bool | None  # whether instances of the GPU (MIG) are in use; None: unknown
+    # what computed on it as the job began, the worker among them, as "name (process ID)"; None:
+    # unknown
+    processes: tuple[str, ...] | None
 
 
 class Provenance(msgspec.Struct, frozen=True):
     """What a result depends on beside its settings; a text is empty if it is unknown."""
 
     commit: str  # of the checkout that the job's code is part of
-    dirty: bool  # whether tracked files differed from the commit
+    # whether tracked files differed from the commit, or code was not in it; None: unknown
+    dirty: bool | None
     code: str  # fingerprint of the job's code
     packages: dict[str, str]  # versions of the direct dependencies
     load_average: float  # runnable processes, mean of the minute before the job
     governor: str  # the policy that sets the processor's clock
     clock_source: str
     gpu: GpuProvenance | None = None  # None where a CPU computes
+    no_commit: str = ""  # why the commit is unknown
 
 
 def describe_provenance(code: str, gpu_uuid: str) -> Provenance:
@@ -44,10 +50,11 @@ def describe_provenance(code: str, gpu_uuid: str) -> Provenance:
     Args:
         gpu_uuid: the GPU that computes, empty where a CPU does.
     """
-    commit, dirty = commit_of(_PROJECT)
+    checkout = checkout_of(_PROJECT)
     return Provenance(
-        commit=commit,
-        dirty=dirty,
+        commit=checkout.commit,
+        dirty=checkout.dirty,
+        no_commit=checkout.no_commit,
         code=code,
         packages=package_versions(_PROJECT / "envs" / "direct.in"),
         load_average=os.getloadavg()[0],
@@ -73,15 +80,33 @@ def _describe_gpu(uuid: str) -> GpuProvenance:
         )
 
 
-def commit_of(folder: Path) -> tuple[str, bool]:
-    """A folder's commit, and whether tracked files differ from it; writes nothing.
+class Checkout(NamedTuple):
+    """What git says of a folder."""
+
+    commit: str
+    dirty: bool | None
+    no_commit: str
+
+
+def checkout_of(folder: Path) -> Checkout:
+    """A folder's commit, and whether code differs from it; writes nothing.
 
     A checkout that only surrounds the folder does not count.
     """
-    if not _git(folder, "ls-files", "--", "Snakefile"):
-        return "", False
-    changes = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ".")
-    return _git(folder, "rev-parse", "--verify", "HEAD"), bool(changes)
+    try:
+        if not _git(folder, "ls-files", "--", "Snakefile"):
+            return Checkout("", None, "no git checkout")
+        commit = _git(folder, "rev-parse", "--verify", "HEAD")
+        changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ".")
+        added = _git(folder, "ls-files", "--others", "--exclude-standard", "--", *_CODE)
+    except FileNotFoundError:
+        return Checkout("", None, "git is not installed")
+    except subprocess.CalledProcessError as error:
+        said = " ".join(error.stderr.split()) or f"status {error.returncode}"
+        return Checkout(
+            "", None, "no git checkout" if _NO_CHECKOUT in said else f"git says: {said}"
+        )
+    return Checkout(commit, bool(changed or added), "")
 
 
 def package_versions(names_file: Path) -> dict[str, str]:
@@ -94,16 +119,16 @@ def _git(folder: Path, *arguments: str) -> str:
     environment = {name: value for name, value in os.environ.items() if name not in _REDIRECTIONS}
     # Otherwise `git status` updates the times of files in its index.
     environment["GIT_OPTIONAL_LOCKS"] = "0"
-    try:
-        return subprocess.run(
-            ["git", "-C", str(folder), *arguments],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            encoding="utf-8",
-        ).stdout.strip()
-    except FileNotFoundError:
-        return ""
+    # Otherwise git answers in the user's language.
+    environment["LC_ALL"] = "C"
+    return subprocess.run(
+        ["git", "-C", str(folder), *arguments],
+        env=environment,
+        check=True,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+    ).stdout.strip()
 
 
 def _text_of(file: Path) -> str:

@@ -37,8 +37,8 @@ class Machine(msgspec.Struct, frozen=True):
     name: str
     kernel: str
     cpu: str
-    cores: int  # processors that the run could use
-    memory_bytes: int  # the machine's main memory
+    cores: float  # that the run could use; a control group may allow half a one
+    memory_bytes: int  # main memory that the run could use
     gpu: str  # name of the GPU that computed, empty if a CPU did
 
 
@@ -68,6 +68,7 @@ class RunRecord(msgspec.Struct, frozen=True):
     # what was sent on purpose before the first and after the last phase
     probes: tuple[ProbeTraffic, ...]
     capture: CaptureStatus
+    ended_unix_ns: int = 0  # when nothing more was measured; 0 in records without it
     # logits_sha256, capture_sha256: digests of the files that were written with this record
     logits_sha256: str = ""
     capture_sha256: str = ""
@@ -81,3 +82,20 @@ class RunRecord(msgspec.Struct, frozen=True):
     def name(self) -> str:
         """The run, as messages name it."""
         return f"{self.mode}, repeat {self.repeat}"
+
+    @property
+    def boot_s(self) -> float:
+        """When the monotonic clock began, by the wall clock (s); it stands still in a sleep."""
+        first = self.phases[0]
+        return (first.begin_unix_ns - first.begin_ns) / 1e9
+
+    @property
+    def begin_s(self) -> float:
+        """When the run began, by the monotonic clock (s)."""
+        return self.started_unix_ns / 1e9 - self.boot_s
+
+    @property
+    def end_s(self) -> float:
+        """When the run ended, by the monotonic clock (s)."""
+        last_s = self.phases[-1].end_ns / 1e9
+        return max(last_s, self.ended_unix_ns / 1e9 - self.boot_s)

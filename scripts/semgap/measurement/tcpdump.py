@@ -14,8 +14,8 @@ from pathlib import Path
 import msgspec
 
 from semgap.errors import CaptureError
-from semgap.plumbing.files import no_space_in
-from semgap.plumbing.processes import die_with_parent
+from semgap.plumbing.files import free_bytes_of, no_space_in
+from semgap.plumbing.processes import describe_code, die_with_parent
 
 
 class CaptureStatus(msgspec.Struct, frozen=True):
@@ -54,8 +54,8 @@ class Capture:
         if self._process.poll() is not None:
             self._check_room()
             raise CaptureError(
-                f"tcpdump ended in the middle of the run (status {self._process.returncode}): "
-                f"{_rest(self._process)}",
+                f"tcpdump ended in the middle of the run: it "
+                f"{describe_code(self._process.returncode)}; {_rest(self._process)}",
                 "Look for what killed it (memory, disk) and run again: only this job is repeated.",
             )
 
@@ -88,8 +88,7 @@ class Capture:
 
     def _check_room(self) -> None:
         """Check that the disk is not full: tcpdump does not report failed writes."""
-        disk = os.statvfs(self._file.parent)
-        if (disk.f_bfree if os.geteuid() == 0 else disk.f_bavail) == 0:
+        if free_bytes_of(self._file.parent) == 0:
             raise no_space_in(self._file.parent)
 
     def _wait_until_caught_up(self) -> None:
@@ -163,8 +162,14 @@ def _wait_until_listening(process: subprocess.Popen[bytes], interface: str) -> N
         text = " ".join(said.decode(errors="replace").replace("tcpdump: ", "").split())
         raise CaptureUnavailableError(
             f"tcpdump cannot capture on '{interface}': {text or 'it said nothing'}.",
-            "Check capture.interface; run as root, or allow tcpdump to capture: "
-            "setcap cap_net_raw,cap_net_admin+eip on its executable.",
+            "Check capture.interface ('ip link' lists them)"
+            + (
+                "; this container or sandbox may forbid captures to root, too: set capture.use to "
+                "off, and the transport counts."
+                if os.geteuid() == 0
+                else "; run as root, or allow tcpdump to capture: setcap "
+                "cap_net_raw,cap_net_admin+eip on its executable."
+            ),
         )
 
 

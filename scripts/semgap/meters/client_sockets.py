@@ -1,7 +1,7 @@
 """Payload that crossed the client's TCP connections, as the kernel counts it."""
 
 from semgap.meters.meter_contract import Host, Meter, Readings, Span
-from semgap.plumbing.tcp_counters import TcpCounters, own_tcp_counters
+from semgap.plumbing.tcp_counters import TcpCounters, kernel_counts_bytes, own_tcp_counters
 
 HOST = Host.CLIENT
 SPAN = Span.PHASE
@@ -26,6 +26,8 @@ class ClientSockets(Meter):
         self._after = own_tcp_counters()
 
     def read(self, _begin_ns: int, _end_ns: int) -> Readings:
+        if not kernel_counts_bytes():
+            return {}
         new = TcpCounters(0, 0, 0, 0, 0)
         moved = [
             [now - then for now, then in zip(after, self._before.get(inode, new), strict=True)]

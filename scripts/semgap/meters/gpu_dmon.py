@@ -50,8 +50,8 @@ class GpuDmon(Meter):
                 process_group=0,
                 preexec_fn=die_with_parent,
             )
-        except FileNotFoundError:
-            log.warning("nvidia-smi is not installed, so dmon's utilisation is not measured")
+        except OSError as error:
+            log.warning("nvidia-smi cannot be run (%s): dmon's utilisation is left out", error)
             return
         self._reader = threading.Thread(target=self._read_lines, name="dmon", daemon=True)
         self._reader.start()
@@ -89,7 +89,7 @@ def dmon_rows(lines: Iterable[str]) -> Iterator[Mapping[tuple[str, str], float]]
     """The numbers of each line that dmon prints for a GPU, by column name and unit.
 
     Columns are found by the two lines of their header, since drivers differ in them. One without a
-    number ("-": not supported) is left out.
+    number ("-", "N/A": not supported) is left out.
     """
     header: list[list[str]] = []
     for line in lines:
@@ -101,5 +101,5 @@ def dmon_rows(lines: Iterable[str]) -> Iterator[Mapping[tuple[str, str], float]]
             yield {
                 column: float(cell)
                 for column, cell in zip(columns, cells, strict=True)
-                if cell != "-"
+                if cell.replace(".", "", 1).isdigit()
             }

@@ -37,6 +37,9 @@ class GpuKernels(Meter):
             for event in self._profile.events()
             if event.device_type == DeviceType.CUDA
         ]
+        if not intervals_us:
+            # A pass has kernels: this driver or container lets nobody trace them.
+            return {}
         return {
             "gpu_kernel_busy_s": union_length(intervals_us) / 1e6,
             "gpu_kernels": len(intervals_us),

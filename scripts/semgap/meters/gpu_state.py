@@ -23,7 +23,7 @@ class GpuState(Meter):
     def __init__(self, gpu_uuid: str) -> None:
         self._gpu_uuid = gpu_uuid
         self._clocks_mhz: list[float] = []
-        self._processes = 0
+        self._processes: list[int] = []
         self._peak_bytes = 0
 
     def __enter__(self) -> None:
@@ -39,16 +39,17 @@ class GpuState(Meter):
             self._look()
 
     def read(self, _begin_ns: int, _end_ns: int) -> Readings:
-        readings: dict[str, float] = {
-            "gpu_processes": self._processes,
-            "gpu_memory_peak_bytes": self._peak_bytes,
-        }
+        readings: dict[str, float] = {"gpu_memory_peak_bytes": self._peak_bytes}
+        if self._processes:
+            readings["gpu_processes"] = max(self._processes)
         if self._clocks_mhz:
             readings["gpu_sm_clock_mhz"] = statistics.fmean(self._clocks_mhz)
         return readings
 
     def _look(self) -> None:
-        self._processes = max(self._processes, len(self._gpu.processes()))
+        processes = self._gpu.processes()
+        if processes is not None:
+            self._processes.append(len(processes))
         clock_mhz = self._gpu.sm_clock_mhz()
         if clock_mhz is not None:
             self._clocks_mhz.append(clock_mhz)

@@ -11,11 +11,11 @@ class HubSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The repository to download."""
 
     repo: Annotated[
-        Annotated[str, Meta(pattern=r"^[^/\s]+/[^/\s]+$")] | None,
+        Annotated[str, Meta(pattern=r"^[^/\s]+/[^/\s]+$(?!\n)")] | None,
         Meta(description="Owner and name of the repository."),
     ] = None
     revision: Annotated[
-        Annotated[str, Meta(pattern=r"^[0-9a-f]{40}$")] | None,
+        Annotated[str, Meta(pattern=r"^[0-9a-f]{40}$(?!\n)")] | None,
         Meta(description="The commit to download; a full hash, so that nothing moves."),
     ] = None
 
@@ -23,7 +23,9 @@ class HubSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The model that answers the prompt."""
 
-    name: Annotated[str, Meta(min_length=1, description="The model's name in the table.")]
+    name: Annotated[
+        str, Meta(min_length=1, max_length=200, description="The model's name in the table.")
+    ]
     weights: Annotated[
         Literal["hub", "folder", "seeded"],
         Meta(

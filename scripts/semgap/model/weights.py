@@ -12,7 +12,7 @@ from torch import Tensor
 
 from semgap.errors import ModelError
 from semgap.model.manifest import Manifest, WeightFile
-from semgap.plumbing.files import digest_of
+from semgap.plumbing.files import digest_of, open_to_all
 from semgap.plumbing.threads import in_threads
 
 CONFIG_FILE = "config.json"
@@ -48,6 +48,7 @@ def write_shards(
         part = "" if single else f"-{index:05d}-of-{len(shards):05d}"
         file_name = f"model{part}.safetensors"
         save_file({name: weight(name) for name in names}, folder / file_name, {"format": "pt"})
+        open_to_all(folder / file_name)
         weight_map |= dict.fromkeys(names, file_name)
         yield file_name
     if not single:

@@ -15,7 +15,7 @@ import msgspec
 
 from semgap.errors import SemgapError
 from semgap.plumbing.files import NO_SPACE
-from semgap.plumbing.processes import end_with_owner, yield_idle_cores
+from semgap.plumbing.processes import end_with_owner, forget_preferences, yield_idle_cores
 
 log = logging.getLogger("semgap")
 
@@ -59,6 +59,7 @@ def run_script(*commands: Callable[..., None]) -> None:
             f"[{parser.prog}] ERROR: The log '{log_file}' cannot be written: {error.strerror}. "
             "Make its folder writable and run again.\n",
         )
+    forget_preferences()
     yield_idle_cores()
     end_with_owner()
     try:
@@ -122,6 +123,11 @@ def _message_of(error: Exception, log_file: Path | None) -> str:
     if no_space or os.strerror(errno.ENOSPC) in str(error):
         where = getattr(error, "filename", None) or "the results folder"
         return f"No space left in '{where}': make room there and run again."
+    if isinstance(error, OSError) and error.errno == errno.EFBIG:
+        return (
+            f"'{error.filename or 'A file'}' grew beyond the limit of this shell ('ulimit -f'): "
+            "raise it and run again."
+        )
     return (
         f"Unexpected {type(error).__name__}: {error}. The traceback is in {log_file or 'no log'}."
     )

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-import yaml
 from msgspec import Meta
 
 from semgap.errors import ConfigError
@@ -20,17 +19,25 @@ from semgap.measurement.job_settings import CaptureSettings, StoppingRule, Workl
 from semgap.model.model_settings import ModelSettings
 from semgap.modes import policy_of
 from semgap.plumbing.registry import names_in
+from semgap.plumbing.yaml_files import read_yaml
 from semgap.policy import Label, Policy
 from semgap.server.endpoint import ServerSettings
 
 _Text = Annotated[
-    str, Meta(pattern="^[^\\x00-\\x1f\\x7f]+$", description="A text without control characters.")
+    str,
+    Meta(
+        pattern="^[^\\x00-\\x1f\\x7f]+$(?!\\n)",
+        max_length=200,
+        description="A text without control characters.",
+    ),
 ]
 
 _Count = Annotated[int, Meta(ge=1)]
 
 # Folders under results/ that hold no experiment.
 _RESERVED = ("models", "reference")
+# Those below are root's.
+_FIRST_OPEN_PORT = 1024
 
 
 class LabelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -83,7 +90,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     experiment: Annotated[
         str,
         Meta(
-            pattern="^[a-z0-9][a-z0-9._-]*$",
+            pattern=r"^[a-z0-9][a-z0-9._-]*$(?!\n)",
+            max_length=100,
             description="Name of the experiment; its results are under results/<experiment>/.",
         ),
     ]
@@ -142,22 +150,31 @@ def config_schema() -> dict[str, Any]:
     return root
 
 
-def read_config(file: Path) -> Config:
-    """Read and validate one file.
+def read_config(*files: Path) -> Config:
+    """Read and validate files, of which each overrides keys of those before it.
 
     Raises:
-        ConfigError: it is missing or no YAML, or a key is wrong.
+        ConfigError: one is missing or no YAML, or a key is wrong.
     """
     remedy = "Name a configuration, config/default.yaml for example."
-    try:
-        values = yaml.safe_load(file.read_bytes())
-    except OSError as error:
-        raise ConfigError(f"'{file}' cannot be read: {error.strerror}.", remedy) from error
-    except yaml.YAMLError as error:
-        raise ConfigError(f"'{file}' is no YAML: {error}.", remedy) from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"'{file}' has no keys.", remedy)
+    values: dict[str, Any] = {}
+    for file in files:
+        found = read_yaml(file, remedy)
+        if not isinstance(found, dict):
+            raise ConfigError(f"'{file}' has no keys.", remedy)
+        values = _overridden(values, found)
     return load_config(values)
+
+
+def _overridden(values: Mapping[str, Any], by: Mapping[str, Any]) -> dict[str, Any]:
+    """As Snakemake joins the files of its option --configfile."""
+    both = {
+        key: _overridden(values[key], value)
+        if isinstance(value, Mapping) and isinstance(values.get(key), Mapping)
+        else value
+        for key, value in by.items()
+    }
+    return {**values, **both}
 
 
 def load_config(values: Mapping[str, Any]) -> Config:
@@ -188,6 +205,7 @@ def load_config(values: Mapping[str, Any]) -> Config:
         ("local" in config.modes, "modes", config.modes, "modes with local among them"),
         (len(set(config.modes)) == len(config.modes), "modes", config.modes, "each mode once"),
         _address("server.host", config.server.host),
+        _port("server.port", config.server.port),
         _address("capture.interface_address", config.capture.interface_address),
         _loaded("worker.engine", config.worker.engine, "engine"),
         _loaded("server.transport", config.server.transport, "transport"),
@@ -208,6 +226,12 @@ def _check_model(model: ModelSettings) -> None:
             "model.architecture.model_type": (model.architecture or {}).get("model_type"),
         },
     }
+    if model.folder is not None and set("{}\n") & set(model.folder):
+        raise ConfigError(
+            f"'model.folder' is {model.folder!r}; Snakemake takes a brace in a path for the "
+            "beginning of a wildcard.",
+            "Rename that folder, or link to it under another name.",
+        )
     for key, value in required[model.weights].items():
         if value is None:
             raise ConfigError(
@@ -221,6 +245,10 @@ def _address(key: str, value: str) -> tuple[bool, str, str, str]:
         return bool(ipaddress.IPv4Address(value)), key, value, "an IPv4 address"
     except ValueError:
         return False, key, value, "an IPv4 address"
+
+
+def _port(key: str, port: int) -> tuple[bool, str, int, str]:
+    return port == 0 or port >= _FIRST_OPEN_PORT, key, port, "0, a free one, or 1024 to 65535"
 
 
 def _loaded(key: str, name: str, folder: str) -> tuple[bool, str, str, str]:

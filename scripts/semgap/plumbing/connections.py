@@ -1,5 +1,6 @@
 """Which TCP connections are a session's, and which are somebody else's, as the kernel says."""
 
+import contextlib
 import ipaddress
 from collections.abc import Collection
 
@@ -57,13 +58,16 @@ def shown(pair: SocketPair) -> str:
 
 
 def sockets_of(pid: int) -> ProcessSockets:
-    """TCP sockets of a process and its children."""
+    """TCP sockets of a process, and of its children as far as it may look into them.
+
+    A child that has ended has none, and one with privileges of its own (tcpdump with file
+    capabilities) is closed to a user other than root.
+    """
     process = psutil.Process(pid)
-    sockets = [
-        one
-        for member in (process, *process.children(recursive=True))
-        for one in member.net_connections(kind="tcp")
-    ]
+    sockets = process.net_connections(kind="tcp")
+    for child in process.children(recursive=True):
+        with contextlib.suppress(psutil.AccessDenied, psutil.NoSuchProcess):
+            sockets += child.net_connections(kind="tcp")
     return ProcessSockets(
         connections=tuple(
             SocketPair(_plain(one.laddr.ip), one.laddr.port, _plain(one.raddr.ip), one.raddr.port)

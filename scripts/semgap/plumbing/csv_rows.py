@@ -47,10 +47,16 @@ def read_rows(path: Path, row_type: type[Row]) -> list[Row]:
         SemgapError: a column or cell does not fit.
     """
     with path.open(newline="", encoding="utf-8") as file:
+        reader = csv.DictReader(file)
+        names = reader.fieldnames or ()
         cells = [
-            {key: (value if value != "" else None) for key, value in row.items()}
-            for row in csv.DictReader(file)
+            {key: (value if value != "" else None) for key, value in row.items()} for row in reader
         ]
+    if len(set(names)) < len(names):
+        raise SemgapError(
+            f"'{path}' has two columns of one name.",
+            "Delete the file; the next run makes it again.",
+        )
     try:
         return msgspec.convert(cells, list[row_type], strict=False)  # type: ignore[valid-type]
     except msgspec.ValidationError as error:

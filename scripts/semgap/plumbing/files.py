@@ -1,9 +1,11 @@
 """Files: records as JSON, written whole or not at all, and their digests."""
 
+import contextlib
 import errno
 import hashlib
+import json
 import os
-import tempfile
+import secrets
 from pathlib import Path
 from typing import TypeVar
 
@@ -27,24 +29,49 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         NoSpaceError: there is no room for it.
     """
+    # Not tempfile's: its files are their owner's alone, and some mounts refuse a later chmod.
+    partial = path.with_name(f".partial-{secrets.token_hex(8)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".partial-", delete=False) as file:
-            try:
+        try:
+            with partial.open("xb") as file:
                 file.write(content)
                 file.flush()
-                os.fsync(file.fileno())
-            except BaseException:
-                Path(file.name).unlink(missing_ok=True)
-                raise
+                sync(file.fileno())
+            partial.replace(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise
     except OSError as error:
         if error.errno in NO_SPACE:
             raise no_space_in(path.parent) from error
         raise
+
+
+def sync(descriptor: int) -> None:
+    """Write a file through to its disk, where its file system can do that."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+            raise
+
+
+def open_to_all(path: Path) -> None:
+    """Let others read a file that a library made for its owner alone, as the umask says."""
     umask = os.umask(0)
     os.umask(umask)
-    Path(file.name).chmod(0o666 & ~umask)
-    Path(file.name).replace(path)
+    # Some mounts keep no modes and refuse.
+    with contextlib.suppress(OSError):
+        path.chmod(0o666 & ~umask)
+
+
+def free_bytes_of(folder: Path) -> int | None:
+    """Room for this user in a folder; None where the file system does not say (ramfs)."""
+    disk = os.statvfs(folder)
+    if disk.f_blocks == 0:
+        return None
+    return disk.f_frsize * (disk.f_bfree if os.geteuid() == 0 else disk.f_bavail)
 
 
 def no_space_in(folder: Path) -> NoSpaceError:
@@ -71,10 +98,13 @@ def read_record(path: Path, record_type: type[Record]) -> Record:
     """Read a record and check it against its type.
 
     Raises:
-        SemgapError: the file is missing, is no JSON, or does not fit the type.
+        SemgapError: the file is missing, is no JSON, does not fit the type, or has a key twice.
     """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=record_type)
+        content = path.read_bytes()
+        record = msgspec.json.decode(content, type=record_type)
+        json.loads(content, object_pairs_hook=_each_key_once)
+        return record
     except FileNotFoundError:
         raise _missing(path) from None
     except msgspec.DecodeError as error:
@@ -82,6 +112,16 @@ def read_record(path: Path, record_type: type[Record]) -> Record:
             f"'{path}' is not a valid {record_type.__name__}: {error}.",
             "Delete the file; the next run makes it again.",
         ) from error
+
+
+def _each_key_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Two values for a key are two statements, of which a decoder keeps one."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _value in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise msgspec.DecodeError(f"the key '{twice}' stands twice")
+    return found
 
 
 def _missing(path: Path) -> SemgapError:

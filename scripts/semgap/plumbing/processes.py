@@ -1,6 +1,8 @@
 """Process lifetimes: nothing that a run starts may outlive it."""
 
 import ctypes
+import errno
+import math
 import os
 import select
 import signal
@@ -9,9 +11,9 @@ import threading
 import time
 from pathlib import Path
 
-import filelock
+import psutil
 
-from semgap.errors import RunningError
+from semgap.plumbing.limits import usable_cores
 
 OWNER_VARIABLE = "SEMGAP_OWNER_PID"
 _PR_SET_PDEATHSIG = 1
@@ -19,8 +21,11 @@ _PR_SET_PDEATHSIG = 1
 _IDLE_ROUNDS = "12000"
 _INTERRUPT_GRACE_S = 5.0
 _INTERRUPTED = 130
-# transformers makes classes out of its docstrings; scripts import the library that is beside them.
-_HARMFUL = ("PYTHONOPTIMIZE", "PYTHONSAFEPATH")
+# Between two looks at a process where the kernel has no pidfd.
+_LOOK_S = 0.1
+# transformers makes classes out of its docstrings; scripts import the library that is beside them;
+# no warning of a library is an error.
+_HARMFUL = ("PYTHONOPTIMIZE", "PYTHONSAFEPATH", "PYTHONWARNINGS")
 
 
 def die_with_parent(signal_number: int = signal.SIGKILL) -> None:
@@ -28,6 +33,15 @@ def die_with_parent(signal_number: int = signal.SIGKILL) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0) != 0:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_PDEATHSIG) failed")
+
+
+def forget_preferences() -> None:
+    """Draw figures as matplotlib does by itself, whatever its user has set; call before importing.
+
+    A notebook's MPLBACKEND names a module that jobs do not have, and a matplotlibrc another look.
+    """
+    os.environ["MPLBACKEND"] = "agg"
+    os.environ["MATPLOTLIBRC"] = os.devnull
 
 
 def yield_idle_cores() -> None:
@@ -59,16 +73,47 @@ def adopt_jobs(scripts: Path) -> None:
         os.environ["PATH"] = os.pathsep.join((own_executables, inherited))
 
 
-def open_owner() -> int | None:
-    """Return a pidfd of the workflow engine that this process works for, or None by hand.
+def open_exit(pid: int) -> int:
+    """Return a descriptor that becomes readable when a process has ended, reaped or not.
 
-    The pidfd becomes readable when that process is gone.
+    It is a pidfd where the kernel has them (Linux 5.3) and lets this process open one.
+
+    Raises:
+        ProcessLookupError: there is no such process.
     """
+    try:
+        return os.pidfd_open(pid)
+    except OSError as error:
+        if error.errno not in (errno.ENOSYS, errno.EPERM):
+            raise
+    reader, writer = os.pipe()
+
+    def watch() -> None:
+        while not has_ended(pid):
+            time.sleep(_LOOK_S)
+        # Closing the pipe would not do: a forked process may have a copy of its end.
+        os.write(writer, b"x")
+        os.close(writer)
+
+    threading.Thread(target=watch, name=f"exit-of-{pid}", daemon=True).start()
+    return reader
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a process is gone, or waits for nothing but its parent to hear of it."""
+    try:
+        return bool(psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return True
+
+
+def open_owner() -> int | None:
+    """Return ``open_exit`` of the workflow engine that this process works for, None by hand."""
     owner = os.environ.get(OWNER_VARIABLE)
     if owner is None:
         return None
     try:
-        return os.pidfd_open(int(owner))
+        return open_exit(int(owner))
     except ProcessLookupError:
         # Gone already: a closed pipe is as readable as the pidfd of a dead process.
         reader, writer = os.pipe()
@@ -101,31 +146,9 @@ def end_with_owner() -> None:
     threading.Thread(target=watch, name="owner-watch", daemon=True).start()
 
 
-class FolderLock:
-    """Keeps two runs out of one folder; the kernel releases it however its process ends."""
-
-    def __init__(self, file: Path) -> None:
-        file.parent.mkdir(exist_ok=True)
-        self._lock = filelock.FileLock(file)
-
-    def acquire(self) -> None:
-        """Take the lock for the rest of this process's life.
-
-        Raises:
-            RunningError: another run has it.
-        """
-        try:
-            self._lock.acquire(blocking=False)
-        except filelock.Timeout:
-            raise RunningError(
-                "Another run is using this folder.",
-                "Wait for it, stop it, or work in a second clone.",
-            ) from None
-
-
 def threads_or_all_cores(threads: int) -> int:
     """Return ``threads``, or the number of cores this process may use where it is 0."""
-    return threads or len(os.sched_getaffinity(0))
+    return threads or math.ceil(usable_cores())
 
 
 def describe_exit(status: int) -> str:
@@ -133,6 +156,13 @@ def describe_exit(status: int) -> str:
     code = os.waitstatus_to_exitcode(status)
     if code == -signal.SIGKILL:
         return "was killed (SIGKILL; on a machine short of memory the kernel does that)"
+    return describe_code(code)
+
+
+def describe_code(code: int) -> str:
+    """Say how a process ended, from ``subprocess``'s return code."""
+    if code == -signal.SIGXFSZ:
+        return "died of SIGXFSZ: a file grew beyond the limit of this shell ('ulimit -f')"
     if code < 0:
         return f"died of {signal.Signals(-code).name}"
     return f"exited with status {code}"

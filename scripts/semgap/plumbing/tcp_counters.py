@@ -1,6 +1,7 @@
 """The kernel's own counters of this process's TCP connections (tcp(7), ``TCP_INFO``)."""
 
 import contextlib
+import functools
 import os
 import socket
 import struct
@@ -22,6 +23,24 @@ class TcpCounters(NamedTuple):
     received_segments: int  # segments with payload
     sent_segments: int
     retransmitted_bytes: int  # payload that was sent again
+
+
+@functools.cache
+def kernel_counts_bytes() -> bool:
+    """Whether the kernel counts a connection's bytes, tried with one of this process.
+
+    Linux before 4.19 and sandboxes of their own (gVisor) leave the counters out, or 0.
+    """
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as sender,
+    ):
+        receiver, _address = server.accept()
+        with receiver:
+            sender.sendall(b"x")
+            receiver.recv(1)
+            info = receiver.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _WHOLE)
+    return len(info) >= _BYTES.size and _counters(info).received_bytes == 1
 
 
 def own_tcp_counters() -> dict[int, TcpCounters]:

@@ -8,9 +8,6 @@ from statistics import fmean
 from semgap.measurement.run_record import RunRecord
 from semgap.plumbing.files import read_record
 
-# Each line: number, kind, mode, access, process, device:inode, range.
-_LOCKS = Path("/proc/locks")
-
 
 @dataclass(frozen=True)
 class Progress:
@@ -48,13 +45,11 @@ class Progress:
         )
 
 
-def progress_of(
-    results: Path, wanted: Mapping[str, int], lock_file: Path, now_s: float
-) -> Progress:
+def progress_of(results: Path, wanted: Mapping[str, int], active: bool, now_s: float) -> Progress:
     """Look at an experiment's folder.
 
     Args:
-        lock_file: what a workflow holds while it runs.
+        active: whether a workflow uses the folder.
         now_s: the time, in seconds since the epoch.
     """
     done, durations_s, moved_bytes = dict.fromkeys(wanted, 0), {}, 0
@@ -73,7 +68,7 @@ def progress_of(
         wanted=wanted,
         durations_s=durations_s,
         moved_bytes=moved_bytes,
-        active=_is_held(lock_file),
+        active=active,
         latest=None if latest is None else _last_line(latest),
         latest_age_s=0.0 if latest is None else max(0.0, now_s - latest.stat().st_mtime),
     )
@@ -119,15 +114,6 @@ def _last_line(log: Path) -> str | None:
     """What a log says last, without its time and the name of the module."""
     said = [line for line in log.read_text(encoding="utf-8").splitlines() if line]
     return said[-1].partition("semgap.measurement.job: ")[2] or said[-1] if said else None
-
-
-def _is_held(lock_file: Path) -> bool:
-    """Whether some process holds a lock; trying it would turn away a workflow that begins."""
-    if not lock_file.exists():
-        return False
-    inode = f":{lock_file.stat().st_ino}"
-    held = _LOCKS.read_text(encoding="utf-8").splitlines()
-    return any("FLOCK" in line and line.split()[5].endswith(inode) for line in held)
 
 
 def duration_text(seconds: float) -> str:

@@ -17,7 +17,7 @@ from semgap.errors import ServerError
 from semgap.plumbing.connections import ProcessSockets
 from semgap.plumbing.tcp_sockets import set_receive_timeout, set_send_timeout
 from semgap.plumbing.versions import Versions
-from semgap.server.endpoint import ServerEndpoint
+from semgap.server.endpoint import RunTime, ServerEndpoint
 
 # No request takes a second: after this time the server is taken to be stopped.
 ANSWER_TIMEOUT_S = 20.0
@@ -97,15 +97,17 @@ def connect(endpoint: ServerEndpoint) -> Connection:
     Raises:
         ServerError: nobody listens there, or the other side does not know the secret.
     """
-    address = (endpoint.settings.host, endpoint.settings.port)
-    where = "{}:{}".format(*address)
+    host, remedy = endpoint.settings.host, "Start it, or look at the server's log for why it ended."
     try:
-        secret = Path(endpoint.secret_file).read_bytes()
-        connection = over(socket.create_connection(address, HANDSHAKE_TIMEOUT_S))
+        run_time = msgspec.json.decode(Path(endpoint.run_time_file).read_bytes(), type=RunTime)
+    except (OSError, msgspec.DecodeError) as error:
+        raise ServerError(f"No server of this experiment runs: {error}.", remedy) from error
+    where, secret = f"{host}:{run_time.port}", run_time.secret.encode()
+    try:
+        connection = over(socket.create_connection((host, run_time.port), HANDSHAKE_TIMEOUT_S))
     except OSError as error:
         raise ServerError(
-            f"No server of this experiment answers at {where} ({error}).",
-            "Start it, or look at the server's log for why it ended.",
+            f"No server of this experiment answers at {where} ({error}).", remedy
         ) from error
     try:
         answer_challenge(connection, secret)

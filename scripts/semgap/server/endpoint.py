@@ -26,11 +26,12 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port: Annotated[
         int,
         Meta(
-            ge=1024,
+            ge=0,
             le=65535,
-            description="TCP port of the server's control channel. Sessions use free ports.",
+            description="TCP port of the server's control channel; 0 is a free one. Sessions use "
+            "free ports.",
         ),
-    ] = 29610
+    ] = 0
     external: Annotated[
         bool,
         Meta(
@@ -56,6 +57,13 @@ class ServerJob(msgspec.Struct, frozen=True):
     worker: WorkerSettings
 
 
+class RunTime(msgspec.Struct, frozen=True):
+    """What each start of the server makes anew, in a file that its owner alone can read."""
+
+    port: int  # where it listens
+    secret: str  # which both sides prove to know
+
+
 class ServerEndpoint(msgspec.Struct, frozen=True):
     """Where sessions are opened, and with what settings the server runs them.
 
@@ -64,7 +72,7 @@ class ServerEndpoint(msgspec.Struct, frozen=True):
 
     settings: ServerSettings
     worker: WorkerSettings
-    secret_file: str  # file with the secret that both sides prove to know
+    run_time_file: str  # holds a RunTime while the server runs
     model_type: str  # transformers' name of the architecture
     model_fingerprint: str
     code: str  # fingerprint of the server's code

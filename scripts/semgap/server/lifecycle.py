@@ -13,12 +13,13 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import filelock
 import msgspec
 import psutil
 
 from semgap.errors import ServerError
 from semgap.plumbing.clock import monotonic_clock_id
+from semgap.plumbing.exclusive import claim_of_folder
+from semgap.plumbing.processes import open_exit
 from semgap.plumbing.versions import Versions, versions
 from semgap.server import control
 from semgap.server.endpoint import ServerEndpoint
@@ -89,8 +90,7 @@ def _greet_external(endpoint: ServerEndpoint, endpoint_file: Path) -> control.We
         raise ServerError(error.cause, f"{error.remedy} {start_it}") from error
     misfit = _misfit(welcome, endpoint)
     if misfit is not None:
-        where = f"{endpoint.settings.host}:{endpoint.settings.port}"
-        raise ServerError(f"The server at {where} {misfit}.", f"Stop it. {start_it}")
+        raise ServerError(f"The external server {misfit}.", f"Stop it. {start_it}")
     return welcome
 
 
@@ -130,10 +130,10 @@ def _end_processes(endpoint_file: Path) -> bool:
 
 
 def _end_process(pid: int) -> None:
-    exited = os.pidfd_open(pid)
+    exited = open_exit(pid)
     try:
         for number in (signal.SIGTERM, signal.SIGKILL):
-            signal.pidfd_send_signal(exited, number)
+            os.kill(pid, number)
             # It is readable once the process has ended, even if nobody has reaped it yet.
             if select.select([exited], [], [], _END_TIMEOUT_S)[0]:
                 return
@@ -191,15 +191,14 @@ def _last_line(log_file: Path) -> str:
 @contextlib.contextmanager
 def _locked(endpoint_file: Path) -> Iterator[None]:
     endpoint_file.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(endpoint_file.with_name("server.lock"), timeout=_LOCK_TIMEOUT_S)
-    try:
-        lock.acquire()
-    except filelock.Timeout:
+    claim = claim_of_folder(endpoint_file.parent, "server")
+    if not claim.wait(_LOCK_TIMEOUT_S):
         raise ServerError(
-            f"Another process has been starting or stopping the server for {_LOCK_TIMEOUT_S:g} s.",
-            f"End it: 'fuser {lock.lock_file}' shows which it is.",
-        ) from None
+            f"Process {claim.holder()} has been starting or stopping the server for "
+            f"{_LOCK_TIMEOUT_S:g} s.",
+            "End it, and run again.",
+        )
     try:
         yield
     finally:
-        lock.release()
+        claim.release()

@@ -19,11 +19,13 @@ from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import msgspec
+
 from semgap.errors import ServerError
-from semgap.plumbing.processes import describe_exit, die_with_parent
+from semgap.plumbing.processes import describe_exit, die_with_parent, open_exit
 from semgap.plumbing.versions import Versions
 from semgap.server import control
-from semgap.server.endpoint import ServerEndpoint, ServerSettings
+from semgap.server.endpoint import RunTime, ServerEndpoint, ServerSettings
 from semgap.server.worker_process import WorkerProcess
 
 log = logging.getLogger(__name__)
@@ -37,7 +39,7 @@ class _Session:
     """A forked process, and a duplicate of its connection to report how the process ended."""
 
     pid: int
-    exited: int  # a pidfd: readable when the process has ended
+    exited: int  # readable when the process has ended
     connection: Connection
 
 
@@ -53,7 +55,8 @@ class Supervisor:
         self._versions = versions
         self._sessions: dict[int, _Session] = {}
         self._listener = _listen(endpoint.settings)
-        self._secret = _write_secret(Path(endpoint.secret_file))
+        self._port: int = self._listener.getsockname()[1]
+        self._secret = _write_run_time(Path(endpoint.run_time_file), self._port)
         self._stopping = False
         self._poll = select.poll()
         self._actions: dict[int, Callable[[], None]] = {}
@@ -68,7 +71,7 @@ class Supervisor:
         self._watch(stop_asked, select.POLLIN, partial(self._end, "told to end"))
         self._watch(self._listener.fileno(), select.POLLIN, self._accept)
         idle_since_s = time.monotonic()
-        log.info("serving at %s:%s", self._endpoint.settings.host, self._endpoint.settings.port)
+        log.info("serving at %s:%s", self._endpoint.settings.host, self._port)
         try:
             while not self._stopping:
                 if self._sessions:
@@ -111,7 +114,7 @@ class Supervisor:
             return
         if pid == 0:
             self._become_worker(connection)
-        session = _Session(pid, os.pidfd_open(pid), connection)
+        session = _Session(pid, open_exit(pid), connection)
         self._sessions[pid] = session
         self._watch(session.exited, select.POLLIN, partial(self._reap, session))
         self._watch(connection.fileno(), select.POLLRDHUP, partial(self._hung_up, session))
@@ -147,7 +150,7 @@ class Supervisor:
             for session in self._sessions.values():
                 session.connection.close()
                 os.close(session.exited)
-            worker = WorkerProcess(connection, self._endpoint, self._versions)
+            worker = WorkerProcess(connection, self._endpoint, self._port, self._versions)
             worker.run(self._secret)
             status = 0
         except BaseException:
@@ -167,16 +170,18 @@ def _listen(settings: ServerSettings) -> socket.socket:
     except OSError as error:
         raise ServerError(
             f"The server cannot listen at {settings.host}:{settings.port}: {error.strerror}.",
-            "Set server.port to a free port (and server.host to an address of this machine), or "
+            "Set server.port to 0, a free port (and server.host to an address of this machine), or "
             f"stop the program that holds it ('ss -ltnp sport = :{settings.port}' shows it).",
         ) from error
 
 
-def _write_secret(secret_file: Path) -> bytes:
-    """Make the secret that clients must know, in a file that its owner alone can read."""
-    secret = secrets.token_hex(32).encode()
-    secret_file.unlink(missing_ok=True)
-    descriptor = os.open(secret_file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(secret)
-    return secret
+def _write_run_time(file: Path, port: int) -> bytes:
+    """Tell clients the port and a new secret, in a file that its owner alone can read."""
+    secret = secrets.token_hex(32)
+    file.unlink(missing_ok=True)
+    partial = file.with_name(f".{file.name}-{os.getpid()}")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as content:
+        content.write(msgspec.json.encode(RunTime(port, secret)))
+    partial.replace(file)
+    return secret.encode()

@@ -28,13 +28,18 @@ _ADMISSION_TIMEOUT_S = 5.0
 
 
 class WorkerProcess:
-    """One control connection: a thread answers it, the main thread computes."""
+    """One control connection: a thread answers it, the main thread computes.
+
+    Args:
+        port: where control connections arrive.
+    """
 
     def __init__(
-        self, connection: Connection, endpoint: ServerEndpoint, versions: Versions
+        self, connection: Connection, endpoint: ServerEndpoint, port: int, versions: Versions
     ) -> None:
         self._connection = connection
         self._endpoint = endpoint
+        self._control_port = port
         self._versions = versions
         self._opened = threading.Event()
 
@@ -108,6 +113,5 @@ class WorkerProcess:
     def _session_sockets(self) -> ProcessSockets:
         """This process's sockets except the control connection, which is not measured."""
         found = sockets_of(os.getpid())
-        control_port = self._endpoint.settings.port
-        data = tuple(pair for pair in found.connections if pair.local_port != control_port)
+        data = tuple(pair for pair in found.connections if pair.local_port != self._control_port)
         return msgspec.structs.replace(found, connections=data)

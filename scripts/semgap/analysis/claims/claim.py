@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
-import yaml
 from msgspec import Meta
 
 from semgap.errors import ConfigError
 from semgap.modes import policy_of
+from semgap.plumbing.yaml_files import read_yaml
 
 Phase = Literal["setup", "prefill", "decode"]
 
@@ -16,7 +16,7 @@ Phase = Literal["setup", "prefill", "decode"]
 class _Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What all kinds of claims have: the number that is seen lies within two bounds."""
 
-    id: Annotated[str, Meta(pattern="^C[0-9]+$")]
+    id: Annotated[str, Meta(pattern=r"^C[0-9]+$(?!\n)")]
     sentence: str  # in Markdown
     at_least: float | None = None
     at_most: float | None = None
@@ -34,7 +34,7 @@ class BytesClaim(_Claim, frozen=True, tag_field="kind", tag="bytes"):
 class RatioClaim(_Claim, frozen=True, tag_field="kind", tag="ratio"):
     """The ratio of a quantity of repeats.csv to another mode's in the same round."""
 
-    quantity: Annotated[str, Meta(pattern="^[a-z0-9_]+$")]
+    quantity: Annotated[str, Meta(pattern=r"^[a-z0-9_]+$(?!\n)")]
     phases: tuple[Phase, ...]
     mode: str
     over: str
@@ -65,8 +65,8 @@ def load_claims(path: Path) -> tuple[Claim, ...]:
     """
     remedy = f"Correct '{path}'; docs/claims.md lists kinds and keys."
     try:
-        claims = msgspec.convert(yaml.safe_load(path.read_bytes()), _File).claims
-    except (yaml.YAMLError, msgspec.ValidationError) as error:
+        claims = msgspec.convert(read_yaml(path, remedy), _File).claims
+    except msgspec.ValidationError as error:
         raise ConfigError(f"'{path}' holds no claims: {error}.", remedy) from error
     for claim in claims:
         if claim.at_least is None and claim.at_most is None:

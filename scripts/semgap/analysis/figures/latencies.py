@@ -6,7 +6,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from semgap.analysis.figures.style import MARKS, SMALL, save
+from semgap.analysis.figures.style import MARKS, SMALL, save, shown
 from semgap.analysis.rows import PHASES
 from semgap.analysis.summary import RepeatRow, SummaryRow
 from semgap.policy import Label
@@ -39,6 +39,6 @@ def draw_latencies(
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.grid(visible=True, axis="x", linewidth=0.3)
         axes.tick_params(labelsize=SMALL)
-    figure.axes[0].set_yticks(range(len(labels)), [label.text for label in labels.values()])
+    figure.axes[0].set_yticks(range(len(labels)), [shown(label.text) for label in labels.values()])
     figure.axes[0].set_ylim(len(labels) - 0.5, -0.5)
     save(figure, files)

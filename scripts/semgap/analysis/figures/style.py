@@ -12,6 +12,11 @@ MARKS = "os^DvP"
 SMALL = 8  # points
 
 
+def shown(text: str) -> str:
+    """A text that a figure shows as it is: between two dollars matplotlib would set mathematics."""
+    return text.replace("$", r"\$")
+
+
 def save(figure: Figure, files: Iterable[Path]) -> None:
     """Write a figure in the form that each file's suffix names, the same bytes each time."""
     matplotlib.rcParams["svg.hashsalt"] = "semgap"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from semgap.analysis.figures.style import SMALL, save
+from semgap.analysis.figures.style import SMALL, save, shown
 from semgap.inference.steps import StepRecord
 from semgap.measurement.run_record import RunRecord
 from semgap.policy import Label
@@ -75,7 +75,7 @@ def draw_time_line(records: Sequence[RunRecord], labels: Mapping[str, Label], fi
                 label=name,
             )
             begin_ms += span_ms
-        axes.set(yticks=[], xlim=(0, begin_ms), title=f"{label.text}: {begin_ms:,.1f} ms")
+        axes.set(yticks=[], xlim=(0, begin_ms), title=f"{shown(label.text)}: {begin_ms:,.1f} ms")
         axes.title.set_fontsize(9)
         axes.tick_params(labelsize=SMALL)
     panels[-1].set_xlabel("one decode step (ms)")

@@ -7,7 +7,7 @@ from statistics import fmean
 from matplotlib.figure import Figure
 
 from semgap.analysis.counts import CountRow
-from semgap.analysis.figures.style import FILLS, SMALL, save
+from semgap.analysis.figures.style import FILLS, SMALL, save, shown
 from semgap.analysis.rows import PHASES
 from semgap.policy import Label
 
@@ -39,7 +39,7 @@ def draw_traffic(
         axes.set_xlim(left=1)
         axes.grid(visible=True, axis="x", linewidth=0.3)
         axes.tick_params(labelsize=SMALL)
-    figure.axes[0].set_yticks(range(len(labels)), [label.text for label in labels.values()])
+    figure.axes[0].set_yticks(range(len(labels)), [shown(label.text) for label in labels.values()])
     figure.axes[0].invert_yaxis()
     handles, names = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=len(names), fontsize=SMALL)

@@ -1,36 +1,31 @@
-"""Downloading a causal language model from the Hugging Face Hub, at a pinned revision, verified."""
+"""Downloading a causal language model from the Hugging Face Hub, at a pinned revision, verified.
+
+huggingface_hub downloads, with its own cache, tokens, mirrors (HF_ENDPOINT) and offline mode.
+"""
 
 import contextlib
-import fnmatch
-import logging
-from collections.abc import Collection, Iterator
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from huggingface_hub import HfApi, constants, errors, hf_hub_url
-from huggingface_hub.file_download import http_get
-from huggingface_hub.hf_api import RepoFile
-from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+from huggingface_hub import constants, errors, snapshot_download
 
 from semgap.errors import ModelError
 from semgap.plumbing.files import NO_SPACE
 
-log = logging.getLogger(__name__)
-
 _CONFIG = "config.json"
-_TIMEOUT_S = 30.0
 # Safetensors hold nothing but tensors, so they come first; each as one file or as shards.
 _FORMATS = (("model", ".safetensors"), ("pytorch_model", ".bin"))
 _LOG_IN = "Log in with 'hf auth login' to an account that may read it, or choose another model."
+_SHA256_DIGITS, _SHA1_DIGITS = 64, 40
 
 
 def download_model(repo: str, revision: str, folder: Path) -> int:
-    """Download configuration and weights of a model into ``folder``; returns their bytes.
+    """Download configuration and weights of a model; returns their bytes.
 
-    Files arrive in a folder beside it, which becomes ``folder`` when all are there and verified:
-    a download that broke off is resumed by the next call. In a ``folder`` that has files already,
-    those are verified and what is missing is added. Takes safetensors where the repository has
-    them, else PyTorch files; no other format and no code. The endpoint is huggingface_hub's, which
-    reads ``HF_ENDPOINT`` when it is imported.
+    ``folder`` gets links to the files in huggingface_hub's cache. Takes safetensors where the
+    repository has them, else PyTorch files; no other format and no code.
 
     Args:
         repo: owner and name.
@@ -38,84 +33,77 @@ def download_model(repo: str, revision: str, folder: Path) -> int:
 
     Raises:
         ModelError: the repository, revision or a file is not there or not for everyone, there are
-            no usable weights, the endpoint cannot be reached, the download broke off, a file is
-            not what the repository says, or the disk is full.
+            no usable weights, the endpoint cannot be reached, a file is not what the repository
+            says, or the disk is full.
     """
-    finished_before = folder.is_dir() and any(folder.iterdir())
-    work = folder if finished_before else folder.with_name(f"{folder.name}.partial")
-    work.mkdir(parents=True, exist_ok=True)
-    with _explained(repo, revision, "The list of files"):
-        # Fails at once where the endpoint cannot be reached; the listing retries for long.
-        HfApi().model_info(repo, revision=revision, timeout=_TIMEOUT_S)
-        entries = list(HfApi().list_repo_tree(repo, revision=revision, recursive=True))
-    sizes_bytes = {entry.path: entry.size for entry in entries if isinstance(entry, RepoFile)}
-    wanted = _wanted(repo, revision, sizes_bytes)
-    for name in wanted:
-        with _explained(repo, revision, f"'{name}'"):
-            _fetch(hf_hub_url(repo, name, revision=revision), work / name, sizes_bytes[name])
-    with _explained(repo, revision, "The list of hashes"):
-        found = HfApi().verify_repo_checksums(repo, revision=revision, local_dir=work)
-    wrong = [mismatch["path"] for mismatch in found.mismatches]
-    for name in wrong:
-        (work / name).unlink()
-    if wrong:
-        raise ModelError(
-            f"'{wrong[0]}' of {repo} is not what the repository says: its hash differs.",
-            "It was deleted: run again to download it again.",
-        )
-    if work != folder:
-        work.rename(folder)
-    return sum(sizes_bytes[name] for name in wanted)
+    files = _fetched(repo, revision)
+    for file in files:
+        _check_content(file, repo)
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        link = folder / file.name
+        link.unlink(missing_ok=True)
+        link.symlink_to(file.resolve())
+    return sum(file.stat().st_size for file in files)
 
 
-def _wanted(repo: str, revision: str, listed: Collection[str]) -> list[str]:
+def _fetched(repo: str, revision: str) -> Sequence[Path]:
     for stem, suffix in _FORMATS:
-        shards = sorted(fnmatch.filter(listed, f"{stem}-[0-9]????-of-[0-9]????{suffix}"))
-        if f"{stem}{suffix}" in listed:
-            wanted = [_CONFIG, f"{stem}{suffix}"]
-        elif shards:
-            wanted = [_CONFIG, f"{stem}{suffix}.index.json", *shards]
-        else:
-            continue
-        for name in wanted:
-            if name not in listed:
+        names = (f"{stem}{suffix}", f"{stem}-?????-of-?????{suffix}", f"{stem}{suffix}.index.json")
+        with _explained(repo, revision):
+            snapshot = Path(
+                snapshot_download(repo, revision=revision, allow_patterns=[_CONFIG, *names])
+            )
+        weights = [snapshot / names[0]]
+        if not weights[0].exists():
+            index = snapshot / names[2]
+            if not index.exists():
+                continue
+            shards = json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()
+            weights = [index, *(snapshot / name for name in sorted(set(shards)))]
+        needed = [snapshot / _CONFIG, *weights]
+        for file in needed:
+            if not file.exists():
                 raise ModelError(
-                    f"{repo} has no '{name}' at revision {revision}.",
+                    f"{repo} has no '{file.name}' at revision {revision}.",
                     "Choose another revision or repository.",
                 )
-        return wanted
+        return needed
     raise ModelError(
         f"{repo} has neither {' nor '.join(map(''.join, _FORMATS))} at revision {revision}, whole "
-        "or in shards.",
+        "or in shards with an index.",
         "Choose a repository with safetensors or PyTorch weights.",
     )
 
 
-def _fetch(url: str, path: Path, size_bytes: int) -> None:
-    """Download a file, resuming a partial one."""
-    # snapshot_download() discards a partial file; http_get() resumes it.
-    with path.open("ab") as content:
-        if content.tell() < size_bytes:
-            log.info("downloading %s (%.1f MB)", path.name, size_bytes / 1e6)
-            http_get(
-                url,
-                content,
-                resume_size=content.tell(),
-                # A byte range of compressed content would not continue the partial file.
-                headers={**build_hf_headers(), "Accept-Encoding": "identity"},
-                expected_size=size_bytes,
-                displayed_filename=path.name,
-            )
+def _check_content(file: Path, repo: str) -> None:
+    """Hash a file: the cache names each by its SHA-256 or, small ones, by git's SHA-1 of it."""
+    blob = file.resolve()
+    with blob.open("rb") as content:
+        if len(blob.name) == _SHA256_DIGITS:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+        elif len(blob.name) == _SHA1_DIGITS:
+            header = f"blob {blob.stat().st_size}\0".encode()
+            digest = hashlib.sha1(header + content.read(), usedforsecurity=False).hexdigest()
+        else:
+            # A cache without links has no hashes.
+            return
+    if digest != blob.name:
+        blob.unlink()
+        raise ModelError(
+            f"'{file.name}' of {repo} is not what the repository says: its hash differs.",
+            "It was deleted: run again to download it again.",
+        )
 
 
 @contextlib.contextmanager
-def _explained(repo: str, revision: str, wanted: str) -> Iterator[None]:
-    """Turn the errors of a request for ``wanted`` into a cause and a remedy."""
+def _explained(repo: str, revision: str) -> Iterator[None]:
+    """Turn the errors of a download into a cause and a remedy."""
     try:
         yield
     except errors.GatedRepoError as error:
         raise ModelError(
-            f"{wanted} of {repo} is only for those whom its owner has admitted (a gated model).",
+            f"{repo} is only for those whom its owner has admitted (a gated model).",
             f"Ask for access on the model's page. {_LOG_IN}",
         ) from error
     except (errors.RepositoryNotFoundError, errors.HFValidationError) as error:
@@ -129,16 +117,14 @@ def _explained(repo: str, revision: str, wanted: str) -> Iterator[None]:
         ) from error
     except Exception as error:
         # Which exceptions mean that the network failed depends on huggingface_hub's HTTP library.
-        if isinstance(error, errors.HfHubHTTPError) and error.response.status_code in (401, 403):
-            raise ModelError(f"{wanted} of {repo} is refused: {error}.", _LOG_IN) from error
         if isinstance(error, OSError) and error.errno in NO_SPACE:
             raise ModelError(
-                f"There is no room left on the disk for {wanted} of {repo}.",
-                "Make room and run again: what is there is kept.",
+                f"There is no room left on the disk for {repo}.",
+                f"Make room in {constants.HF_HUB_CACHE} and run again.",
             ) from error
         raise ModelError(
-            f"{wanted} of {repo} could not be downloaded from {constants.ENDPOINT}, or the "
-            f"download broke off: {type(error).__name__}: {error}.",
-            "Check the network (and HF_ENDPOINT), then run again: what is there is kept. Without "
-            "internet set model.weights to folder or seeded.",
+            f"{repo} could not be downloaded from {constants.ENDPOINT}, or the download broke off: "
+            f"{type(error).__name__}: {error}.",
+            "Check the network (HF_ENDPOINT, HF_HUB_OFFLINE), then run again. Without internet set "
+            "model.weights to folder or seeded.",
         ) from error
