@@ -14,6 +14,7 @@ import torch
 
 from experiment import copy_project
 from patience import PATIENCE_S
+from plans import dry_run
 from semgap.plumbing.tcp_sockets import free_port
 
 
@@ -120,9 +121,54 @@ def test_refused_a_port_that_is_taken(finished, tmp_path):
         done = experiment.snakemake(targets=["all"])
     assert done.returncode != 0
     assert f"cannot listen at 127.0.0.1:{port}" in done.stdout
-    assert "Set server.port to 0, a free port" in done.stdout
+    # The last lines of a failed run are the cause and the remedy, once.
+    *_before, last = done.stdout.strip().splitlines()
+    assert f"cannot listen at 127.0.0.1:{port}" in last
+    assert "Set server.port to 0, a free port" in last
     assert len(list(experiment.results.glob("runs/local/*.json"))) == 2
     assert ends_empty(experiment.folder)
+
+
+def test_survived_jobs_that_may_run_at_once(begun):
+    """Two runs are missing; Snakemake starts both, and one waits for the other."""
+    done = begun.snakemake("--cores", "2", "--set-threads", "benchmark=1")
+    assert done.returncode == 0, done.stdout
+    assert "measures on this machine: waiting for its end" in done.stdout
+    spans = sorted(
+        (run["started_unix_ns"], run["ended_unix_ns"])
+        for run in (begun.record(mode, 1) for mode in ("naive", "semantic"))
+    )
+    assert spans[0][1] < spans[1][0]
+
+
+def test_warned_of_repeats_that_the_configuration_leaves_out(finished, tmp_path):
+    experiment = finished.copy_to(tmp_path)
+    experiment.configure(workload={"repeats": 1})
+    said = experiment.build()
+    assert "4 measured repeats in results/tiny/runs are left out" in said
+
+
+def test_refused_a_key_that_stands_twice_by_the_workflow(experiment):
+    with experiment.config_file.open("a") as file:
+        file.write("\nworkload: {repeats: 1}\n")
+    done = experiment.snakemake("-n")
+    assert done.returncode != 0
+    assert "the key 'workload' stands twice" in done.stdout
+
+
+def test_survived_a_snakefile_that_is_reached_by_a_link(experiment, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "Snakefile").symlink_to(experiment.folder / "Snakefile")
+    assert "benchmark:local.1" in dry_run(elsewhere).jobs
+
+
+def test_refused_a_folder_whose_name_is_a_wildcard(tmp_path):
+    folder = tmp_path / "a{b}"
+    folder.mkdir()
+    done = copy_project(folder).snakemake("-n")
+    assert done.returncode != 0
+    assert "There is a brace in the path" in done.stdout
+    assert "Traceback" not in done.stdout
 
 
 @pytest.mark.parametrize(

@@ -192,7 +192,9 @@ def say_what_is_left_out():
 def say_why():
     """Called when a run has failed: its last lines are the causes, not that there are some."""
     if causes := FAILURES.text():
-        raise WorkflowError(causes)
+        logger.error(causes)
+        # Snakemake would add that some job failed.
+        sys.exit(1)
 
 
 def refuse_what_cannot_run():
