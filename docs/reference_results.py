@@ -24,7 +24,7 @@ from semgap.analysis.claims.recorded import (
 from semgap.analysis.claims.report import accepted_text, claims_markdown, seen_text
 from semgap.analysis.claims.versus_report import versus_markdown
 from semgap.analysis.comparison import ComparisonRow, comparisons
-from semgap.analysis.counts import check_counts, count_rows
+from semgap.analysis.counts import check_content, check_counts, count_rows
 from semgap.analysis.decode_floor import decode_markdown, decode_rows
 from semgap.analysis.expectation import Asked
 from semgap.analysis.figures.time_line import draw_time_line
@@ -72,6 +72,8 @@ def rebuild(folder: Path) -> list[TableRow]:
     predicted = [predict(record, manifest) for record in records]
     runs = list(zip(records, traffic, predicted, strict=True))
     counts = [row for record, seen, must in runs for row in count_rows(record, must, seen)]
+    for file, (record, _seen, must) in zip(files, runs, strict=True):
+        check_content(record, must, file)
     check_counts(counts, folder)
     rows = repeat_rows([MeasuredRun(*run) for run in runs])
     summary = summarise(rows)

@@ -39,7 +39,7 @@ def aggregate(
     from semgap.analysis.comparison import comparisons as compare
     from semgap.analysis.consistency import RunFiles, check_belonging, check_consistency
     from semgap.analysis.correctness import RunResult, check_correctness
-    from semgap.analysis.counts import CountRow, check_counts, count_rows
+    from semgap.analysis.counts import CountRow, check_content, check_counts, count_rows
     from semgap.analysis.expectation import Asked
     from semgap.analysis.prediction import predict
     from semgap.analysis.summary import MeasuredRun, RepeatRow, SummaryRow, repeat_rows, summarise
@@ -64,7 +64,8 @@ def aggregate(
         count_rows(run.record, rows, run.traffic)
         for run, rows in zip(files, predicted, strict=True)
     ]
-    for run, counts_of_run in zip(files, counted, strict=True):
+    for run, must, counts_of_run in zip(files, predicted, counted, strict=True):
+        check_content(run.record, must, run.record_file)
         check_counts(counts_of_run, run.record_file)
     write_rows(counts, CountRow, [row for counts_of_run in counted for row in counts_of_run])
     rows = repeat_rows(

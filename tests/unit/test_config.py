@@ -5,12 +5,14 @@ import math
 import subprocess
 import sys
 
+import msgspec
 import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from semgap.errors import ConfigError
+from semgap.measurement.job_settings import WorkloadSettings
 from semgap.pipeline.config import config_schema, load_config, read_config
 from small_models import PROJECT
 
@@ -190,3 +192,13 @@ def test_a_file_that_is_no_configuration_is_named(text, said, tmp_path):
     with pytest.raises(ConfigError, match=said) as caught:
         read_config(file)
     assert str(file) in str(caught.value)
+
+
+@pytest.mark.parametrize("name", WorkloadSettings.__struct_fields__)
+def test_every_setting_of_a_workload_reaches_its_job_under_its_name(name):
+    workload = msgspec.structs.replace(read_config(DEFAULT).workload, **{name: "of this name"})
+    job = workload.of_a_job()
+    assert type(job) is WorkloadSettings
+    assert getattr(job, name) == "of this name"
+    others = set(WorkloadSettings.__struct_fields__) - {name}
+    assert all(getattr(job, other) == getattr(workload, other) for other in others)

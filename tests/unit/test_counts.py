@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from sample_runs import phase, run, settings, step
 from sample_table import LABELS, MANIFEST, MODES
-from semgap.analysis.counts import check_counts, count_rows
+from semgap.analysis.counts import check_content, check_counts, count_rows
 from semgap.analysis.figures.time_line import draw_time_line, median_step, spans_ms
 from semgap.analysis.prediction import predict
 from semgap.analysis.traffic import TrafficRow
@@ -23,6 +23,7 @@ from semgap.meters.client_sockets import ClientSockets
 from semgap.model.manifest import CacheTensor, WeightTensor
 from semgap.modes import POLICIES
 from semgap.plumbing.tcp_counters import own_tcp_counters
+from semgap.policy import TensorClass
 
 replace = msgspec.structs.replace
 WEIGHTS = 1_000_000
@@ -126,7 +127,68 @@ def counted(mode="remote_cache", *, prediction=1.0, capture=1.0, counters=1.0):
 
 def test_counts_that_agree_pass(tmp_path):
     for mode in MODES:
-        check_counts(counted(mode, capture=1.003, counters=0.999), tmp_path / "rep1.json")
+        check_counts(counted(mode), tmp_path / "rep1.json")
+
+
+def planted(mode, **excess_bytes):
+    """A run's decode, up, with a count that is so many bytes too high."""
+    return [
+        replace(row, **{name: getattr(row, name) + more for name, more in excess_bytes.items()})
+        if (row.phase, row.direction) == DECODE_UP
+        else row
+        for row in counted(mode)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("mode", "excess", "passes"),
+    [
+        ("naive", {"captured_bytes": 1_000_000, "counted_bytes": 1_000_000}, False),
+        ("semantic", {"captured_bytes": 10_000, "counted_bytes": 10_000}, False),
+        ("semantic", {"captured_bytes": 1_000, "counted_bytes": 1_000}, True),
+        ("naive", {"captured_bytes": 1_025}, False),
+        ("naive", {"captured_bytes": 1_024}, True),
+        ("local", {"captured_bytes": 1_025}, False),
+    ],
+)
+def test_refused_bytes_that_nothing_explains(tmp_path, mode, excess, passes):
+    rows = planted(mode, **excess)
+    if passes:
+        check_counts(rows, tmp_path / "rep1.json")
+    else:
+        with pytest.raises(MeasurementError, match="in the phase decode"):
+            check_counts(rows, tmp_path / "rep1.json")
+
+
+def moved(mode, more=0):
+    """A run whose steps moved what must cross, with so many bytes more of the KV cache."""
+    record = run(mode)
+    must = {(row.phase, row.direction): row for row in predict(record, SHAPE)}
+
+    def step_of(phase, first):
+        content = [
+            {one: getattr(must[phase, way], f"{one}_bytes") * first for one in TensorClass}
+            for way in ("up", "down")
+        ]
+        content[0][TensorClass.KV_CACHE] += more * (phase == "decode") * first
+        return replace(step(), up_bytes=content[0], down_bytes=content[1])
+
+    phases = tuple(
+        replace(
+            one, steps=tuple(step_of(one.name, index == 0) for index, _ in enumerate(one.steps))
+        )
+        for one in record.phases
+    )
+    return replace(record, phases=phases)
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_refused_content_that_the_policy_does_not_move(tmp_path, mode):
+    right = predict(run(mode), SHAPE)
+    check_content(moved(mode), right, tmp_path / "rep1.json")
+    if mode != "local":
+        with pytest.raises(MeasurementError, match=r"decode of .* bytes of kv_cache went up"):
+            check_content(moved(mode, more=1), right, tmp_path / "rep1.json")
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,12 @@ def opened(text, folder, *flags, size=None):
     assert done.returncode == 0, done.stderr
     written = re.search(r'data-probe="([^"]*)"', done.stdout)[1]
     found = json.loads(html.unescape(written))
-    said = [line for line in done.stderr.splitlines() if ":CONSOLE:" in line]
+    # The browser's own pages speak, too, of a slow machine for example.
+    said = [
+        line
+        for line in done.stderr.splitlines()
+        if ":CONSOLE:" in line and "source: chrome://" not in line
+    ]
     return done.stdout, found, said
 
 

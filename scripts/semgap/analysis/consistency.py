@@ -12,7 +12,7 @@ import msgspec
 
 from semgap.analysis.expectation import Expectation, ExpectedRun
 from semgap.analysis.run_order import overlapping
-from semgap.analysis.traffic import TrafficRow, check_bounds
+from semgap.analysis.traffic import TrafficRow
 from semgap.errors import MeasurementError
 from semgap.measurement.run_record import PhaseRecord, RunRecord
 from semgap.model.manifest import Manifest
@@ -84,7 +84,6 @@ def check_consistency(runs: Sequence[RunFiles]) -> None:
 
     Raises:
         MeasurementError: phases, steps or clocks do not fit each other, or runs overlapped.
-        CaptureError: bytes do not fit the tensors that crossed.
     """
     for before, after in overlapping([run.record for run in runs]):
         raise MeasurementError(
@@ -97,8 +96,6 @@ def check_consistency(runs: Sequence[RunFiles]) -> None:
             raise MeasurementError(
                 f"'{run.record_file}' contradicts itself: {what}.", _remedy(run.record_file)
             )
-        if run.record.capture.captured:
-            check_bounds(run.traffic, run.record, run.capture_file)
 
 
 def _check_model(expectation: Expectation, manifest: Manifest) -> None:

@@ -4,7 +4,12 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import fmean
 
-from semgap.analysis.counts import BYTES_PER_MESSAGE, SHARE, CountRow
+from semgap.analysis.counts import (
+    BETWEEN_COUNTS_BYTES,
+    FRAMING_BYTES_PER_MESSAGE,
+    FRAMING_SHARE,
+    CountRow,
+)
 from semgap.plumbing.markup import escaped_markdown, markdown_table
 from semgap.policy import Label
 
@@ -85,8 +90,9 @@ each message and tensor, as a capture showed it once.
 
 TCP payload, each byte once: *captured* by tcpdump, and counted by the *sockets* of the client
 (`TCP_INFO`: bytes acknowledged and received). *Farthest apart* is the largest difference of two of
-the three in one repeat, in bytes and as a share of what is accepted, {SHARE:.1%} +
-{BYTES_PER_MESSAGE} bytes a message; beyond that no table is built.
+the three in one repeat. Captured and counted bytes may be {BETWEEN_COUNTS_BYTES} apart, and both
+{FRAMING_BYTES_PER_MESSAGE} a message and {FRAMING_SHARE:.0%} of the framing from the expected ones;
+beyond that no table is built. The content of each class is exact.
 
 {counts}
 
@@ -118,8 +124,7 @@ def _mean(values: Iterable[float | None]) -> str:
 
 def _apart(row: CountRow) -> str:
     sizes = row.taken.values()
-    apart = max(sizes) - min(sizes)
-    return f"{apart} ({apart / row.tolerance_bytes:.0%})"
+    return str(max(sizes) - min(sizes))
 
 
 def _best(row: CountRow) -> int:

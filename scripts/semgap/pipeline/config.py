@@ -73,13 +73,8 @@ class Workload(WorkloadSettings, frozen=True, forbid_unknown_fields=True):
 
     def of_a_job(self) -> WorkloadSettings:
         """The part that a benchmark job needs."""
-        return WorkloadSettings(
-            self.decode_steps,
-            self.rehearsals_at_most,
-            self.rehearsals_agree_ratio,
-            self.back_to_back_s,
-            self.logits_to_keep,
-        )
+        names = WorkloadSettings.__struct_fields__
+        return WorkloadSettings(**{name: getattr(self, name) for name in names})
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from semgap.analysis.claims.recorded import VersusRow
-from semgap.analysis.counts import BYTES_PER_MESSAGE, SHARE
+from semgap.analysis.counts import FRAMING_BYTES_PER_MESSAGE
 from semgap.analysis.statistics_report import ratio_text
 from semgap.plumbing.markup import escaped_markdown, markdown_table
 from semgap.policy import Label
@@ -62,8 +62,9 @@ def versus_markdown(rows: Sequence[VersusRow], labels: Mapping[str, Label]) -> s
 
 ## Bytes
 
-TCP payload, mean of the repeats. On any hardware both agree within {100 * SHARE:g} % +
-{BYTES_PER_MESSAGE} bytes a step; where they do not, something else was moved.
+TCP payload, mean of the repeats. On any hardware both agree within
+{FRAMING_BYTES_PER_MESSAGE} bytes a message and the difference of two transports' framing; where
+they do not, something else was moved.
 
 {sizes}
 
