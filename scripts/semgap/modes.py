@@ -1,7 +1,8 @@
 """The policy table: one row for each execution mode, in the order of the published table."""
 
 from semgap.errors import ConfigError
-from semgap.policy import Label, Policy, WorkerPlace
+from semgap.plumbing.registry import names_in
+from semgap.policy import Label, Policy, TensorClass, WorkerPlace
 
 # fmt: off
 POLICIES: tuple[Policy, ...] = (
@@ -25,10 +26,37 @@ def policy_of(mode: str) -> Policy:
     """Return the row of ``mode``.
 
     Raises:
-        ConfigError: no row has that identifier.
+        ConfigError: no row has that identifier, or the row asks for what does not exist.
     """
     for policy in POLICIES:
         if policy.mode == mode:
+            check_policy(policy)
             return policy
     known = ", ".join(policy.mode for policy in POLICIES)
     raise ConfigError(f"There is no mode '{mode}'.", f"Choose one of: {known}.")
+
+
+def places_of(tensor_class: TensorClass) -> tuple[str, ...]:
+    """Where tensors of a class can live; any placement holds a KV cache."""
+    if tensor_class is TensorClass.KV_CACHE:
+        return names_in("placements")
+    return {
+        TensorClass.WEIGHTS: ("inline", "resident"),
+        TensorClass.TOKENS: ("inline",),
+        TensorClass.LOGITS: ("inline", "resident"),
+    }[tensor_class]
+
+
+def check_policy(policy: Policy) -> None:
+    """Check that a row can run.
+
+    Raises:
+        ConfigError: names the column and what it can be.
+    """
+    for tensor_class in TensorClass:
+        place: str = getattr(policy, tensor_class)
+        if place not in places_of(tensor_class):
+            raise ConfigError(
+                f"The mode '{policy.mode}' has {tensor_class} '{place}'.",
+                f"They can be {' or '.join(places_of(tensor_class))} (scripts/semgap/modes.py).",
+            )

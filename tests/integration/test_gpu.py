@@ -27,9 +27,9 @@ from semgap.model.prompt import seeded_prompt
 from semgap.model.skeleton import ModelSkeleton
 from semgap.model.weights import map_weights
 from semgap.modes import POLICIES, policy_of
-from semgap.placements.kv_cache import KvCache
 from semgap.plumbing.nvml import opened_gpu
 from semgap.session.in_process import InProcessChannel
+from semgap.state.kv_cache import KvCache
 
 pytestmark = needs_gpu
 

@@ -89,6 +89,34 @@ def test_only_the_description_of_a_setting_does_not_matter(scripts, text, seen):
     assert after(scripts, "script.py", text) == seen
 
 
+FLAG = (
+    'def main(x: Annotated[int, "how many"]):\n    log.info("%s begins", x)\n'
+    '    parser.add_argument("--log", help="also write to this file")\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        (FLAG.replace("how many", "what number"), False),
+        (FLAG.replace("begins", "starts"), False),
+        (FLAG.replace("also write", "write as well"), False),
+        (FLAG.replace("--log", "--logs"), True),
+        (FLAG.replace("int", "float"), True),
+        (FLAG.replace("log.info", "run.begin").replace("begins", "starts"), True),
+    ],
+)
+def test_what_flags_and_logs_tell_does_not_matter(scripts, text, seen):
+    (scripts / "script.py").write_text(FLAG)
+    assert after(scripts, "script.py", text) == seen
+
+
+def test_a_kind_of_error_does_not_matter(scripts):
+    (scripts / "semgap" / "errors.py").write_text("class A(Exception): ...\n")
+    (scripts / "script.py").write_text("from semgap.errors import A\n")
+    assert not after(scripts, "semgap/errors.py", "class B(Exception): ...\n")
+
+
 def test_a_description_matters_where_it_is_no_settings(scripts):
     (scripts / "script.py").write_text(SETTING.replace("Meta", "run"))
     assert after(scripts, "script.py", SETTING.replace("Meta", "run").replace("many", "few"))

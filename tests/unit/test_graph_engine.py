@@ -19,9 +19,9 @@ from semgap.model.skeleton import ModelSkeleton
 from semgap.model.weights import map_weights
 from semgap.modes import POLICIES, policy_of
 from semgap.placements import delta, inline
-from semgap.placements.kept import Kept
-from semgap.placements.kv_cache import KvCache, PaddedKvCache
 from semgap.session.in_process import InProcessChannel
+from semgap.state.kept import Kept
+from semgap.state.kv_cache import KvCache, PaddedKvCache
 from small_models import ARCHITECTURES, store_model
 
 MODELS = {

@@ -1,9 +1,13 @@
 """The policy table is the published definition of the modes."""
 
+import itertools
+
+import msgspec
 import pytest
 
 from semgap.errors import ConfigError
-from semgap.modes import POLICIES, policy_of
+from semgap.modes import POLICIES, check_policy, places_of, policy_of
+from semgap.policy import TensorClass
 
 
 def test_the_table_is_the_one_of_the_design():
@@ -25,3 +29,18 @@ def test_the_table_is_the_one_of_the_design():
 def test_an_unknown_mode_names_the_known_ones():
     with pytest.raises(ConfigError, match=r"no mode 'blind'.*local, naive, remote_cache, semantic"):
         policy_of("blind")
+
+
+def test_what_no_column_offers_is_refused_before_anything_runs():
+    """Of the 81 rows that the names of three placements permit, the 12 that run."""
+    accepted = 0
+    for places in itertools.product(("inline", "resident", "delta"), repeat=4):
+        columns = dict(zip(TensorClass, places, strict=True))
+        row = msgspec.structs.replace(POLICIES[1], **columns)
+        if all(place in places_of(one) for one, place in columns.items()):
+            check_policy(row)
+            accepted += 1
+        else:
+            with pytest.raises(ConfigError, match=r"The mode 'naive' has .* They can be inline"):
+                check_policy(row)
+    assert accepted == 12

@@ -25,16 +25,16 @@ from semgap.meters.meter_contract import Span
 from semgap.meters.running_meters import PhaseMeters
 from semgap.model.device import CpuDevice, open_device
 from semgap.model.weights import map_weights
-from semgap.modes import POLICIES, policy_of
+from semgap.modes import POLICIES, places_of, policy_of
 from semgap.placements import delta
-from semgap.placements.kv_cache import KvCache, PaddedKvCache
 from semgap.placements.placement_contract import Held
-from semgap.placements.unusable import make_unusable
 from semgap.plumbing.connections import sockets_of
 from semgap.policy import TensorClass
 from semgap.protocol import Forward
 from semgap.session.in_process import InProcessChannel
 from semgap.session.opening import Session
+from semgap.state.kv_cache import KvCache, PaddedKvCache
+from semgap.state.unusable import make_unusable
 from semgap.transport.transport_contract import RequestMessage
 from small_models import store_small_model
 
@@ -101,6 +101,17 @@ def test_every_policy_computes_what_transformers_computes(stored_model, policy):
 def test_all_policies_agree_to_the_bit(stored_model):
     policies = [one for one in POLICIES if one.kv_cache != "delta" or grows(stored_model)]
     answers = [generated(start(stored_model, policy)) for policy in policies]
+    assert all(torch.equal(answer, answers[0]) for answer in answers)
+
+
+def test_every_row_that_the_columns_permit_agrees_to_the_bit(gptj):
+    places = {str(one): places_of(one) for one in TensorClass}
+    rows = [
+        msgspec.structs.replace(POLICIES[1], **dict(zip(places, row, strict=True)))
+        for row in itertools.product(*places.values())
+    ]
+    assert len(rows) == 12
+    answers = [generated(start(gptj, row)) for row in rows]
     assert all(torch.equal(answer, answers[0]) for answer in answers)
 
 

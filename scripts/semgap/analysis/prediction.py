@@ -6,8 +6,7 @@ from semgap.analysis.counts import PredictedRow
 from semgap.analysis.traffic import DOWN, UP
 from semgap.measurement.run_record import RunRecord
 from semgap.model.manifest import Manifest
-from semgap.placements.crossing import Content, Crossing
-from semgap.placements.placement_contract import load_placement
+from semgap.placements.placement_contract import Content, Crossing, load_placement
 from semgap.policy import Policy, TensorClass, WorkerPlace
 from semgap.transport.transport_contract import load_transport
 

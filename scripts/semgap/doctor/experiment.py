@@ -14,8 +14,7 @@ from semgap.model.manifest import Manifest
 from semgap.model.skeleton import ModelSkeleton
 from semgap.modes import policy_of
 from semgap.pipeline.config import Config
-from semgap.placements.crossing import Content
-from semgap.placements.placement_contract import load_placement
+from semgap.placements.placement_contract import Content, load_placement
 from semgap.plumbing.files import read_record
 from semgap.policy import WorkerPlace
 

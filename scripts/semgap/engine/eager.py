@@ -10,7 +10,7 @@ from semgap.errors import ModelError
 from semgap.model.cache_form import Slot, cache_tensors, restored_cache, slots_of
 from semgap.model.causal_lm import run_pass
 from semgap.model.skeleton import ModelSkeleton
-from semgap.placements.kv_cache import KvCache
+from semgap.state.kv_cache import KvCache
 
 WEIGHT_COPIES = 1
 

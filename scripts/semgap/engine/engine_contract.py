@@ -7,7 +7,7 @@ from typing import Protocol
 from torch import Tensor
 
 from semgap.model.skeleton import ModelSkeleton
-from semgap.placements.kv_cache import KvCache
+from semgap.state.kv_cache import KvCache
 
 
 class Engine(Protocol):

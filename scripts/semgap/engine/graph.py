@@ -17,8 +17,8 @@ from semgap.engine.graph_parts.static_memory import StaticKvCache, StaticMemory
 from semgap.engine.graph_parts.static_pass import StaticPass, TransformersPass
 from semgap.errors import ModelError
 from semgap.model.skeleton import ModelSkeleton
-from semgap.placements.kv_cache import KvCache
-from semgap.placements.unusable import make_unusable
+from semgap.state.kv_cache import KvCache
+from semgap.state.unusable import make_unusable
 
 # As they came, and where passes read them.
 WEIGHT_COPIES = 2

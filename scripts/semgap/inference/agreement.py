@@ -14,7 +14,7 @@ from semgap.model.not_a_number import not_a_number
 from semgap.model.obtaining.sources import load_pretrained
 from semgap.model.skeleton import ModelSkeleton
 from semgap.model.weights import CONFIG_FILE, map_safetensors
-from semgap.placements.kv_cache import KvCache
+from semgap.state.kv_cache import KvCache
 
 _PROMPT_TOKENS = 24
 _DECODE_STEPS = 2

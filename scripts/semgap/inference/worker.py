@@ -15,11 +15,11 @@ from semgap.errors import ModelError, RemoteError, SemgapError
 from semgap.meters.running_meters import PhaseMeters
 from semgap.model.device import Device
 from semgap.model.skeleton import ModelSkeleton
-from semgap.placements.kept import Kept
-from semgap.placements.kv_cache import KvCache
 from semgap.placements.placement_contract import load_placement
-from semgap.placements.unusable import make_unusable
 from semgap.policy import TensorClass
+from semgap.state.kept import Kept
+from semgap.state.kv_cache import KvCache
+from semgap.state.unusable import make_unusable
 from semgap.transport.transport_contract import Handler, ReplyMessage, RequestMessage, Tensors
 
 log = logging.getLogger(__name__)

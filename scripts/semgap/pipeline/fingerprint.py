@@ -1,10 +1,9 @@
 """Fingerprints of code: they change when what a job would do can change, and only then.
 
 A fingerprint covers the syntax trees of a script and of every project module that it imports,
-transitively. Comments, docstrings, descriptions of settings and the texts of errors are left out:
-they change no result. Modules that a job imports by name at run time (its transport, its kind of
-session) are given explicitly. The policy table is left out: a job depends on its own row alone,
-which its rule passes by value.
+transitively. What changes no result is left out: comments, docstrings, descriptions of settings
+and flags, what is logged, the texts of errors and the list of their kinds. Modules that a job
+imports by name at run time (its transport, its kind of session) are given explicitly.
 """
 
 import ast
@@ -14,7 +13,12 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 _PACKAGE = "semgap"
-_BY_VALUE = frozenset({f"{_PACKAGE}.modes"})
+# A job depends on its own row of the policy table, which its rule passes by value; an error's kind
+# decides which message is shown.
+_LEFT_OUT = frozenset({f"{_PACKAGE}.modes", f"{_PACKAGE}.errors"})
+# Keywords that only tell people something, by the function that takes them.
+_TOLD = {"Meta": "description", "add_argument": "help", "add_parser": "help"}
+_LOGGED = frozenset({"debug", "info", "warning", "error", "exception"})
 
 
 def code_fingerprint(scripts: Path, entry: str, modules: Iterable[str] = ()) -> str:
@@ -58,7 +62,7 @@ def _imported(tree: ast.Module) -> Iterator[str]:
 @functools.cache
 def _files(scripts: Path, module: str) -> tuple[Path, ...]:
     """The files behind a project module's name: its own and those of the packages around it."""
-    if _BY_VALUE & {module, module.rpartition(".")[0]}:
+    if _LEFT_OUT & {module, module.rpartition(".")[0]}:
         return ()
     parts = module.split(".")
     bases = [scripts.joinpath(*parts[:depth]) for depth in range(1, len(parts) + 1)]
@@ -69,17 +73,25 @@ def _files(scripts: Path, module: str) -> tuple[Path, ...]:
 
 
 class _WithoutTexts(ast.NodeTransformer):
-    """Removes docstrings and the texts of errors and settings."""
+    """Removes docstrings and texts that only people read."""
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        """Take the texts out of a call that makes an error, or that describes a setting."""
+        """Take the texts out of a call that makes an error, logs, or describes something."""
         self.generic_visit(node)
         name = node.func.attr if isinstance(node.func, ast.Attribute) else node.func
         called = name if isinstance(name, str) else getattr(name, "id", "")
-        if called == "Meta":
-            node.keywords = [keyword for keyword in node.keywords if keyword.arg != "description"]
-        if called.endswith("Error"):
+        if told := _TOLD.get(called):
+            node.keywords = [keyword for keyword in node.keywords if keyword.arg != told]
+        if called.endswith("Error") or called in _LOGGED:
             node.args = [_without_text(argument) for argument in node.args]
+        return node
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        """Take the meaning out of a flag: ``Annotated[Path, "describes the model"]``."""
+        self.generic_visit(node)
+        annotated = isinstance(node.value, ast.Name) and node.value.id == "Annotated"
+        if annotated and isinstance(node.slice, ast.Tuple):
+            node.slice.elts = [_without_text(element) for element in node.slice.elts]
         return node
 
     def _strip(

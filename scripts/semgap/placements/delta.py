@@ -4,10 +4,9 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from semgap.placements.crossing import Content, Crossing
-from semgap.placements.kept import Kept
-from semgap.placements.kv_cache import KvCache
-from semgap.placements.placement_contract import Held
+from semgap.placements.placement_contract import Content, Crossing, Held
+from semgap.state.kept import Kept
+from semgap.state.kv_cache import KvCache
 
 
 def at_setup(_tensors: Sequence[Tensor]) -> Sequence[Tensor]:

@@ -3,13 +3,27 @@
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from torch import Tensor
 
-from semgap.placements.crossing import Content, Crossing
-from semgap.placements.kept import Kept
-from semgap.placements.kv_cache import KvCache
+from semgap.state.kept import Kept
+from semgap.state.kv_cache import KvCache
+
+
+class Content(NamedTuple):
+    """Bytes of one semantic class around one step, in the model's own form."""
+
+    before: int  # what the step continues from
+    known: int  # what of it the step before continued from
+    after: int  # what the step leads to
+
+
+class Crossing(NamedTuple):
+    """Bytes that cross with one step."""
+
+    up: int
+    down: int
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import ctypes
 import errno
 import math
 import os
+import pwd
 import select
 import signal
 import sys
@@ -64,6 +65,11 @@ def adopt_jobs(scripts: Path) -> None:
         scripts: folder of the jobs' scripts, for ``SEMGAP_SCRIPTS``.
     """
     os.environ["SEMGAP_SCRIPTS"] = str(scripts)
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:
+        # A container's user without a name; Snakemake and PyTorch ask for one.
+        os.environ.setdefault("LOGNAME", f"user-{os.getuid()}")
     for variable in _HARMFUL:
         os.environ.pop(variable, None)
     if OWNER_VARIABLE not in os.environ:

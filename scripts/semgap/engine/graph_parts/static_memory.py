@@ -9,8 +9,8 @@ import transformers
 from torch import Tensor
 
 from semgap.errors import ModelError
-from semgap.placements.kv_cache import KvCache
-from semgap.placements.unusable import make_unusable
+from semgap.state.kv_cache import KvCache
+from semgap.state.unusable import make_unusable
 
 _POSITIONS = -2
 

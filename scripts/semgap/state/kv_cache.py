@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from semgap.errors import ModelError
-from semgap.placements.unusable import make_unusable
+from semgap.state.unusable import make_unusable
 
 _POSITIONS = -2
 
