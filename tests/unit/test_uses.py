@@ -31,7 +31,7 @@ from semgap.analysis.provenance_report import provenance_markdown
 from semgap.analysis.run_order import apart, order_text, overlapping
 from semgap.analysis.warnings import warnings
 from semgap.errors import ConfigError, RunningError, SemgapError
-from semgap.measurement.provenance import checkout_of
+from semgap.measurement.provenance import checkout_of, package_versions
 from semgap.measurement.run_record import RunRecord
 from semgap.meters.client_sockets import ClientSockets
 from semgap.meters.cpu_throttling import CpuThrottling
@@ -198,6 +198,11 @@ def test_warned_of_code_that_is_not_in_the_commit(checkout):
 def test_warned_of_a_checkout_whose_index_cannot_be_read(checkout):
     (checkout / ".git" / "index").write_bytes(b"no index")
     assert checkout_of(checkout).dirty is None
+
+
+def test_survived_a_package_that_a_job_does_not_need_and_lacks(tmp_path):
+    (tmp_path / "names").write_text("msgspec\nno-such-package-at-all\n")
+    assert set(package_versions(tmp_path / "names")) == {"msgspec"}
 
 
 # A file that says two things

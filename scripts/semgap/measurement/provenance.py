@@ -1,5 +1,6 @@
 """Where a run's numbers come from: commit, packages, and what the machine is set to."""
 
+import contextlib
 import os
 import re
 import subprocess
@@ -110,9 +111,14 @@ def checkout_of(folder: Path) -> Checkout:
 
 
 def package_versions(names_file: Path) -> dict[str, str]:
-    """Installed versions of the packages that a file names, one per line."""
+    """Versions of the packages that a file names, one per line, as far as they are installed."""
     names = re.findall(r"^[a-z0-9-]+$", names_file.read_text(encoding="utf-8"), re.MULTILINE)
-    return {name: metadata.version(name) for name in names}
+    found = {}
+    for name in names:
+        # A job needs only some of them.
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            found[name] = metadata.version(name)
+    return found
 
 
 def _git(folder: Path, *arguments: str) -> str:
