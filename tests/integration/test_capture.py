@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -84,6 +85,28 @@ def test_the_last_packets_are_in_the_file(tmp_path):
         assert sum(int(batch.payload_bytes.sum()) for batch in batches) >= sent.payload_bytes
         assert sum(batch.time_ns.size for batch in batches) == running.status.packets
         assert running.status.dropped_packets == 0
+
+
+def test_survived_an_interface_that_others_never_leave_quiet(tmp_path, monkeypatch):
+    monkeypatch.setattr("semgap.measurement.tcpdump._BUSY_INTERFACE_S", 1.0)
+    file = tmp_path / "run.pcap"
+    ended = threading.Event()
+    near, far = socket.create_server(("127.0.0.1", 0)), socket.socket()
+    far.connect(near.getsockname())
+
+    def chatter():
+        while not ended.wait(0.001):
+            far.sendall(b"x")
+
+    others = threading.Thread(target=chatter)
+    with near, far, capture("lo", file) as running:
+        others.start()
+        sent = send_probe("127.0.0.1")
+        running.stop()
+        ended.set()
+        others.join()
+    captured_bytes = sum(int(batch.payload_bytes.sum()) for batch in read_segments(file))
+    assert captured_bytes >= sent.payload_bytes
 
 
 def test_a_capture_that_lacks_its_end_is_refused(captured):

@@ -111,12 +111,12 @@ def run_benchmark(
             back_to_back.run_back_to_back(
                 executor, prompt.token_ids, workload.decode_steps, workload.back_to_back_s
             )
+        sockets = timed.sockets
+        sockets.check_no_strangers(name)
         if running is not None:
             running.stop()
     ended_unix_ns = time.time_ns()
     status = running.status if running is not None else None
-    sockets = timed.sockets
-    sockets.check_no_strangers(name)
     record = RunRecord(
         session_id=secrets.token_hex(16),
         mode=policy.mode,

@@ -34,6 +34,7 @@ _BUFFER_KIB = 65536
 _READY_TIMEOUT_S = 20.0
 _STOP_TIMEOUT_S = 60.0
 _CATCH_UP_S = 0.05
+_BUSY_INTERFACE_S = 10.0  # long enough to read a full buffer
 
 
 class CaptureUnavailableError(CaptureError):
@@ -95,10 +96,13 @@ class Capture:
         """Wait until tcpdump has read all packets that the kernel buffered.
 
         At exit, tcpdump drops unread packets and counts them nowhere. SIGUSR1 makes it print its
-        packet count; a count that no longer changes means that it has caught up.
+        packet count; a count that no longer changes means that it has caught up. Where others use
+        the interface it goes on changing: what is unread after a while came after the run, or the
+        capture disagrees with the sockets and is refused.
         """
         before = -1
-        while (packets := self._packets_so_far()) != before:
+        deadline_s = time.monotonic() + _BUSY_INTERFACE_S
+        while (packets := self._packets_so_far()) != before and time.monotonic() < deadline_s:
             before = packets
             time.sleep(_CATCH_UP_S)
 
