@@ -34,7 +34,7 @@ LOCK = $(UV) pip compile -q --universal --python-version 3.11 --no-header --no-a
 # A CUDA build of torch pins these itself; a CPU build needs none of them.
 WITHOUT_CUDA := sed -i -E '/^(nvidia-(cu|nccl|nvjitlink|nvshmem|nvtx)|cuda-|triton)/d'
 
-PYTHON_CODE := scripts tests docs/*.py
+PYTHON_CODE := scripts tests
 WORKFLOW_CODE := Snakefile workflow
 
 .DEFAULT_GOAL := help
@@ -136,15 +136,15 @@ unit integration reruns workflow:
 	@$(BIN)/python -m pytest tests/$@
 
 docs: environment  ## write what follows from code: config/README.md, the schema, docs/faults.md
-	@$(BIN)/python docs/faults.py
+	@PYTHONPATH=scripts $(BIN)/python -m semgap.maintain.faults
 	@$(BIN)/python scripts/document_config.py --output config/README.md \
 		--schema workflow/schemas/config.schema.json
 
 reference-tables: environment  ## rebuild the recorded results' tables, figures and the README's part
-	@PYTHONPATH=scripts $(BIN)/python docs/reference_results.py
+	@PYTHONPATH=scripts $(BIN)/python -m semgap.maintain.reference_results
 
 models: environment  ## try every model type of transformers, small, and write docs/models.md (3 min)
-	@PYTHONPATH=scripts $(BIN)/python docs/scan_models.py
+	@PYTHONPATH=scripts $(BIN)/python -m semgap.maintain.scan_models
 
 kit: $(TEST_TOOLS)  ## gather what a GPU host without internet lacks: build/semgap-kit.tar.xz
 	@$(BIN)/pip install --quiet --disable-pip-version-check uv

@@ -24,8 +24,8 @@ include: f"{HERE}/workflow/rules/traffic.smk"
 include: f"{HERE}/workflow/rules/analysis.smk"
 include: f"{HERE}/workflow/rules/report.smk"
 include: f"{HERE}/workflow/rules/verify.smk"
-include: f"{HERE}/workflow/rules/page.smk"
 include: f"{HERE}/workflow/rules/link.smk"
+include: f"{HERE}/workflow/rules/page.smk"
 
 
 onstart:
@@ -52,4 +52,4 @@ rule all:
     default_target: True
     input:
         "results/table.md",
-        rules.draw_figures.output.time_line,
+        rules.draw_figures.output.figures,

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draw where the time of one decode step of each mode goes."""
+"""Draw the figures."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,17 +8,20 @@ from semgap.pipeline.cli import run_script
 
 
 def draw(
-    expectation: Annotated[Path, "names the modes in the table's order"],
+    expectation: Annotated[Path, "what the configuration says that the runs are"],
+    manifest: Annotated[Path, "describes the model"],
     runs: Annotated[list[Path], "run records"],
-    time_line: Annotated[Path, "writes this figure (SVG)"],
+    numbers: Annotated[list[Path], "all numbers (CSV)"],
+    figures: Annotated[
+        list[Path], "writes these, each what its name says, in the form that its suffix names"
+    ],
 ) -> None:
-    from semgap.analysis.expectation import Asked
-    from semgap.analysis.figures.time_line import draw_time_line
-    from semgap.measurement.run_record import RunRecord
-    from semgap.plumbing.files import read_record
+    from semgap.analysis.figures.style import save
+    from semgap.analysis.publish import figure, read_numbers
 
-    labels = read_record(expectation, Asked).expectation.labels
-    draw_time_line([read_record(path, RunRecord) for path in runs], labels, time_line)
+    found = read_numbers(expectation, manifest, runs, numbers)
+    for file in figures:
+        save(figure(file.stem, found), file)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from semgap.analysis.traffic import TrafficRow, traffic_of_run
+from semgap.analysis.numbers.traffic import TrafficRow, traffic_of_run
 from semgap.measurement.run_record import RunRecord
 from semgap.pipeline.cli import run_script
 from semgap.plumbing.csv_rows import write_rows

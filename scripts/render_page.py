@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draw the figures and put all reports on one page that opens offline."""
+"""Put reports and figures on one page that opens offline."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,52 +7,27 @@ from typing import Annotated
 from semgap.pipeline.cli import run_script
 
 _LINK = """\
-What transport and link can carry at most was not measured with this experiment. It takes some
-minutes: `snakemake --cores 1 results/{0}/transport.md results/{0}/overhead.md`, with the same
-configuration, then `make report` again.
+What transport and link can carry at most is a page of its own, and takes some minutes:
+`snakemake --cores 1 results/{0}/link.html`, with the same configuration.
 """
 
 
 def render(
-    expectation: Annotated[Path, "names the modes in the table's order"],
-    repeats: Annotated[Path, "every number of every repeat (CSV)"],
-    summary: Annotated[Path, "the summary (CSV)"],
-    counts: Annotated[Path, "the counts of the same bytes (CSV)"],
-    table: Annotated[Path, "the table (Markdown)"],
-    claims: Annotated[Path, "the report on claims (Markdown)"],
-    versus: Annotated[Path, "the report on recorded results (Markdown)"],
-    traffic: Annotated[Path, "the report on traffic (Markdown)"],
-    statistics: Annotated[Path, "the report on latencies (Markdown)"],
-    provenance: Annotated[Path, "the report on what the numbers depend on (Markdown)"],
-    time_line: Annotated[Path, "the figure of one step (SVG)"],
-    link: Annotated[list[Path] | None, "reports on the link, if it was measured"],
-    latency_figures: Annotated[list[Path], "writes these; the first is SVG"],
-    traffic_figures: Annotated[list[Path], "writes these; the first is SVG"],
+    experiment: Annotated[str, "its name, for the title"],
+    files: Annotated[list[Path], "reports (Markdown) and figures (SVG), in the order of the page"],
     page: Annotated[Path, "writes the page (HTML)"],
 ) -> None:
-    from semgap.analysis import page as pages
-    from semgap.analysis.counts import CountRow
-    from semgap.analysis.expectation import Asked
-    from semgap.analysis.figures.latencies import draw_latencies
-    from semgap.analysis.figures.traffic_classes import draw_traffic
-    from semgap.analysis.summary import RepeatRow, SummaryRow
-    from semgap.plumbing.csv_rows import read_rows
-    from semgap.plumbing.files import read_record, write_atomically
+    from semgap.analysis.catalogue import section_of
+    from semgap.analysis.reports import page as pages
+    from semgap.plumbing.files import write_atomically
 
-    asked = read_record(expectation, Asked).expectation
-    rows = read_rows(repeats, RepeatRow), read_rows(summary, SummaryRow)
-    draw_latencies(*rows, asked.labels, latency_figures)
-    draw_traffic(read_rows(counts, CountRow), asked.labels, traffic_figures)
-    sections = [
-        pages.Section("Table", [table]),
-        pages.Section("Claims", [claims]),
-        pages.Section("Recorded results", [versus]),
-        pages.Section("Latency", [latency_figures[0], time_line, statistics]),
-        pages.Section("Traffic", [traffic_figures[0], traffic]),
-        pages.Section("Link", link or [], "" if link else _LINK.format(asked.experiment)),
-        pages.Section("Provenance", [provenance]),
-    ]
-    title = f"{asked.experiment}: the cost of not knowing what a tensor means"
+    by_section: dict[str, list[Path]] = {}
+    for file in files:
+        by_section.setdefault(section_of(file.name), []).append(file)
+    sections = [pages.Section(title, those) for title, those in by_section.items()]
+    if "Link" not in by_section:
+        sections.append(pages.Section("Link", [], _LINK.format(experiment)))
+    title = f"{experiment}: the cost of not knowing what a tensor means"
     write_atomically(page, pages.page(title, sections).encode())
 
 

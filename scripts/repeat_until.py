@@ -18,8 +18,8 @@ def repeat(
 ) -> None:
     import yaml
 
-    from semgap.analysis.comparison import ComparisonRow
-    from semgap.analysis.stopping import wanted_repeats
+    from semgap.analysis.numbers.comparison import ComparisonRow
+    from semgap.analysis.numbers.stopping import wanted_repeats
     from semgap.measurement.job_settings import StoppingRule
     from semgap.pipeline.config import read_config
     from semgap.plumbing.csv_rows import read_rows

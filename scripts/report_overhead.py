@@ -13,7 +13,7 @@ def report(
     markdown: Annotated[Path, "writes this file"],
     csv: Annotated[Path, "writes this file"],
 ) -> None:
-    from semgap.analysis.overhead import OverheadRow, overhead_report, overhead_rows
+    from semgap.analysis.reports.overhead import OverheadRow, overhead_report, overhead_rows
     from semgap.linkbench.rates import GoodputRow, ceiling_of
     from semgap.measurement.run_record import RunRecord
     from semgap.plumbing.csv_rows import read_rows, write_rows

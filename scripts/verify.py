@@ -14,8 +14,8 @@ def verify(
     versus_report: Annotated[Path, "the same to read (Markdown)"],
 ) -> None:
     from semgap.analysis.claims.evaluation import OutcomeRow
-    from semgap.analysis.claims.recorded import VersusRow
-    from semgap.analysis.claims.verification import check_bytes, check_claims
+    from semgap.analysis.gates.verification import check_bytes, check_claims
+    from semgap.analysis.numbers.versus import VersusRow
     from semgap.plumbing.csv_rows import read_rows
 
     for report in (claims_report, versus_report):

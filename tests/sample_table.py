@@ -1,11 +1,12 @@
 """A table of made-up runs, for tests of what is published."""
 
 from sample_runs import begin_of, phase, run
-from semgap.analysis.notes import Experiment
-from semgap.analysis.rows import PHASES, table_rows
-from semgap.analysis.summary import MeasuredRun, repeat_rows, summarise
-from semgap.analysis.traffic import TrafficRow
+from semgap.analysis.expectation import Expectation
+from semgap.analysis.numbers.numbers import Numbers
+from semgap.analysis.numbers.summary import repeat_rows, summarise
+from semgap.analysis.numbers.traffic import TrafficRow
 from semgap.model.manifest import Manifest
+from semgap.model.model_settings import ModelSettings
 from semgap.modes import policy_of
 
 MODES = ("local", "naive", "remote_cache", "semantic")
@@ -29,7 +30,21 @@ MANIFEST = Manifest(
 )
 
 
+def expectation(labels=LABELS, **changed):
+    values = {
+        "experiment": "test",
+        "weights_id": MANIFEST.weights_id,
+        "model": ModelSettings(MANIFEST.name, "seeded"),
+        "prompt_tokens": 8,
+        "prompt_seed": 0,
+        "labels": labels,
+        "runs": (),
+    }
+    return Expectation(**{**values, **changed})
+
+
 def measured(mode, repeat, latency_s, network_bytes=1000, **more):
+    """A run's record, its traffic, and no prediction."""
     phases = tuple(
         phase(name, begin_of(mode, repeat) + 10 + 2 * index, latency_s)
         for index, name in enumerate(("setup", "prefill", "decode"))
@@ -41,14 +56,22 @@ def measured(mode, repeat, latency_s, network_bytes=1000, **more):
         for item in phases
         for direction in ("up", "down")
     ]
-    return MeasuredRun(record, traffic)
+    return record, traffic, ()
+
+
+def numbers_of(runs, labels=LABELS):
+    """The numbers of measured runs."""
+    rows = repeat_rows(runs)
+    records = [record for record, *_ in runs]
+    return Numbers(expectation(labels), MANIFEST, records, (), rows, summarise(rows))
+
+
+def recorded(*records, labels=LABELS):
+    """Records without numbers, for reports that show nothing else."""
+    return Numbers(expectation(labels), MANIFEST, records)
 
 
 def rendered(labels=LABELS, repeats=(1, 2, 3), **more):
-    """The rows of a table and what its notes speak of."""
+    """The numbers of a table of ordinary runs."""
     runs = [measured(mode, repeat, 0.1 * repeat, **more) for mode in LABELS for repeat in repeats]
-    summary = summarise(repeat_rows(runs))
-    experiment = Experiment(
-        MANIFEST, [item.record for item in runs], table_rows(summary, labels, ("setup",))
-    )
-    return table_rows(summary, labels, PHASES), experiment
+    return numbers_of(runs, labels)

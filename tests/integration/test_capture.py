@@ -13,7 +13,7 @@ import pytest
 from judges import needs
 from patience import PATIENCE_S
 from sample_runs import phase, run, step
-from semgap.analysis.traffic import traffic_of_run
+from semgap.analysis.numbers.traffic import traffic_of_run
 from semgap.errors import CaptureError
 from semgap.measurement.probe import send_probe
 from semgap.measurement.tcpdump import CaptureStatus, CaptureUnavailableError, capture

@@ -6,7 +6,7 @@ import pytest
 
 from judges import needs
 from sample_table import LABELS, rendered
-from semgap.analysis.table import latex
+from semgap.analysis.reports.table import latex
 from semgap.policy import Label
 
 SPECIAL = Label(r"a|b & c % $ # _x_ ~ ^ {y} \z \\ <f> \" ` -- ±é")
@@ -17,7 +17,7 @@ SPECIAL = Label(r"a|b & c % $ # _x_ ~ ^ {y} \z \\ <f> \" ` -- ±é")
 def test_the_latex_table_compiles(tmp_path, labels):
     document = (
         r"\documentclass{article}\usepackage{booktabs}\newcommand{\sys}{System}"
-        r"\begin{document}" + latex(*rendered(labels)) + r"\end{document}"
+        r"\begin{document}" + latex(rendered(labels)) + r"\end{document}"
     )
     (tmp_path / "paper.tex").write_text(document)
     done = subprocess.run(

@@ -9,9 +9,10 @@ from forks import FORKS
 from judges import needs
 from networks import joined_network, needs_a_network
 from running_server import server_at
-from semgap.analysis.counts import check_counts, count_rows
-from semgap.analysis.prediction import predict
-from semgap.analysis.traffic import traffic_of_run
+from semgap.analysis.gates.counting import check_counts
+from semgap.analysis.numbers.counts import count_rows
+from semgap.analysis.numbers.prediction import predict
+from semgap.analysis.numbers.traffic import traffic_of_run
 from semgap.inference.worker_settings import WorkerSettings
 from semgap.measurement.job import run_benchmark
 from semgap.measurement.job_settings import BenchmarkSettings, CaptureSettings, WorkloadSettings

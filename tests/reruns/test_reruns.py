@@ -42,6 +42,17 @@ OF_THE_DOCTOR = [
     f"semgap/doctor/{name}.py"
     for name in ("check", "experiment", "finding", "gpu", "machine", "network", "packages")
 ]
+OF_MAINTENANCE = [
+    f"semgap/maintain/{name}.py"
+    for name in (
+        "context_sweep",
+        "faults",
+        "readme_parts",
+        "record_results",
+        "reference_results",
+        "scan_models",
+    )
+]
 OF_THE_LINK = [
     f"semgap/linkbench/{name}.py"
     for name in (
@@ -84,28 +95,18 @@ MODULES = {
     "store_weights.py": EVERYTHING,
     "verify.py": set(),
     "verify_weights.py": VERIFIED | ANALYSIS,
-    "semgap/analysis/claims/claim.py": ANALYSIS,
-    "semgap/analysis/claims/evaluation.py": ANALYSIS,
-    "semgap/analysis/claims/recorded.py": ANALYSIS,
-    "semgap/analysis/claims/report.py": TABLE,
-    "semgap/analysis/claims/verification.py": set(),
-    "semgap/analysis/claims/versus_report.py": TABLE,
     "semgap/measurement/job.py": ALL_RUNS,
     "semgap/pipeline/cli.py": EVERYTHING | TRAFFIC,
     "semgap/inference/client.py": ALL_RUNS,
     "semgap/pipeline/config.py": set(),
     "semgap/plumbing/connections.py": {"rpc_server"} | ALL_RUNS,
-    "semgap/analysis/consistency.py": ANALYSIS,
-    "semgap/analysis/correctness.py": ANALYSIS,
     "semgap/plumbing/csv_rows.py": TRAFFIC,
     "semgap/errors.py": set(),
-    "semgap/analysis/expectation.py": ANALYSIS,
     "semgap/pipeline/fingerprint.py": set(),
     "semgap/state/kept.py": {"rpc_server"} | ALL_RUNS,
     "semgap/state/kv_cache.py": {"rpc_server"} | CHECKED | ALL_RUNS,
-    "semgap/plumbing/markup.py": TABLE,
+    "semgap/plumbing/markup.py": ANALYSIS,
     "semgap/modes.py": set(),
-    "semgap/analysis/overhead.py": set(),
     "semgap/policy.py": {"rpc_server"} | ALL_RUNS,
     "semgap/plumbing/processes.py": EVERYTHING,
     "semgap/model/prompt.py": {"make_prompt"} | ALL_RUNS,
@@ -125,37 +126,17 @@ MODULES = {
     "semgap/measurement/run_record.py": ALL_RUNS,
     "semgap/inference/steps.py": ALL_RUNS,
     "semgap/measurement/phases.py": ALL_RUNS,
-    "semgap/analysis/summary.py": ANALYSIS,
-    "semgap/analysis/table.py": TABLE,
-    "semgap/analysis/notes.py": TABLE,
-    "semgap/analysis/traffic_report.py": TABLE,
-    "semgap/analysis/figures/time_line.py": set(),
-    "semgap/analysis/figures/style.py": set(),
-    "semgap/analysis/figures/latencies.py": set(),
-    "semgap/analysis/figures/traffic_classes.py": set(),
-    "semgap/analysis/page.py": set(),
-    "semgap/analysis/counts.py": ANALYSIS,
     "semgap/plumbing/statistics.py": ANALYSIS,
     "semgap/plumbing/yaml_files.py": ANALYSIS,
     "semgap/plumbing/limits.py": EVERYTHING,
     "semgap/plumbing/exclusive.py": {"rpc_server"} | ALL_RUNS,
-    "semgap/analysis/run_order.py": ANALYSIS,
     "semgap/meters/cpu_throttling.py": ALL_RUNS,
     "semgap/progress/failures.py": set(),
     "draw_figures.py": set(),
-    "semgap/analysis/decode_floor.py": TABLE,
-    "semgap/analysis/provenance_report.py": TABLE,
-    "semgap/analysis/stopping.py": TABLE,
-    "semgap/analysis/comparison.py": ANALYSIS,
-    "semgap/analysis/statistics_report.py": TABLE,
-    "semgap/analysis/prediction.py": ANALYSIS,
-    "semgap/analysis/rows.py": TABLE,
-    "semgap/analysis/warnings.py": TABLE,
     "semgap/measurement/provenance.py": ALL_RUNS,
     "semgap/measurement/rehearsal.py": ALL_RUNS,
     "semgap/meters/machine_cpu.py": ALL_RUNS,
     "semgap/plumbing/tcp_sockets.py": REMOTE_RUNS,
-    "semgap/analysis/traffic.py": TRAFFIC,
     "semgap/inference/worker_settings.py": {"rpc_server"} | ALL_RUNS,
     "semgap/inference/worker.py": {"rpc_server"} | ALL_RUNS,
     "semgap/measurement/tcpdump.py": ALL_RUNS,
@@ -209,6 +190,46 @@ MODULES = {
     "semgap/session/server.py": measured(*REMOTE),
     "semgap/transport/transport_contract.py": {"rpc_server"} | ALL_RUNS,
     "semgap/transport/torch_rpc.py": REMOTE_RUNS,
+    "semgap/analysis/catalogue.py": ANALYSIS,
+    "semgap/analysis/evidence.py": ANALYSIS,
+    "semgap/analysis/expectation.py": ANALYSIS,
+    "semgap/analysis/publish.py": ANALYSIS,
+    "semgap/analysis/claims/claim.py": ANALYSIS,
+    "semgap/analysis/claims/evaluation.py": ANALYSIS,
+    "semgap/analysis/gates/belonging.py": ANALYSIS,
+    "semgap/analysis/gates/consistency.py": ANALYSIS,
+    "semgap/analysis/gates/correctness.py": ANALYSIS,
+    "semgap/analysis/gates/counting.py": ANALYSIS,
+    "semgap/analysis/gates/verification.py": set(),
+    "semgap/analysis/numbers/comparison.py": ANALYSIS,
+    "semgap/analysis/numbers/counts.py": ANALYSIS,
+    "semgap/analysis/numbers/numbers.py": ANALYSIS,
+    "semgap/analysis/numbers/prediction.py": ANALYSIS,
+    "semgap/analysis/numbers/rows.py": ANALYSIS,
+    "semgap/analysis/numbers/run_order.py": ANALYSIS,
+    "semgap/analysis/numbers/stopping.py": TABLE,
+    "semgap/analysis/numbers/summary.py": ANALYSIS,
+    "semgap/analysis/numbers/traffic.py": TRAFFIC,
+    "semgap/analysis/numbers/versus.py": set(),
+    "semgap/analysis/reports/claims.py": TABLE,
+    "semgap/analysis/reports/decode_floor.py": TABLE,
+    "semgap/analysis/reports/notes.py": TABLE,
+    "semgap/analysis/reports/overhead.py": set(),
+    "semgap/analysis/reports/page.py": set(),
+    "semgap/analysis/reports/provenance.py": TABLE,
+    "semgap/analysis/reports/statistics.py": TABLE,
+    "semgap/analysis/reports/table.py": TABLE,
+    "semgap/analysis/reports/traffic.py": TABLE,
+    "semgap/analysis/reports/versus.py": set(),
+    "semgap/analysis/reports/warnings.py": TABLE,
+    "semgap/analysis/reports/wording.py": TABLE,
+    "semgap/analysis/figures/latencies.py": set(),
+    "semgap/analysis/figures/modes.py": set(),
+    "semgap/analysis/figures/style.py": set(),
+    "semgap/analysis/figures/time_line.py": set(),
+    "semgap/analysis/figures/traffic_classes.py": set(),
+    "compare_recorded.py": set(),
+    **{module: set() for module in OF_MAINTENANCE},
     **{module: set() for module in OF_TCP},
     **{module: set() for module in OF_THE_LINK},
     **{module: set() for module in OF_THE_DOCTOR},
@@ -388,10 +409,13 @@ def test_a_changed_claim_is_judged_anew_and_nothing_measured(finished):
 
 
 def test_a_new_record_is_compared_with_and_nothing_measured(finished):
+    comparison = "results/tiny/versus-reference.md"
+    finished.build(comparison)
     records = finished.folder / "results" / "reference"
     shutil.copytree(records / "mini-tcp", records / "mini-again")
     try:
-        assert differences(finished, ANALYSIS) == (set(), set())
+        assert finished.planned() == set()
+        assert finished.planned(comparison) == {"compare_recorded"}
     finally:
         shutil.rmtree(records / "mini-again")
     assert finished.planned() == set()

@@ -1,6 +1,5 @@
 """The stored model computes what transformers computes from its source, or is refused."""
 
-import importlib.util
 import json
 import re
 import shutil
@@ -13,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from semgap.errors import ModelError
 from semgap.inference.agreement import compare_with_transformers
 from semgap.inference.worker_settings import WorkerSettings
+from semgap.maintain import scan_models as scan
 from semgap.measurement.job import run_benchmark
 from semgap.measurement.job_settings import BenchmarkSettings, CaptureSettings, WorkloadSettings
 from semgap.model.description import describe_model
@@ -195,9 +195,6 @@ def test_a_git_lfs_pointer_is_named(gptj, tmp_path):
 
 
 def test_the_page_of_model_types_says_what_a_scan_finds():
-    specification = importlib.util.spec_from_file_location("scan", PROJECT / "docs/scan_models.py")
-    scan = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(scan)
     page = (PROJECT / "docs" / "models.md").read_text()
     (pinned,) = re.findall(
         r"^transformers==(\S+)", (PROJECT / "envs" / "lock-current.txt").read_text(), re.MULTILINE

@@ -9,9 +9,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sample_table import rendered
 from semgap.analysis.claims.claim import load_claims
-from semgap.analysis.claims.evaluation import Evidence, OutcomeRow, Verdict, judge, verdict, worst
-from semgap.analysis.claims.recorded import (
+from semgap.analysis.claims.evaluation import Measured, OutcomeRow, Verdict, judge, verdict, worst
+from semgap.analysis.gates.verification import check_bytes, check_claims
+from semgap.analysis.numbers.summary import RepeatRow
+from semgap.analysis.numbers.versus import (
     Agreement,
     VersusRow,
     nearest_recorded,
@@ -19,10 +22,8 @@ from semgap.analysis.claims.recorded import (
     recorded_in,
     versus_recorded,
 )
-from semgap.analysis.claims.report import claims_markdown, count_text, verdicts
-from semgap.analysis.claims.verification import check_bytes, check_claims
-from semgap.analysis.claims.versus_report import versus_markdown
-from semgap.analysis.summary import RepeatRow
+from semgap.analysis.reports.claims import claims_markdown, count_text, verdicts
+from semgap.analysis.reports.versus import versus_markdown
 from semgap.errors import ClaimError, ConfigError
 from semgap.measurement.run_record import RunRecord
 from semgap.model.manifest import Manifest
@@ -39,7 +40,7 @@ WITH_REPEATS = ("mini-torch_rpc", "mini-tcp", "gptj-6b-h100-tcp", "gptj-6b-h100-
 
 def evidence_of(name):
     folder = REFERENCE / name
-    return Evidence(
+    return Measured(
         rows=read_rows(folder / "repeats.csv", RepeatRow),
         records=[read_record(file, RunRecord) for file in sorted(folder.glob("runs/*/*.json"))],
         manifest=read_record(folder / "manifest.json", Manifest),
@@ -96,7 +97,7 @@ def test_the_order_of_bytes_and_latencies_is_claimed_with_numbers():
 
 def renamed(evidence, names):
     """The evidence with modes exchanged."""
-    return Evidence(
+    return Measured(
         rows=[
             msgspec.structs.replace(row, mode=names.get(row.mode, row.mode))
             for row in evidence.rows
@@ -116,7 +117,7 @@ def scaled(evidence, mode, quantity, factor):
         else row
         for row in evidence.rows
     ]
-    return Evidence(rows, evidence.records, evidence.manifest)
+    return Measured(rows, evidence.records, evidence.manifest)
 
 
 def without_kv_cache(evidence, mode):
@@ -149,7 +150,7 @@ def without_kv_cache(evidence, mode):
         else row
         for row in evidence.rows
     ]
-    return Evidence(rows, [dropped(record) for record in evidence.records], evidence.manifest)
+    return Measured(rows, [dropped(record) for record in evidence.records], evidence.manifest)
 
 
 @pytest.mark.parametrize("name", WITH_REPEATS)
@@ -179,14 +180,14 @@ def test_another_token_and_bytes_of_local_are_found_out():
     first, *others = evidence.records
     wrong = msgspec.structs.replace(others[-1], token_ids=(1, *first.token_ids[1:]))
     records = [first, *others[:-1], wrong]
-    assert failed(Evidence(evidence.rows, records, evidence.manifest)) == {"C13"}
+    assert failed(Measured(evidence.rows, records, evidence.manifest)) == {"C13"}
     rows = [
         msgspec.structs.replace(row, value=1.0)
         if (row.mode, row.quantity) == ("local", "network_bytes")
         else row
         for row in evidence.rows
     ]
-    assert failed(Evidence(rows, evidence.records, evidence.manifest)) == {"C1"}
+    assert failed(Measured(rows, evidence.records, evidence.manifest)) == {"C1"}
 
 
 def test_the_message_names_what_was_claimed_and_what_was_seen(tmp_path):
@@ -203,7 +204,7 @@ def test_a_mode_that_was_not_measured_supports_nothing():
     evidence = evidence_of("mini-tcp")
     rows = [row for row in evidence.rows if row.mode in ("local", "semantic")]
     records = [one for one in evidence.records if one.mode in ("local", "semantic")]
-    found = verdicts(judge(CLAIMS, Evidence(rows, records, evidence.manifest)))
+    found = verdicts(judge(CLAIMS, Measured(rows, records, evidence.manifest)))
     assert found["C1"] == found["C5"] == found["C9"] == found["C13"] == Verdict.PASS
     assert found["C2"] == found["C4"] == found["C6"] == Verdict.NOT_SUPPORTED
 
@@ -221,7 +222,7 @@ def test_one_repeat_supports_bytes_and_no_latency():
     evidence = evidence_of("mini-tcp")
     rows = [row for row in evidence.rows if row.repeat == 1]
     records = [one for one in evidence.records if one.repeat == 1]
-    found = verdicts(judge(CLAIMS, Evidence(rows, records, evidence.manifest)))
+    found = verdicts(judge(CLAIMS, Measured(rows, records, evidence.manifest)))
     assert found["C2"] == found["C4"] == Verdict.PASS
     assert found["C6"] == found["C9"] == Verdict.NOT_SUPPORTED
 
@@ -258,7 +259,7 @@ def test_outcomes_come_back_from_their_file_as_they_were(tmp_path):
     assert [row.verdict for row in again] == [row.verdict for row in outcomes]
     write_rows(tmp_path / "again.csv", OutcomeRow, again)
     assert (tmp_path / "again.csv").read_bytes() == (tmp_path / "claims.csv").read_bytes()
-    text = claims_markdown(outcomes)
+    text = claims_markdown(dataclasses.replace(rendered(), claims=outcomes))
     for claim in CLAIMS:
         assert claim.sentence in text
     counted = [int(number) for number in re.findall(r"\d+", count_text(outcomes))]

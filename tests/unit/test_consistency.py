@@ -6,13 +6,15 @@ import shutil
 import msgspec
 import pytest
 
+import sample_table
 from sample_runs import PROMPT, SECOND_NS, phase, run, settings
 from sample_table import LABELS, MANIFEST
-from semgap.analysis.consistency import RunFiles, check_belonging, check_consistency
-from semgap.analysis.expectation import Expectation, ExpectedRun
-from semgap.analysis.traffic import TrafficRow
+from semgap.analysis.evidence import Evidence, Run
+from semgap.analysis.expectation import ExpectedRun
+from semgap.analysis.gates.belonging import check_belonging, check_files
+from semgap.analysis.gates.consistency import check_consistency
+from semgap.analysis.numbers.traffic import TrafficRow
 from semgap.errors import MeasurementError
-from semgap.model.model_settings import ModelSettings
 from semgap.model.prompt import Prompt
 from semgap.modes import policy_of
 from semgap.plumbing.files import digest_of, write_record
@@ -32,20 +34,13 @@ def traffic_of(record):
 
 
 def expectation(**changed):
-    values = {
-        "experiment": "test",
-        "weights_id": MANIFEST.weights_id,
-        "model": ModelSettings(MANIFEST.name, "seeded"),
-        "prompt_tokens": 8,
-        "prompt_seed": 0,
-        "labels": {mode: LABELS[mode] for mode in MODES},
-        "runs": tuple(
-            ExpectedRun(mode, settings(repeat), policy_of(mode), run(mode).transport)
-            for mode in MODES
-            for repeat in REPEATS
-        ),
-    }
-    return Expectation(**{**values, **changed})
+    expected = tuple(
+        ExpectedRun(mode, settings(repeat), policy_of(mode), run(mode).transport)
+        for mode in MODES
+        for repeat in REPEATS
+    )
+    labels = {mode: LABELS[mode] for mode in MODES}
+    return sample_table.expectation(labels, **{"runs": expected, **changed})
 
 
 @pytest.fixture
@@ -55,28 +50,25 @@ def runs(tmp_path):
 
 
 def written(folder, record):
-    stem = f"{record.mode}.rep{record.repeat}"
-    files = RunFiles(
-        record,
-        folder / f"{stem}.json",
-        folder / f"{stem}.npy",
-        folder / f"{stem}.pcap",
-        traffic_of(record),
-    )
-    for file in (files.logits_file, files.capture_file):
-        file.write_text(f"{file.name}, measured")
-    record = replace(
-        record,
-        logits_sha256=digest_of(files.logits_file),
-        capture_sha256=digest_of(files.capture_file),
-    )
-    write_record(files.record_file, record)
-    return dataclasses.replace(files, record=record)
+    file = folder / f"{record.mode}.rep{record.repeat}.json"
+    for written_with in files_of(file):
+        written_with.write_text(f"{written_with.name}, measured")
+    logits, capture = map(digest_of, files_of(file))
+    record = replace(record, logits_sha256=logits, capture_sha256=capture)
+    write_record(file, record)
+    return Run(record, file, traffic_of(record))
+
+
+def files_of(record_file):
+    """Its logits and its capture."""
+    return record_file.with_suffix(".npy"), record_file.with_suffix(".pcap")
 
 
 def belong(runs, manifest=MANIFEST, prompt=PROMPT, expected=None, **changed):
     changed |= {"runs": expected} if expected else {}
-    check_belonging(expectation(**changed), manifest, prompt, runs)
+    evidence = Evidence(expectation(**changed), manifest, runs)
+    check_belonging(evidence)
+    check_files(evidence, prompt, *zip(*(files_of(run.record_file) for run in runs), strict=True))
 
 
 def refused(runs, match, **which):
@@ -91,8 +83,8 @@ def test_honest_runs_pass(runs):
 
 def test_refused_a_repeat_that_is_a_copy_of_another(runs):
     first, second = runs[:2]
-    for name in ("record_file", "logits_file", "capture_file"):
-        shutil.copy(getattr(first, name), getattr(second, name))
+    for one, other in zip(files_of(first.record_file), files_of(second.record_file), strict=True):
+        shutil.copy(one, other)
     copied = dataclasses.replace(second, record=first.record)
     refused(
         [first, copied, *runs[2:]], r"rep2.json' was measured with repeat 1; .* says 2\. Delete"
@@ -109,9 +101,9 @@ def test_refused_a_mode_under_another_name(runs):
     refused([*runs[:2], other, runs[3]], r"semantic.rep1.json' was measured with mode local")
 
 
-@pytest.mark.parametrize("name", ["logits_file", "capture_file"])
-def test_refused_a_file_that_was_changed_after_the_measurement(runs, name):
-    file = getattr(runs[0], name)
+@pytest.mark.parametrize("which", [0, 1], ids=["logits", "capture"])
+def test_refused_a_file_that_was_changed_after_the_measurement(runs, which):
+    file = files_of(runs[0].record_file)[which]
     file.write_text("changed")
     refused(runs, rf"'{file}' is not the file that was written with .*Delete '{file}'")
 
@@ -120,7 +112,7 @@ def test_refused_a_file_that_was_changed_after_the_measurement(runs, name):
     ("changed", "match"),
     [
         ({"prompt_seed": 1}, "seed 0; the configuration says 8 and 1"),
-        ({"prompt_tokens": 9}, "chosen for 8 tokens and seed 0; the configuration says 9"),
+        ({"prompt_tokens": 9}, "measured with number of tokens 8; this configuration says 9"),
         ({"weights_id": "other-1"}, "folder of weights 'gpt-j-test-0'.* says 'other-1'"),
     ],
 )
@@ -151,7 +143,7 @@ def test_refused_a_run_of_another_configuration(runs, section, name, value):
 
 
 def test_a_run_with_another_prompt_is_named(runs):
-    refused(runs, "measured with prompt", prompt=Prompt(tuple(range(1, 9)), 0))
+    refused(runs, "measured with another prompt", prompt=Prompt(tuple(range(1, 9)), 0))
 
 
 def test_a_run_with_other_weights_is_named(runs):

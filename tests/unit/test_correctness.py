@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from sample_runs import PROVENANCE, run
-from semgap.analysis.correctness import RunResult, check_correctness
+from semgap.analysis.gates.correctness import RunResult, check_correctness, check_same_setup
 from semgap.errors import CorrectnessError, MeasurementError
 from semgap.measurement.provenance import GpuProvenance
 from semgap.measurement.tcpdump import CaptureStatus
@@ -80,7 +80,7 @@ def test_fewer_steps_are_refused():
 )
 def test_runs_of_different_setups_do_not_mix(changed):
     with pytest.raises(MeasurementError, match="naive, repeat 1 was measured with another"):
-        check_correctness(results(**changed))
+        check_same_setup([result.record for result in results(**changed)])
 
 
 def answers(**wrong_by_run):

@@ -1,6 +1,7 @@
 """Three counts of the same bytes: each is right by itself, and each can be accused."""
 
 import contextlib
+import dataclasses
 import math
 import socket
 import subprocess
@@ -12,12 +13,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sample_runs import phase, run, settings, step
-from sample_table import LABELS, MANIFEST, MODES
-from semgap.analysis.counts import check_content, check_counts, count_rows
-from semgap.analysis.figures.time_line import draw_time_line, median_step, spans_ms
-from semgap.analysis.prediction import predict
-from semgap.analysis.traffic import TrafficRow
-from semgap.analysis.traffic_report import traffic_markdown, wire_bytes
+from sample_table import LABELS, MANIFEST, MODES, recorded
+from semgap.analysis.figures.style import save
+from semgap.analysis.figures.time_line import median_step, spans_ms, time_line
+from semgap.analysis.gates.counting import check_content, check_counts
+from semgap.analysis.numbers.counts import count_rows
+from semgap.analysis.numbers.prediction import predict
+from semgap.analysis.numbers.traffic import TrafficRow
+from semgap.analysis.reports.traffic import traffic_markdown, wire_bytes
 from semgap.errors import MeasurementError
 from semgap.meters.client_sockets import ClientSockets
 from semgap.model.manifest import CacheTensor, WeightTensor
@@ -215,12 +218,13 @@ def test_two_counts_that_disagree_accuse_nobody(tmp_path):
 
 def test_the_report_shows_every_mode_and_phase():
     rows = [row for mode in MODES for row in counted(mode)]
-    text = traffic_markdown(rows, LABELS)
+    numbers = dataclasses.replace(recorded(), counts=rows)
+    text = traffic_markdown(numbers)
     for label in LABELS.values():
         assert text.count(f"| {label.text}") == 3 * 6
     assert f" {KV[8] + KV[9]:,} |" in text
     without = [replace(row, counted_bytes=None, captured_bytes=None) for row in rows]
-    assert " – |" in traffic_markdown(without, LABELS)
+    assert " – |" in traffic_markdown(dataclasses.replace(numbers, counts=without))
 
 
 def test_the_time_line_shows_the_median_step_whose_spans_are_its_latency(tmp_path):
@@ -236,7 +240,7 @@ def test_the_time_line_shows_the_median_step_whose_spans_are_its_latency(tmp_pat
         assert one.transfer_s == pytest.approx(0.2)
     assert spans_ms(apart)["copying to the worker's device"] == pytest.approx(20)
     assert spans_ms(apart)["copying back"] == pytest.approx(10)
-    draw_time_line([run(mode) for mode in MODES], LABELS, tmp_path / "figure.svg")
+    save(time_line(recorded(*map(run, MODES))), tmp_path / "figure.svg")
     drawn = (tmp_path / "figure.svg").read_text()
     assert drawn.count("<!-- the forward pass -->") == 1
     assert drawn.count(": 500.0 ms -->") == len(MODES)

@@ -6,11 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sample_runs import phase, run
-from sample_table import LABELS, MANIFEST, measured
-from semgap.analysis.notes import Experiment, notes
-from semgap.analysis.rows import PHASES, table_rows
-from semgap.analysis.summary import MeasuredRun, repeat_rows, summarise
-from semgap.analysis.traffic import TrafficRow
+from sample_table import LABELS, measured, numbers_of
+from semgap.analysis.numbers.summary import repeat_rows
+from semgap.analysis.numbers.traffic import TrafficRow
+from semgap.analysis.reports.notes import notes
 from semgap.meters.gpu_dmon import GpuDmon, dmon_rows
 from semgap.meters.meter_contract import Host, Span, meters_of
 
@@ -90,7 +89,7 @@ def test_what_disturbs_is_not_read_while_latency_is_measured():
 def test_the_notes_explain_each_difference_above_ten_points():
     """Prefill: 30 % where kernels took 20; decode: 45 % where they took 20."""
     runs = []
-    for item in (measured(mode, 1, 1.0) for mode in LABELS):
+    for record, traffic, _ in (measured(mode, 1, 1.0) for mode in LABELS):
         phases = tuple(
             msgspec.structs.replace(
                 one,
@@ -101,14 +100,11 @@ def test_the_notes_explain_each_difference_above_ten_points():
                     "back_to_back": {"back_to_back_runs": 6, "back_to_back_latency_s": 0.5},
                 },
             )
-            for one in item.record.phases
+            for one in record.phases
         )
-        machine = msgspec.structs.replace(item.record.machine, gpu="a GPU")
-        record = msgspec.structs.replace(item.record, phases=phases, machine=machine)
-        runs.append(MeasuredRun(record, item.traffic))
-    rows = table_rows(summarise(repeat_rows(runs)), LABELS, PHASES)
-    experiment = Experiment(MANIFEST, [run.record for run in runs], [])
-    (said,) = (note for note in notes(rows, experiment) if note.startswith("nvml"))
+        machine = msgspec.structs.replace(record.machine, gpu="a GPU")
+        runs.append((msgspec.structs.replace(record, phases=phases, machine=machine), traffic, ()))
+    (said,) = (note for note in notes(numbers_of(runs)) if note.startswith("nvml"))
     assert "reads +10 to +25 percentage points" in said
     assert said.count("45 % where kernels took 20 % (timed 1.000 s, back to back 0.5000 s)") == 4
     assert "prefill:" not in said
@@ -125,7 +121,7 @@ def test_energy_and_differences_follow_from_the_readings():
     decode = phase("decode", 16, steps=2)
     decode = msgspec.structs.replace(decode, readings=decode.readings | readings)
     traffic = [TrafficRow("decode", way, "tcpdump", 0, 0, 0, 0) for way in ("up", "down")]
-    rows = repeat_rows([MeasuredRun(run(phases=(decode,)), traffic)])
+    rows = repeat_rows([(run(phases=(decode,)), traffic, ())])
     values = {row.quantity: row.value for row in rows}
     assert values["gpu_energy_j"] == 50
     assert values["gpu_energy_per_token_j"] == 25

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from sample_runs import phase, run, step
-from semgap.analysis.overhead import overhead_report, overhead_rows
+from semgap.analysis.reports.overhead import overhead_report, overhead_rows
 from semgap.linkbench.contenders.known import CEILING
 from semgap.linkbench.measure import message_sizes
 from semgap.linkbench.rates import ceiling_of, goodput_rows, round_trip_rows, settled

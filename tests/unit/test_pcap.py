@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from packets import Packet, pcap
 from sample_runs import phase, run
-from semgap.analysis.traffic import traffic_of_run
+from semgap.analysis.numbers.traffic import traffic_of_run
 from semgap.errors import CaptureError
 from semgap.measurement.tcpdump import CaptureStatus
 from semgap.pcap.reader import Segments, read_segments

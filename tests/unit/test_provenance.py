@@ -80,6 +80,6 @@ def test_a_cpu_has_no_driver():
 
 def test_reading_a_record_and_its_capture_imports_no_torch():
     """A default run parses twelve captures; each import of torch would take a second."""
-    code = "import semgap.analysis.traffic, sys; sys.exit('torch' in sys.modules)"
+    code = "import semgap.analysis.numbers.traffic, sys; sys.exit('torch' in sys.modules)"
     environment = {**os.environ, "PYTHONPATH": str(PROJECT / "scripts")}
     assert subprocess.run([sys.executable, "-c", code], env=environment).returncode == 0

@@ -3,10 +3,8 @@
 from msgspec.structs import replace
 
 from sample_runs import PROVENANCE, run
-from sample_table import rendered
-from semgap.analysis.provenance_report import provenance_markdown
-
-MANIFEST = rendered()[1].manifest
+from sample_table import recorded
+from semgap.analysis.reports.provenance import provenance_markdown
 
 
 def rows_of(text, heading):
@@ -19,7 +17,7 @@ def rows_of(text, heading):
 def test_what_runs_share_is_said_once_and_what_differs_is_listed():
     changed = replace(PROVENANCE, dirty=True, packages={"torch": "2.13.0"})
     runs = [run("local"), run("semantic", provenance=changed)]
-    shared = dict(rows_of(provenance_markdown(runs, MANIFEST), "What the runs share"))
+    shared = dict(rows_of(provenance_markdown(recorded(*runs)), "What the runs share"))
     assert shared["Commit"] == "0123456789abcdef"
     assert shared["Changed since the commit"] == "no; yes"
     assert shared["Clock source"] == "tsc"
@@ -31,7 +29,7 @@ def test_what_runs_share_is_said_once_and_what_differs_is_listed():
 
 def test_runs_stand_in_the_order_in_which_they_were_measured():
     later, earlier = run("semantic", 2), run("local", 1, logits_sha256="ab" * 32)
-    rows = rows_of(provenance_markdown([later, earlier], MANIFEST), "Each run")
+    rows = rows_of(provenance_markdown(recorded(later, earlier)), "Each run")
     assert [row[:3] for row in rows] == [
         ["1970-01-01 00:10:00", "local", "1"],
         ["1970-01-01 00:25:00", "semantic", "2"],

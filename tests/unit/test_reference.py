@@ -73,7 +73,7 @@ def start(copy, environment):
         for file in (copy / "results" / "reference" / name).glob("*.*"):
             if file.name not in ("manifest.json", "expectation.json"):
                 file.unlink()
-    command = [sys.executable, copy / "docs" / "reference_results.py"]
+    command = [sys.executable, "-m", "semgap.maintain.reference_results"]
     return subprocess.Popen(command, env={"PYTHONPATH": str(copy / "scripts"), **environment})
 
 

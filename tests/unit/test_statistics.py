@@ -12,13 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special, stats
 
-from sample_table import LABELS, measured, rendered
-from semgap.analysis.comparison import ComparisonRow, comparisons
-from semgap.analysis.rows import PHASES, table_rows
-from semgap.analysis.statistics_report import statistics_markdown, supported
-from semgap.analysis.stopping import is_precise, wanted_repeats
-from semgap.analysis.summary import SummaryRow, repeat_rows, summarise
-from semgap.analysis.table import markdown
+from sample_table import LABELS, expectation, measured, rendered
+from semgap.analysis.numbers.comparison import ComparisonRow, comparisons
+from semgap.analysis.numbers.stopping import is_precise, wanted_repeats
+from semgap.analysis.numbers.summary import SummaryRow, repeat_rows, summarise
+from semgap.analysis.reports.statistics import statistics_markdown, supported
+from semgap.analysis.reports.table import markdown
 from semgap.measurement.job_settings import StoppingRule
 from semgap.plumbing import statistics
 from semgap.plumbing.csv_rows import read_rows, write_rows
@@ -129,8 +128,8 @@ def written(folder, row_type, rows):
 def test_the_report_says_what_n_allows(repeats, tmp_path):
     rows = compared(repeats)
     found = written(tmp_path, ComparisonRow, comparisons(rows))
-    table = table_rows(written(tmp_path, SummaryRow, summarise(rows)), LABELS, PHASES)
-    text = statistics_markdown(table, found, LABELS)
+    summary = written(tmp_path, SummaryRow, summarise(rows))
+    text = statistics_markdown(dataclasses.replace(rendered(), summary=summary, comparisons=found))
     assert f"n = {len(repeats)}" in text
     said = list(supported(found, LABELS))
     assert len(said) == 2
@@ -193,14 +192,16 @@ def test_only_what_scatters_is_repeated_and_local_with_it():
 
 
 def test_the_notes_state_the_rule_and_what_it_does_to_the_statistics():
-    rows, experiment = rendered()
-    assert "Repeats were added" not in markdown(rows, experiment)
+    numbers = rendered()
+    assert "Repeats were added" not in markdown(numbers)
     for compared, said in (
         (scattered(0.001, 4), "reached by all"),
         (scattered(0.5, 4), "not reac"),
     ):
-        stopped = dataclasses.replace(experiment, comparisons=compared, stopping=RULE)
-        text = markdown(rows, stopped)
+        stopped = dataclasses.replace(
+            numbers, comparisons=compared, expectation=expectation(stopping=RULE)
+        )
+        text = markdown(stopped)
         assert "within ± 5 %, at most 20 per mode" in text
         assert said in text
         assert "decided by these data" in text

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sample_table import LABELS, measured, rendered
-from semgap.analysis.rows import PHASES, significant, table_rows, with_deviation
-from semgap.analysis.summary import SummaryRow, repeat_rows, summarise
-from semgap.analysis.table import full_csv, latex, markdown
+from sample_table import LABELS, measured, numbers_of, rendered
+from semgap.analysis.numbers.summary import SummaryRow, repeat_rows, summarise
+from semgap.analysis.reports.table import full_csv, latex, markdown
+from semgap.analysis.reports.wording import significant, with_deviation
 from semgap.errors import SemgapError
 from semgap.measurement.tcpdump import CaptureStatus
 from semgap.plumbing.csv_rows import csv_text, read_rows, write_rows
@@ -32,7 +32,7 @@ def summarised(runs, quantity, phase="decode"):
 
 
 def test_eight_rows_in_the_order_of_the_plan():
-    lines = markdown(*rendered()).splitlines()
+    lines = markdown(rendered()).splitlines()
     header = [cell.strip() for cell in lines[0].strip("|").split("|")]
     assert header == [
         "Phase",
@@ -49,7 +49,7 @@ def test_eight_rows_in_the_order_of_the_plan():
 
 
 def test_the_notes_say_what_a_reader_must_know():
-    notes = markdown(*rendered()).split("\n\n", 1)[1]
+    notes = markdown(rendered()).split("\n\n", 1)[1]
     for said in (
         "weights made from seed 0; this is not the pretrained model",
         "8-token prompt, 2 decode steps",
@@ -66,17 +66,17 @@ def test_the_notes_say_what_a_reader_must_know():
 
 def test_repeats_that_differ_by_mode_are_told():
     runs = [measured(mode, n, 0.1 * n) for mode in LABELS for n in (1, 2, 3)]
-    runs = [one for one in runs if one.record.mode != "naive" or one.record.repeat < 3]
-    rows = table_rows(summarise(repeat_rows(runs)), LABELS, PHASES)
-    notes = markdown(rows, rendered()[1])
+    runs = [one for one in runs if one[0].mode != "naive" or one[0].repeat < 3]
+    numbers = numbers_of(runs)
+    notes = markdown(numbers)
     assert "n = 3 repeats per mode (naive 2), interleaved" in notes
-    ns = {row["mode"]: row["n"] for row in csv.DictReader(io.StringIO(full_csv(rows, [])))}
+    ns = {row["mode"]: row["n"] for row in csv.DictReader(io.StringIO(full_csv(numbers)))}
     assert ns == {"local": "3", "naive": "2", "remote_cache": "3", "semantic": "3"}
 
 
 def test_a_table_without_captures_says_so():
     status = CaptureStatus(False, "tcpdump is not installed.", "lo")
-    notes = markdown(*rendered(capture=status))
+    notes = markdown(rendered(capture=status))
     assert "NOT captured by tcpdump (tcpdump is not installed.)" in notes
     assert "0 where client and worker are one process" in notes
 
@@ -103,7 +103,7 @@ def test_token_latencies_are_those_of_the_decode_steps():
         assert summarised(runs, quantity).mean == pytest.approx(value), quantity
     quantities = {row.quantity for row in repeat_rows(runs) if row.phase == "prefill"}
     assert "tokens_per_s" not in quantities
-    assert "tokens/s)" in markdown(*rendered())
+    assert "tokens/s)" in markdown(rendered())
 
 
 def test_one_repeat_has_no_deviation():
@@ -185,8 +185,9 @@ def test_a_damaged_csv_names_the_file(tmp_path):
 
 
 def test_the_csv_has_every_quantity():
-    rows, experiment = rendered()
-    cells = list(csv.DictReader(io.StringIO(full_csv(rows, experiment.records))))
+    numbers = rendered()
+    rows = numbers.table
+    cells = list(csv.DictReader(io.StringIO(full_csv(numbers))))
     assert {line["commit"] for line in cells} == {"0123456789abcdef"}
     assert [(line["phase"], line["label"]) for line in cells] == [
         (row.phase, row.label) for row in rows
@@ -198,14 +199,14 @@ def test_the_csv_has_every_quantity():
 
 
 def test_the_latex_table_uses_booktabs_and_keeps_the_macro():
-    text = latex(*rendered())
+    text = latex(rendered())
     for part in (r"\toprule", r"\midrule", r"\bottomrule", r"(\sys)", r"GPU Util (\%)", r"$\pm$"):
         assert part in text
     assert text.count(r"\\") == 9
 
 
 def test_one_repeat_is_not_called_a_mean():
-    text = markdown(*rendered(repeats=(1,)))
+    text = markdown(rendered(repeats=(1,)))
     assert "One repeat per mode" in text
     assert "±" not in text
     assert "mean ± sample" not in text
@@ -215,7 +216,7 @@ SPECIAL = r"a|b & c % $ # _x_ ~ ^ {y} \z \\ *e* <f> [g] `h` -- ±"
 
 
 def test_a_label_is_shown_as_it_is_in_markdown():
-    text = markdown(*rendered(labels={**LABELS, "naive": Label(SPECIAL)}))
+    text = markdown(rendered(labels={**LABELS, "naive": Label(SPECIAL)}))
     row = next(line for line in text.splitlines() if line.startswith("| Prefill | a"))
     cells = re.split(r"(?<!\\)\|", row)
     assert len(cells) == 8
@@ -225,5 +226,5 @@ def test_a_label_is_shown_as_it_is_in_markdown():
 
 def test_a_label_may_bring_its_own_latex():
     label = Label("alpha", latex=r"$\alpha$")
-    text = latex(*rendered(labels={**LABELS, "naive": label}))
+    text = latex(rendered(labels={**LABELS, "naive": label}))
     assert r"Prefill & $\alpha$ &" in text

@@ -23,14 +23,17 @@ import pytest
 
 from patience import PATIENCE_S
 from sample_runs import phase, run
-from sample_table import rendered
+from sample_table import recorded
+from semgap.analysis import publish
 from semgap.analysis.claims.claim import load_claims
-from semgap.analysis.consistency import check_consistency
-from semgap.analysis.figures.time_line import draw_time_line
-from semgap.analysis.provenance_report import provenance_markdown
-from semgap.analysis.run_order import apart, order_text, overlapping
-from semgap.analysis.warnings import warnings
+from semgap.analysis.figures.style import save
+from semgap.analysis.figures.time_line import time_line
+from semgap.analysis.gates.consistency import check_consistency
+from semgap.analysis.numbers.run_order import apart, order_text, overlapping
+from semgap.analysis.reports.provenance import provenance_markdown
+from semgap.analysis.reports.warnings import warnings
 from semgap.errors import ConfigError, RunningError, SemgapError
+from semgap.maintain.reference_results import evidence_of
 from semgap.measurement.provenance import checkout_of, package_versions
 from semgap.measurement.run_record import RunRecord
 from semgap.meters.client_sockets import ClientSockets
@@ -184,7 +187,7 @@ def test_warned_of_a_checkout_that_belongs_to_somebody_else(checkout):
     assert (found.commit, found.dirty) == ("", None)
     assert "dubious ownership" in found.no_commit
     provenance = replace(run().provenance, commit="", dirty=None, no_commit=found.no_commit)
-    text = provenance_markdown([run(provenance=provenance)], rendered()[1].manifest)
+    text = provenance_markdown(recorded(run(provenance=provenance)))
     assert "unknown: git says" in text
     assert "| unknown " in text.split("Changed since the commit")[1].splitlines()[0]
 
@@ -354,10 +357,13 @@ def test_survived_a_users_backend_and_look_of_figures(tmp_path):
     (tmp_path / "matplotlibrc").write_text("axes.facecolor: red\nfont.size: 30\n")
     folder = REFERENCE / "mini-tcp"
     figure = tmp_path / "time-line.svg"
+    numbers = [tmp_path / f"{name}.csv" for name in publish.NUMBERS]
+    publish.write_numbers(publish.numbers(evidence_of(folder)), numbers)
     done = subprocess.run(
         [
             *(sys.executable, PROJECT / "scripts" / "draw_figures.py"),
-            *("--expectation", folder / "expectation.json", "--time-line", figure),
+            *("--expectation", folder / "expectation.json", "--figures", figure),
+            *("--manifest", folder / "manifest.json", "--numbers", *numbers),
             *("--runs", *sorted((folder / "runs").glob("*/*.json"))),
         ],
         env={
@@ -375,7 +381,8 @@ def test_survived_a_users_backend_and_look_of_figures(tmp_path):
 
 def test_survived_a_label_with_dollars(tmp_path):
     record = read_record(REFERENCE / "mini-tcp" / "runs" / "local" / "rep1.json", RunRecord)
-    draw_time_line([record], {"local": Label(r"costs $5, or $\nothing")}, tmp_path / "x.svg")
+    labels = {"local": Label(r"costs $5, or $\nothing")}
+    save(time_line(recorded(record, labels=labels)), tmp_path / "x.svg")
     assert (tmp_path / "x.svg").stat().st_size > 1000
 
 
@@ -512,8 +519,8 @@ def test_survived_looking_for_sockets_of_a_process_without_any():
 
 def test_the_page_of_faults_is_written_from_these_names():
     written = subprocess.check_output(
-        [sys.executable, "-c", "import faults; print(faults.page(), end='')"],
-        cwd=PROJECT / "docs",
+        [sys.executable, "-c", "from semgap.maintain import faults; print(faults.page(), end='')"],
+        env={**os.environ, "PYTHONPATH": str(PROJECT / "scripts")},
         text=True,
         encoding="utf-8",
     )

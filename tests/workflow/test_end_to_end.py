@@ -14,7 +14,7 @@ import pytest
 
 from experiment import DECODE_STEPS, PROMPT_TOKENS
 from judges import needs
-from semgap.analysis.warnings import cores_of_others, warnings
+from semgap.analysis.reports.warnings import cores_of_others, warnings
 from semgap.inference.steps import SPANS
 from semgap.measurement.run_record import RunRecord
 from semgap.plumbing.files import read_record

@@ -22,8 +22,8 @@ MODULES = {
     "semgap/linkbench/plot.py": {"report_link", "report_overhead"},
     "semgap/linkbench/report.py": {"report_link", "report_overhead"},
     "report_overhead.py": {"report_overhead"},
-    "semgap/analysis/overhead.py": {"report_overhead"},
-    "semgap/analysis/table.py": set(),
+    "semgap/analysis/reports/overhead.py": {"report_overhead"},
+    "semgap/analysis/reports/table.py": set(),
 }
 
 

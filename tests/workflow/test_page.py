@@ -111,16 +111,16 @@ def test_the_page_has_every_report_and_figure(page, finished):
     reports = ("table", "claims", "versus-reference", "traffic", "stats", "provenance")
     for file in (f"{name}.md" for name in reports):
         assert f"From <code>results/tiny/{file}</code>" in text
-    assert "snakemake --cores 1 results/tiny/transport.md" in text
+    assert "snakemake --cores 1 results/tiny/link.html" in text
     # Each row of the table, as it stands there.
     first = (finished.results / "table.md").read_text().splitlines()[2]
     cells = [cell.strip() for cell in first.strip("|").split("|")]
     assert all(f">{cell}</td>" in text for cell in cells)
-    assert text.count("data:image/svg+xml;base64,") == 3
+    assert text.count("data:image/svg+xml;base64,") == 4
     references = References()
     references.feed(text)
     assert all(one.startswith(("#", "data:")) for one in references.found)
-    for name in ("latencies", "traffic"):
+    for name in ("modes", "latencies", "time-line", "traffic"):
         for form in ("svg", "pdf", "png"):
             assert (finished.results / "figures" / f"{name}.{form}").stat().st_size > 1000
 
@@ -142,7 +142,7 @@ def test_a_browser_shows_tables_and_figures_and_asks_nobody(page, width, scheme,
     lightness = sum(map(int, re.findall(r"\d+", found["ink"])[:3]))
     assert (lightness > 380) == (scheme == "dark")
     tags = [one["tag"] for one in found["seen"]]
-    assert tags.count("IMG") == 3
+    assert tags.count("IMG") == 4
     assert tags.count("TABLE") >= 8
     for one in found["seen"]:
         assert min(one["width"], one["height"], one["natural"]) > 0, one
@@ -159,7 +159,7 @@ def test_snakemakes_report_opens_offline_without_errors(finished, tmp_path):
     assert found["asked"] == []
     # Its style sheet is a development build: the engine's choice.
     assert [line for line in said if "cdn.tailwindcss.com should not be used" not in line] == []
-    for category in ("Table", "Claims", "Latency", "Traffic", "Figures", "All on one page"):
+    for category in ("Table", "Claims", "Latency", "Traffic", "All on one page"):
         assert category in document
 
 

@@ -26,19 +26,16 @@ rule benchmark:
         code=benchmark_code,
         policy=lambda wildcards: policy_value(wildcards.mode),
         settings=lambda wildcards: settings_json(benchmark_settings(wildcards.repeat)),
+        flags=flags,
         withdraw=PUBLISHED,
-        endpoint=lambda wildcards, input: (
-            shlex.join(["--endpoint", input.endpoint])
-            if "endpoint" in input.keys()
-            else ""
-        ),
     message:
         "Measuring {wildcards.mode}, repeat {wildcards.repeat}"
     shell:
-        'python "$SEMGAP_SCRIPTS/benchmark.py" --mode {wildcards.mode} --manifest {input.manifest:q}'
-        " --weights {input.weights:q} --prompt {input.prompt:q} {params.endpoint}"
-        " --run {output.run:q} --logits {output.logits:q} --capture {output.capture:q}"
-        " --settings {params.settings:q} --code {params.code} --withdraw {params.withdraw:q} --log {log:q}"
+        job(
+            "benchmark.py",
+            "--mode {wildcards.mode} --settings {params.settings:q} --code {params.code}",
+            "--withdraw {params.withdraw:q}",
+        )
 
 
 ANNOUNCED = RunsAnnounced(

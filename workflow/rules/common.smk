@@ -31,6 +31,7 @@ if set("{}") & set(f"{PROJECT}{Path.cwd()}"):
 if str(SCRIPTS) not in sys.path:
     sys.path.insert(0, str(SCRIPTS))
 
+from semgap.analysis.catalogue import FIGURES, REPORTS, modules_of
 from semgap.pipeline.config import load_config
 from semgap.errors import ConfigError
 from semgap.analysis.claims.claim import load_claims
@@ -82,6 +83,39 @@ wildcard_constraints:
 def code_of(script, *modules):
     """Fingerprint of a script, of modules it imports by name, and of all they import."""
     return code_fingerprint(SCRIPTS, script, modules)
+
+
+def flags(wildcards, input, output):
+    """A job's named files as the flags of its script; what has no name is only waited for."""
+    named = [*input.items(), *output.items()]
+    return " ".join(
+        shlex.join(
+            [
+                f"--{name.replace('_', '-')}",
+                *([files] if isinstance(files, str) else files),
+            ]
+        )
+        for name, files in named
+    )
+
+
+def job(script, *more):
+    """The command of a rule whose params have its ``flags``."""
+    return " ".join(
+        [
+            f'python "$SEMGAP_SCRIPTS/{script}" --log {{log:q}}',
+            *more,
+            "{params.flags}",
+        ]
+    )
+
+
+def shown(file, section):
+    """A result as Snakemake's report shows it, if it shows such files."""
+    if not file.endswith((".md", ".svg", ".html")):
+        return file
+    caption = f"../report/{Path(file).name}.rst"
+    return report(file, category=section, caption=caption)
 
 
 def per_run(pattern):
@@ -141,10 +175,8 @@ def source_of_weights(wildcards):
     file leaves its folder's time as it was.
     """
     if CONFIG.model.weights == "folder":
-        return {"source": model_files(Path(CONFIG.model.folder))}
-    if CONFIG.model.weights == "hub":
-        return {"source": WEIGHT_SOURCES["hub"]}
-    return {}
+        return model_files(Path(CONFIG.model.folder))
+    return [WEIGHT_SOURCES["hub"]] if CONFIG.model.weights == "hub" else []
 
 
 def source_option(wildcards):
@@ -156,9 +188,7 @@ def stamps_of_source(wildcards):
     """Sizes and times of a folder's files: one that is replaced by an older one counts too."""
     if CONFIG.model.weights != "folder":
         return []
-    stats = (
-        (file, Path(file).stat()) for file in source_of_weights(wildcards)["source"]
-    )
+    stats = ((file, Path(file).stat()) for file in source_of_weights(wildcards))
     return [f"{file} {stat.st_size} {stat.st_mtime_ns}" for file, stat in stats]
 
 

@@ -17,6 +17,7 @@ rule measure_link:
             "measure_link.py",
             *(f"semgap.transport.{name}" for name in names_in("transport")),
         ),
+        flags=flags,
         settings=lambda wildcards: settings_json(
             LinkJob(
                 CONFIG.link,
@@ -28,8 +29,7 @@ rule measure_link:
     message:
         "Measuring the link: transports, plain sockets and libraries in turn"
     shell:
-        'python "$SEMGAP_SCRIPTS/measure_link.py" --times {output.times:q} --wire {output.wire:q}'
-        " --facts {output.facts:q} --settings {params.settings:q} --log {log:q}"
+        job("measure_link.py", "--settings {params.settings:q}")
 
 
 rule report_link:
@@ -39,11 +39,7 @@ rule report_link:
         wire=rules.measure_link.output.wire,
         facts=rules.measure_link.output.facts,
     output:
-        markdown=report(
-            f"{EXPERIMENT}/transport.md",
-            category="Link",
-            caption="../report/transport.rst",
-        ),
+        markdown=shown(f"{EXPERIMENT}/transport.md", "Link"),
         goodput=f"{EXPERIMENT}/transport.goodput.csv",
         round_trips=f"{EXPERIMENT}/transport.round_trips.csv",
         figures=multiext(f"{EXPERIMENT}/transport", ".svg", ".png"),
@@ -55,12 +51,11 @@ rule report_link:
         ENVIRONMENT
     params:
         code=code_of("report_link.py"),
+        flags=flags,
     message:
         "Reporting on the link"
     shell:
-        'python "$SEMGAP_SCRIPTS/report_link.py" --times {input.times:q} --wire {input.wire:q}'
-        " --facts {input.facts:q} --markdown {output.markdown:q} --goodput {output.goodput:q}"
-        " --round-trips {output.round_trips:q} --figures {output.figures:q} --log {log:q}"
+        job("report_link.py")
 
 
 rule report_overhead:
@@ -69,11 +64,7 @@ rule report_overhead:
         runs=per_run(rules.benchmark.output.run),
         goodput=rules.report_link.output.goodput,
     output:
-        markdown=report(
-            f"{EXPERIMENT}/overhead.md",
-            category="Link",
-            caption="../report/overhead.rst",
-        ),
+        markdown=shown(f"{EXPERIMENT}/overhead.md", "Link"),
         csv=f"{EXPERIMENT}/overhead.csv",
     log:
         f"{EXPERIMENT}/logs/report_overhead.log",
@@ -83,8 +74,8 @@ rule report_overhead:
         ENVIRONMENT
     params:
         code=code_of("report_overhead.py"),
+        flags=flags,
     message:
         "Reporting where the steps' time goes"
     shell:
-        'python "$SEMGAP_SCRIPTS/report_overhead.py" --runs {input.runs:q} --goodput {input.goodput:q}'
-        " --markdown {output.markdown:q} --csv {output.csv:q} --log {log:q}"
+        job("report_overhead.py")

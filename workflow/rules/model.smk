@@ -9,7 +9,7 @@ gigabytes again.
 rule download_model:
     """Download the model of `weights: hub` at its pinned revision, verified."""
     output:
-        directory(f"{DOWNLOAD}/download"),
+        folder=directory(f"{DOWNLOAD}/download"),
     log:
         f"{DOWNLOAD}/download.log",
     benchmark:
@@ -17,21 +17,24 @@ rule download_model:
     conda:
         ENVIRONMENT
     params:
+        flags=flags,
         repo=lambda wildcards: CONFIG.model.hub.repo,
         revision=lambda wildcards: CONFIG.model.hub.revision,
     message:
         "Downloading {params.repo} at {params.revision}"
     shell:
-        'python "$SEMGAP_SCRIPTS/download_model.py" --repo {params.repo:q} --revision {params.revision:q}'
-        " --folder {output:q} --log {log:q}"
+        job(
+            "download_model.py",
+            "--repo {params.repo:q} --revision {params.revision:q}",
+        )
 
 
 rule store_weights:
     """Store the weights in the experiment's dtype: downloaded, from a folder, or from a seed."""
     input:
-        unpack(source_of_weights),
+        source_of_weights,
     output:
-        directory(f"{WEIGHTS}/weights"),
+        weights=directory(f"{WEIGHTS}/weights"),
     log:
         f"{WEIGHTS}/weights.log",
     benchmark:
@@ -39,6 +42,7 @@ rule store_weights:
     conda:
         ENVIRONMENT
     params:
+        flags=flags,
         code=code_of("store_weights.py"),
         settings=lambda wildcards: settings_json(CONFIG.model),
         source=source_option,
@@ -46,14 +50,13 @@ rule store_weights:
     message:
         "Storing the weights of {CONFIG.model.name}"
     shell:
-        'python "$SEMGAP_SCRIPTS/store_weights.py" --weights {output:q} {params.source}'
-        " --settings {params.settings:q} --log {log:q}"
+        job("store_weights.py", "{params.source} --settings {params.settings:q}")
 
 
 rule check_model:
     """Check that the stored model computes what transformers computes from its source."""
     input:
-        unpack(source_of_weights),
+        source_of_weights,
         weights=rules.store_weights.output[0],
     output:
         agreement=f"{WEIGHTS}/agreement-{CONFIG.worker.engine}.json",
@@ -66,6 +69,7 @@ rule check_model:
     conda:
         ENVIRONMENT
     params:
+        flags=flags,
         code=code_of("check_model.py", f"semgap.engine.{CONFIG.worker.engine}"),
         settings=lambda wildcards: settings_json(CONFIG.model),
         engine=CONFIG.worker.engine,
@@ -73,9 +77,10 @@ rule check_model:
     message:
         "Checking that {CONFIG.model.name} computes what transformers computes"
     shell:
-        'python "$SEMGAP_SCRIPTS/check_model.py" --weights {input.weights:q} {params.source}'
-        " --agreement {output.agreement:q} --settings {params.settings:q}"
-        " --engine {params.engine:q} --log {log:q}"
+        job(
+            "check_model.py",
+            "{params.source} --settings {params.settings:q} --engine {params.engine:q}",
+        )
 
 
 rule describe_model:
@@ -91,13 +96,13 @@ rule describe_model:
     conda:
         ENVIRONMENT
     params:
+        flags=flags,
         code=code_of("describe_model.py"),
         settings=lambda wildcards: settings_json(CONFIG.model),
     message:
         "Describing the model: sizes, hashes, bytes of KV cache a token"
     shell:
-        'python "$SEMGAP_SCRIPTS/describe_model.py" --weights {input.weights:q}'
-        " --manifest {output.manifest:q} --settings {params.settings:q} --log {log:q}"
+        job("describe_model.py", "--settings {params.settings:q}")
 
 
 rule make_prompt:
@@ -113,6 +118,7 @@ rule make_prompt:
     conda:
         ENVIRONMENT
     params:
+        flags=flags,
         code=code_of("make_prompt.py"),
         tokens=CONFIG.workload.prompt_tokens,
         decode_steps=CONFIG.workload.decode_steps,
@@ -120,6 +126,8 @@ rule make_prompt:
     message:
         "Choosing a prompt of {params.tokens} tokens"
     shell:
-        'python "$SEMGAP_SCRIPTS/make_prompt.py" --manifest {input.manifest:q} --prompt {output.prompt:q}'
-        " --tokens {params.tokens} --decode-steps {params.decode_steps}"
-        " --seed {params.seed} --log {log:q}"
+        job(
+            "make_prompt.py",
+            "--tokens {params.tokens} --decode-steps {params.decode_steps}",
+            "--seed {params.seed}",
+        )

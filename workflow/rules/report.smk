@@ -1,53 +1,24 @@
-"""What is published: the table as Markdown, LaTeX and CSV with every quantity."""
+"""What is published: the table, the reports beside it, and the figures.
+
+Figures are a rule of their own, so that none takes a table with it.
+"""
 
 
 rule render_table:
-    """Render the table as Markdown, LaTeX and CSV."""
+    """Write the table as Markdown, LaTeX and CSV, and the reports beside it."""
     input:
         expectation=EXPECTATION_FILE,
-        summary=rules.aggregate.output.summary,
-        comparisons=rules.aggregate.output.comparisons,
-        counts=rules.aggregate.output.counts,
-        claims=rules.aggregate.output.claims,
-        versus=rules.aggregate.output.versus,
         manifest=rules.describe_model.output.manifest,
         runs=per_run(rules.benchmark.output.run),
+        numbers=rules.aggregate.output.numbers,
     output:
-        markdown=report(
-            f"{EXPERIMENT}/table.md",
-            category="Table",
-            caption="../report/table.rst",
-        ),
-        traffic=report(
-            f"{EXPERIMENT}/traffic.md",
-            category="Traffic",
-            caption="../report/traffic.rst",
-        ),
-        statistics=report(
-            f"{EXPERIMENT}/stats.md",
-            category="Latency",
-            caption="../report/statistics.rst",
-        ),
-        claims=report(
-            f"{EXPERIMENT}/claims.md",
-            category="Claims",
-            caption="../report/claims.rst",
-        ),
-        versus=report(
-            f"{EXPERIMENT}/versus-reference.md",
-            category="Claims",
-            caption="../report/versus.rst",
-        ),
-        provenance=report(
-            f"{EXPERIMENT}/provenance.md",
-            category="Provenance",
-            caption="../report/provenance.rst",
-        ),
-        csv=f"{EXPERIMENT}/table.csv",
-        tex=f"{EXPERIMENT}/table.tex",
-        published_markdown="results/table.md",
-        published_csv="results/table.csv",
-        published_tex="results/table.tex",
+        reports=[
+            *(
+                shown(f"{EXPERIMENT}/{name}", one.section)
+                for name, one in REPORTS.items()
+            ),
+            *(f"results/{name}" for name in REPORTS if name.startswith("table.")),
+        ],
     log:
         f"{EXPERIMENT}/logs/render_table.log",
     benchmark:
@@ -55,35 +26,31 @@ rule render_table:
     conda:
         ENVIRONMENT
     params:
-        code=code_of("render_table.py"),
+        code=code_of("render_table.py", *modules_of(REPORTS)),
+        flags=flags,
     message:
         "Rendering the table"
     shell:
-        'python "$SEMGAP_SCRIPTS/render_table.py" --expectation {input.expectation:q}'
-        " --summary {input.summary:q} --counts {input.counts:q} --manifest {input.manifest:q}"
-        " --comparisons {input.comparisons:q}"
-        " --claims {input.claims:q} --claims-report {output.claims:q}"
-        " --versus {input.versus:q} --versus-report {output.versus:q}"
-        " --statistics {output.statistics:q} --runs {input.runs:q} --traffic {output.traffic:q}"
-        " --provenance {output.provenance:q}"
-        " --csv {output.csv:q} {output.published_csv:q}"
-        " --tex {output.tex:q} {output.published_tex:q}"
-        " --markdown {output.markdown:q} {output.published_markdown:q} --log {log:q}"
+        job("render_table.py")
 
 
 rule draw_figures:
-    """Draw where a step's time goes: a rule of its own, so that no figure takes a table with it."""
+    """Draw the figures."""
     input:
         expectation=EXPECTATION_FILE,
-        # What the checks have refused is not drawn.
-        summary=rules.aggregate.output.summary,
+        manifest=rules.describe_model.output.manifest,
         runs=per_run(rules.benchmark.output.run),
+        numbers=rules.aggregate.output.numbers,
     output:
-        time_line=report(
-            f"{EXPERIMENT}/time-line.svg",
-            category="Latency",
-            caption="../report/time_line.rst",
-        ),
+        figures=[
+            file
+            for name, one in FIGURES.items()
+            for file in (
+                shown(f"{EXPERIMENT}/figures/{name}.svg", one.section),
+                f"{EXPERIMENT}/figures/{name}.pdf",
+                f"{EXPERIMENT}/figures/{name}.png",
+            )
+        ],
     log:
         f"{EXPERIMENT}/logs/draw_figures.log",
     benchmark:
@@ -91,9 +58,9 @@ rule draw_figures:
     conda:
         ENVIRONMENT
     params:
-        code=code_of("draw_figures.py"),
+        code=code_of("draw_figures.py", *modules_of(FIGURES)),
+        flags=flags,
     message:
-        "Drawing where a step's time goes"
+        "Drawing the figures"
     shell:
-        'python "$SEMGAP_SCRIPTS/draw_figures.py" --expectation {input.expectation:q}'
-        " --runs {input.runs:q} --time-line {output.time_line:q} --log {log:q}"
+        job("draw_figures.py")

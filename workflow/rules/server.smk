@@ -18,6 +18,7 @@ rule rpc_server:
     conda:
         ENVIRONMENT
     params:
+        flags=flags,
         code=code_of("rpc_server.py", f"semgap.transport.{CONFIG.server.transport}"),
         settings=lambda wildcards: settings_json(
             ServerJob(CONFIG.server, CONFIG.worker)
@@ -25,5 +26,7 @@ rule rpc_server:
     message:
         "Describing and, unless it is external, starting the server ({CONFIG.server.transport} at {CONFIG.server.host}:{CONFIG.server.port})"
     shell:
-        'python "$SEMGAP_SCRIPTS/rpc_server.py" --log {log:q} start --endpoint {output.endpoint:q}'
-        " --manifest {input.manifest:q} --code {params.code} --settings {params.settings:q}"
+        job(
+            "rpc_server.py",
+            "start --code {params.code} --settings {params.settings:q}",
+        )

@@ -16,9 +16,9 @@ rule parse_capture:
         ENVIRONMENT
     params:
         code=code_of("parse_capture.py"),
+        flags=flags,
         withdraw=PUBLISHED,
     message:
         "Counting the bytes of {wildcards.mode}, repeat {wildcards.repeat}"
     shell:
-        'python "$SEMGAP_SCRIPTS/parse_capture.py" --run {input.run:q} --capture {input.capture:q}'
-        " --traffic {output.traffic:q} --withdraw {params.withdraw:q} --log {log:q}"
+        job("parse_capture.py", "--withdraw {params.withdraw:q}")

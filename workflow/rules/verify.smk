@@ -1,24 +1,49 @@
-"""What the data say of the claims, for whoever asks; nothing is built from it."""
+"""What the data say of the claims and of recorded results; no table is built from it."""
 
 
 localrules:
     verify,
 
 
+rule compare_recorded:
+    """Put bytes and ratios beside those of the recorded experiment of the nearest kind."""
+    input:
+        RECORDED,
+        expectation=EXPECTATION_FILE,
+        manifest=rules.describe_model.output.manifest,
+        summary=f"{EXPERIMENT}/summary.csv",
+        comparisons=f"{EXPERIMENT}/comparisons.csv",
+    output:
+        rows=f"{EXPERIMENT}/versus-reference.csv",
+        report=shown(f"{EXPERIMENT}/versus-reference.md", "Recorded results"),
+    log:
+        f"{EXPERIMENT}/logs/compare_recorded.log",
+    conda:
+        ENVIRONMENT
+    params:
+        code=code_of("compare_recorded.py"),
+        flags=flags,
+    message:
+        "Comparing with recorded results"
+    shell:
+        job("compare_recorded.py", '--reference "$SEMGAP_SCRIPTS/../results/reference"')
+
+
 rule verify:
     """Print claims and comparison with recorded results; fails where a claim is contradicted."""
     input:
-        table="results/table.md",
-        claims=rules.aggregate.output.claims,
-        versus=rules.aggregate.output.versus,
-        claims_report=rules.render_table.output.claims,
-        versus_report=rules.render_table.output.versus,
+        "results/table.md",
+        claims=f"{EXPERIMENT}/claims.csv",
+        claims_report=f"{EXPERIMENT}/claims.md",
+        versus=rules.compare_recorded.output.rows,
+        versus_report=rules.compare_recorded.output.report,
     log:
         f"{EXPERIMENT}/logs/verify.log",
     conda:
         ENVIRONMENT
+    params:
+        flags=flags,
     message:
         "Verifying the claims"
     shell:
-        'python "$SEMGAP_SCRIPTS/verify.py" --claims {input.claims:q} --versus {input.versus:q}'
-        " --claims-report {input.claims_report:q} --versus-report {input.versus_report:q} --log {log:q}"
+        job("verify.py")

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from semgap.analysis.claims.recorded import recorded_in
+from semgap.analysis.numbers.versus import recorded_in
 from semgap.doctor.experiment import duration_s, needs_of, weights_bytes_of
 from semgap.doctor.finding import Finding, Level
 from semgap.doctor.gpu import check_gpu

@@ -9,8 +9,8 @@ from itertools import pairwise
 import msgspec
 
 from semgap.analysis.claims.claim import AnswersClaim, BytesClaim, Claim, GrowthClaim, RatioClaim
-from semgap.analysis.correctness import REFERENCE_MODE
-from semgap.analysis.summary import RepeatRow
+from semgap.analysis.numbers.comparison import REFERENCE_MODE
+from semgap.analysis.numbers.summary import RepeatRow
 from semgap.measurement.run_record import RunRecord
 from semgap.model.manifest import Manifest
 from semgap.plumbing.statistics import mean_ratio
@@ -55,7 +55,7 @@ class OutcomeRow(msgspec.Struct, frozen=True):
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Measured:
     """What claims are held against."""
 
     rows: Sequence[RepeatRow]
@@ -84,14 +84,14 @@ class _Seen:
     why: str | None = None
 
 
-def judge(claims: Sequence[Claim], evidence: Evidence) -> list[OutcomeRow]:
+def judge(claims: Sequence[Claim], measured: Measured) -> list[OutcomeRow]:
     """Hold each claim against the data, phase by phase."""
     return [
         _outcome(claim, phase, seen)
         for claim in claims
         for phase, seen in (
-            _see(claim, evidence)
-            if evidence.manifest.parameters >= claim.least_parameters
+            _see(claim, measured)
+            if measured.manifest.parameters >= claim.least_parameters
             else [(_EVERY_PHASE, _Seen(None, why="it speaks of larger models"))]
         )
     ]
@@ -127,36 +127,36 @@ def verdict(
     return Verdict.NOT_SUPPORTED
 
 
-def _see(claim: Claim, evidence: Evidence) -> Iterator[tuple[str, _Seen]]:
+def _see(claim: Claim, measured: Measured) -> Iterator[tuple[str, _Seen]]:
     """What the data show of a claim's number, phase by phase."""
     match claim:
         case BytesClaim():
-            return _bytes(claim, evidence)
+            return _bytes(claim, measured)
         case RatioClaim():
-            return _ratio(claim, evidence)
+            return _ratio(claim, measured)
         case GrowthClaim():
-            return _growth(claim, evidence)
+            return _growth(claim, measured)
         case AnswersClaim():
-            return _answers(evidence)
+            return _answers(measured)
 
 
-def _bytes(claim: BytesClaim, evidence: Evidence) -> Iterator[tuple[str, _Seen]]:
+def _bytes(claim: BytesClaim, measured: Measured) -> Iterator[tuple[str, _Seen]]:
     for phase in claim.phases:
-        own = list(evidence.values(phase, claim.mode, "network_bytes").values())
+        own = list(measured.values(phase, claim.mode, "network_bytes").values())
         if claim.over is None:
             yield phase, _each(f"bytes of {claim.mode}", own)
             continue
-        other = list(evidence.values(phase, claim.over, "network_bytes").values())
+        other = list(measured.values(phase, claim.over, "network_bytes").values())
         ratios = [one / two for one in own for two in other if two]
         what = f"bytes of {claim.mode} ÷ those of {claim.over}"
         yield phase, _each(what, ratios, n=min(len(own), len(other)))
 
 
-def _ratio(claim: RatioClaim, evidence: Evidence) -> Iterator[tuple[str, _Seen]]:
+def _ratio(claim: RatioClaim, measured: Measured) -> Iterator[tuple[str, _Seen]]:
     what = f"{claim.quantity} of {claim.mode} ÷ that of {claim.over}"
     for phase in claim.phases:
         own, other = (
-            evidence.values(phase, mode, claim.quantity) for mode in (claim.mode, claim.over)
+            measured.values(phase, mode, claim.quantity) for mode in (claim.mode, claim.over)
         )
         rounds = sorted(own.keys() & other.keys())
         pairs = [own[one] for one in rounds], [other[one] for one in rounds]
@@ -170,10 +170,10 @@ def _ratio(claim: RatioClaim, evidence: Evidence) -> Iterator[tuple[str, _Seen]]
             yield phase, _Seen(what, found.mean, [(found.low, found.high)], len(rounds))
 
 
-def _growth(claim: GrowthClaim, evidence: Evidence) -> Iterator[tuple[str, _Seen]]:
-    prompt_tokens = evidence.records[0].prompt_tokens
-    before, after = (evidence.manifest.kv_cache_bytes(prompt_tokens + more) for more in (0, 1))
-    runs = [record for record in evidence.records if record.mode == claim.mode]
+def _growth(claim: GrowthClaim, measured: Measured) -> Iterator[tuple[str, _Seen]]:
+    prompt_tokens = measured.records[0].prompt_tokens
+    before, after = (measured.manifest.kv_cache_bytes(prompt_tokens + more) for more in (0, 1))
+    runs = [record for record in measured.records if record.mode == claim.mode]
     what = f"bytes that a step of {claim.mode} moves more than the last ÷ KV cache of one token"
     if after == before:
         yield "decode", _Seen(what, why="this model's cache does not grow")
@@ -193,11 +193,11 @@ def _growth(claim: GrowthClaim, evidence: Evidence) -> Iterator[tuple[str, _Seen
     yield "decode", _each(what, grown, n=len(runs))
 
 
-def _answers(evidence: Evidence) -> Iterator[tuple[str, _Seen]]:
-    (reference, *_) = (one for one in evidence.records if one.mode == REFERENCE_MODE)
+def _answers(measured: Measured) -> Iterator[tuple[str, _Seen]]:
+    (reference, *_) = (one for one in measured.records if one.mode == REFERENCE_MODE)
     differing = [
         sum(one != other for one, other in zip(record.token_ids, reference.token_ids, strict=True))
-        for record in evidence.records
+        for record in measured.records
     ]
     yield _EVERY_PHASE, _each("tokens of a run that are not local's", differing)
 

@@ -1,31 +1,23 @@
 """Latency of each mode: every repeat as a point, the mean with the range."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from semgap.analysis.figures.style import MARKS, SMALL, save, shown
-from semgap.analysis.rows import PHASES
-from semgap.analysis.summary import RepeatRow, SummaryRow
-from semgap.policy import Label
+from semgap.analysis.figures.style import MARKS, SMALL, shown
+from semgap.analysis.numbers.numbers import Numbers
+from semgap.analysis.numbers.rows import PHASES
 
 
-def draw_latencies(
-    repeats: Sequence[RepeatRow],
-    summary: Sequence[SummaryRow],
-    labels: Mapping[str, Label],
-    files: Sequence[Path],
-) -> None:
+def latencies(numbers: Numbers) -> Figure:
     """Draw prefill beside decode on logarithmic axes."""
-    means = {(row.phase, row.mode): row for row in summary if row.quantity == "latency_s"}
+    labels = numbers.labels
+    means = {(row.phase, row.mode): row for row in numbers.summary if row.quantity == "latency_s"}
     figure = Figure(figsize=(8.0, 0.5 * len(labels) + 1.3), layout="constrained")
     for axes, phase in zip(figure.subplots(1, len(PHASES), sharey=True), PHASES, strict=True):
         for place, mode in enumerate(labels):
             values_s = [
                 row.value
-                for row in repeats
+                for row in numbers.repeats
                 if (row.phase, row.mode, row.quantity) == (phase, mode, "latency_s")
             ]
             mark = MARKS[place % len(MARKS)]
@@ -41,4 +33,4 @@ def draw_latencies(
         axes.tick_params(labelsize=SMALL)
     figure.axes[0].set_yticks(range(len(labels)), [shown(label.text) for label in labels.values()])
     figure.axes[0].set_ylim(len(labels) - 0.5, -0.5)
-    save(figure, files)
+    return figure

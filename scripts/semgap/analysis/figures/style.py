@@ -1,6 +1,5 @@
 """What figures share: shades that stay apart in a grey print, the same bytes each time."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import matplotlib
@@ -17,9 +16,9 @@ def shown(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def save(figure: Figure, files: Iterable[Path]) -> None:
-    """Write a figure in the form that each file's suffix names, the same bytes each time."""
+def save(figure: Figure, file: Path) -> None:
+    """Write a figure in the form that the file's suffix names, the same bytes each time."""
     matplotlib.rcParams["svg.hashsalt"] = "semgap"
     undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-    for file in files:
-        figure.savefig(file, dpi=150, metadata=undated.get(file.suffix))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, dpi=150, metadata=undated.get(file.suffix))

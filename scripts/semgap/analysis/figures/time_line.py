@@ -1,14 +1,13 @@
 """time-line.svg: where the time of one decode step of each mode goes."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from semgap.analysis.figures.style import SMALL, save, shown
+from semgap.analysis.figures.style import SMALL, shown
+from semgap.analysis.numbers.numbers import Numbers
 from semgap.inference.steps import StepRecord
 from semgap.measurement.run_record import RunRecord
-from semgap.policy import Label
 
 # How each looks: shades and hatches that stay apart in a grey print.
 _LOOKS = {
@@ -55,13 +54,14 @@ def median_step(records: Sequence[RunRecord]) -> StepRecord:
     return steps[(len(steps) - 1) // 2]
 
 
-def draw_time_line(records: Sequence[RunRecord], labels: Mapping[str, Label], file: Path) -> None:
+def time_line(numbers: Numbers) -> Figure:
     """Draw a bar for each mode, each on an axis of its own: they differ by orders of magnitude."""
+    labels = numbers.labels
     figure = Figure(figsize=(8.0, 0.8 * len(labels) + 1.2), layout="constrained")
     panels = figure.subplots(len(labels), 1, squeeze=False)[:, 0]
     for axes, (mode, label) in zip(panels, labels.items(), strict=True):
         begin_ms = 0.0
-        step = median_step([record for record in records if record.mode == mode])
+        step = median_step([record for record in numbers.records if record.mode == mode])
         for name, span_ms in spans_ms(step).items():
             shade, hatch = _LOOKS[name]
             axes.barh(
@@ -81,4 +81,4 @@ def draw_time_line(records: Sequence[RunRecord], labels: Mapping[str, Label], fi
     panels[-1].set_xlabel("one decode step (ms)")
     handles, names = panels[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=3, fontsize=SMALL)
-    save(figure, [file])
+    return figure

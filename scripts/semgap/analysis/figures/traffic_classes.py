@@ -1,28 +1,26 @@
 """What crosses in each mode, by semantic class."""
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from statistics import fmean
 
 from matplotlib.figure import Figure
 
-from semgap.analysis.counts import CountRow
-from semgap.analysis.figures.style import FILLS, SMALL, save, shown
-from semgap.analysis.rows import PHASES
-from semgap.policy import Label
+from semgap.analysis.figures.style import FILLS, SMALL, shown
+from semgap.analysis.numbers.counts import CountRow
+from semgap.analysis.numbers.numbers import Numbers
+from semgap.analysis.numbers.rows import PHASES
 
 _CLASSES = ("weights", "kv_cache", "tokens", "logits", "framing")
 _NAMES = ("weights", "KV cache", "tokens", "logits", "framing")
 
 
-def draw_traffic(
-    counts: Sequence[CountRow], labels: Mapping[str, Label], files: Sequence[Path]
-) -> None:
+def traffic_classes(numbers: Numbers) -> Figure:
     """Draw a bar per class, both directions together, on logarithmic axes."""
+    labels = numbers.labels
     figure = Figure(figsize=(8.0, 0.9 * len(labels) + 1.2), layout="constrained")
     for axes, phase in zip(figure.subplots(1, len(PHASES), sharey=True), PHASES, strict=True):
         for place, (one, name) in enumerate(zip(_CLASSES, _NAMES, strict=True)):
-            sizes = [_mean_bytes(counts, phase, mode, one) for mode in labels]
+            sizes = [_mean_bytes(numbers.counts, phase, mode, one) for mode in labels]
             at = [mode + 0.16 * (place - 2) for mode in range(len(labels))]
             shade, hatch = FILLS[place]
             axes.barh(
@@ -43,7 +41,7 @@ def draw_traffic(
     figure.axes[0].invert_yaxis()
     handles, names = figure.axes[0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=len(names), fontsize=SMALL)
-    save(figure, files)
+    return figure
 
 
 def _mean_bytes(counts: Sequence[CountRow], phase: str, mode: str, tensor_class: str) -> float:

@@ -1,0 +1,55 @@
+"""What was measured in an experiment: all numbers follow from it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from msgspec import structs
+
+from semgap.analysis.claims.claim import Claim
+from semgap.analysis.expectation import Asked, Expectation
+from semgap.analysis.numbers.traffic import TrafficRow
+from semgap.measurement.run_record import RunRecord
+from semgap.model.manifest import Manifest
+from semgap.plumbing.csv_rows import read_rows
+from semgap.plumbing.files import read_record
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's record, its file, and the traffic that its capture shows."""
+
+    record: RunRecord
+    record_file: Path
+    traffic: Sequence[TrafficRow]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was asked and what ran."""
+
+    expectation: Expectation
+    manifest: Manifest
+    runs: Sequence[Run]  # in the order of the expectation
+
+    def held_against(self, claims: tuple[Claim, ...]) -> "Evidence":
+        """The same evidence for other claims than were asked for at its time."""
+        return replace(self, expectation=structs.replace(self.expectation, claims=claims))
+
+
+def read_evidence(
+    expectation: Path, manifest: Path, runs: Sequence[Path], traffic: Sequence[Path]
+) -> Evidence:
+    """Read the files of an experiment; runs and their traffic in the order of the expectation.
+
+    Raises:
+        SemgapError: names the file that holds something else.
+    """
+    return Evidence(
+        read_record(expectation, Asked).expectation,
+        read_record(manifest, Manifest),
+        [
+            Run(read_record(run, RunRecord), run, read_rows(rows, TrafficRow))
+            for run, rows in zip(runs, traffic, strict=True)
+        ],
+    )

@@ -1,0 +1,104 @@
+"""The gate before the table: every repeat of every mode computed what ``local`` computed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from semgap.analysis.numbers.comparison import REFERENCE_MODE
+from semgap.errors import CorrectnessError, MeasurementError
+from semgap.measurement.run_record import RunRecord
+
+_REMEDY = (
+    "Nothing is published from it. Delete that run's file to measure it again; if it happens "
+    "again, the mode is not what it claims to be."
+)
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A run and the logits it recorded."""
+
+    record: RunRecord
+    logits: np.ndarray  # float32, shape (steps, vocabulary)
+
+
+def check_correctness(results: Sequence[RunResult]) -> None:
+    """Compare every run with ``local``: with its repeat that most runs agree with.
+
+    Raises:
+        CorrectnessError: tokens differ, or a logit differs by more than the policy row tolerates.
+    """
+    of_local = [result for result in results if result.record.mode == REFERENCE_MODE]
+    of_local.sort(key=lambda result: result.record.repeat)
+    reference = max(of_local, key=lambda one: sum(_differs(each, one) is None for each in results))
+    others = [result for result in results if result.record.mode != REFERENCE_MODE]
+    if len({other.record.mode for other in others}) > 1 and all(
+        _differs(other, reference) and not _differs(other, others[0]) for other in others
+    ):
+        raise CorrectnessError(
+            f"All other modes agree with each other, and none with {reference.record.name}.",
+            "Nothing is published from it. Delete the runs of local to measure them again; if it "
+            "happens again, the policies are not what they claim to be.",
+        )
+    for result in results:
+        difference = _differs(result, reference)
+        if difference is not None:
+            raise CorrectnessError(f"{result.record.name}{difference}.", _REMEDY)
+
+
+def check_same_setup(records: Sequence[RunRecord]) -> None:
+    """Check that runs that are compared were made in one way.
+
+    Raises:
+        MeasurementError: they were made on different machines or GPUs or by different versions.
+    """
+    reference = next(record for record in records if record.mode == REFERENCE_MODE)
+    for record in records:
+        _check_setup(record, reference)
+
+
+def _check_setup(record: RunRecord, reference: RunRecord) -> None:
+    for what, found, expected in (
+        ("number of compute threads", record.compute_threads, reference.compute_threads),
+        ("versions", record.versions, reference.versions),
+        ("machine", record.machine, reference.machine),
+        ("GPU", _gpu_of(record), _gpu_of(reference)),
+        ("way to count bytes", _counted(record), _counted(reference)),
+    ):
+        if found != expected:
+            raise MeasurementError(
+                f"{record.name} was measured with another {what} than {reference.name}: {found} "
+                f"instead of {expected}.",
+                "Results of different set-ups do not mix: delete the experiment's runs/ folder "
+                "and measure all of them again.",
+            )
+
+
+def _gpu_of(record: RunRecord) -> str:
+    """Machines of one kind differ in nothing else that is recorded of them."""
+    return record.provenance.gpu.uuid if record.provenance.gpu else "none"
+
+
+def _counted(record: RunRecord) -> str:
+    return "tcpdump" if record.capture.captured else "the transport"
+
+
+def _differs(result: RunResult, reference: RunResult) -> str | None:
+    """Where a result is not what the reference is, within its policy's tolerance."""
+    record, name = result.record, reference.record.name
+    if result.logits.shape != reference.logits.shape:
+        return f" has logits of shape {result.logits.shape}, {name} of {reference.logits.shape}"
+    tolerance = record.policy.logit_tolerance
+    for step, (found, expected) in enumerate(zip(result.logits, reference.logits, strict=True)):
+        # NaN compares false with everything, so the check asks for what must hold.
+        difference = float(np.max(np.abs(found - expected)))
+        if not difference <= tolerance:
+            return (
+                f", step {step}: a logit differs by {difference:.3g} from {name}; its policy "
+                f"tolerates {tolerance:g}"
+            )
+        tokens = record.token_ids[step], reference.record.token_ids[step]
+        if tokens[0] != tokens[1]:
+            return f", step {step}: token {tokens[0]} instead of {tokens[1]}"
+    return None

@@ -1,0 +1,107 @@
+"""The one way from evidence to what is published: numbers, then reports and figures of them."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from semgap.analysis.catalogue import FIGURES, REPORTS
+from semgap.analysis.claims.evaluation import Measured, OutcomeRow, judge
+from semgap.analysis.evidence import Evidence
+from semgap.analysis.expectation import Asked
+from semgap.analysis.gates.belonging import check_belonging
+from semgap.analysis.gates.consistency import check_consistency
+from semgap.analysis.gates.correctness import check_same_setup
+from semgap.analysis.gates.counting import check_content, check_counts
+from semgap.analysis.numbers.comparison import ComparisonRow, comparisons
+from semgap.analysis.numbers.counts import CountRow, count_rows
+from semgap.analysis.numbers.numbers import Numbers
+from semgap.analysis.numbers.prediction import predict
+from semgap.analysis.numbers.summary import RepeatRow, SummaryRow, repeat_rows, summarise
+from semgap.measurement.run_record import RunRecord
+from semgap.model.manifest import Manifest
+from semgap.plumbing.csv_rows import read_rows, write_rows
+from semgap.plumbing.files import read_record
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+NUMBERS: dict[str, type[msgspec.Struct]] = {
+    "counts": CountRow,
+    "repeats": RepeatRow,
+    "summary": SummaryRow,
+    "comparisons": ComparisonRow,
+    "claims": OutcomeRow,
+}
+
+
+def numbers(evidence: Evidence) -> Numbers:
+    """Check the evidence and compute all numbers from it.
+
+    Raises:
+        MeasurementError: the runs are not what was asked, contradict themselves or each other, or
+            moved other bytes than their policies say.
+    """
+    check_belonging(evidence)
+    check_consistency(evidence.runs)
+    records = [run.record for run in evidence.runs]
+    check_same_setup(records)
+    predicted = [predict(record, evidence.manifest) for record in records]
+    runs = list(zip(evidence.runs, predicted, strict=True))
+    counts = []
+    for run, expected in runs:
+        rows = count_rows(run.record, expected, run.traffic)
+        check_content(run.record, expected, run.record_file)
+        check_counts(rows, run.record_file)
+        counts += rows
+    repeats = repeat_rows((run.record, run.traffic, expected) for run, expected in runs)
+    return Numbers(
+        evidence.expectation,
+        evidence.manifest,
+        records,
+        counts,
+        repeats,
+        summarise(repeats),
+        comparisons(repeats),
+        judge(evidence.expectation.claims, Measured(repeats, records, evidence.manifest)),
+    )
+
+
+def write_numbers(found: Numbers, files: Iterable[Path]) -> None:
+    """Write each file with the rows that its name says."""
+    for file in files:
+        write_rows(file, NUMBERS[file.stem], getattr(found, file.stem))
+
+
+def read_numbers(
+    expectation: Path, manifest: Path, runs: Sequence[Path], files: Iterable[Path]
+) -> Numbers:
+    """Read what ``write_numbers`` wrote, and what it speaks of.
+
+    Raises:
+        SemgapError: names the file that holds something else.
+    """
+    of = {file.stem: file for file in files}
+    return Numbers(
+        read_record(expectation, Asked).expectation,
+        read_record(manifest, Manifest),
+        [read_record(run, RunRecord) for run in runs],
+        read_rows(of["counts"], CountRow),
+        read_rows(of["repeats"], RepeatRow),
+        read_rows(of["summary"], SummaryRow),
+        read_rows(of["comparisons"], ComparisonRow),
+        read_rows(of["claims"], OutcomeRow),
+    )
+
+
+def reports(found: Numbers) -> Iterator[tuple[str, str]]:
+    """Each report's name and text."""
+    for name, published in REPORTS.items():
+        yield name, published.maker()(found)
+
+
+def figure(name: str, found: Numbers) -> "Figure":
+    """The figure of a name, without a suffix."""
+    drawn: Figure = FIGURES[name].maker()(found)
+    return drawn

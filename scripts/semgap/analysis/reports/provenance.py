@@ -1,0 +1,132 @@
+"""provenance.md: what the numbers of a table depend on, and the files that each came from."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+from semgap.analysis.numbers.numbers import Numbers
+from semgap.measurement.provenance import Provenance
+from semgap.measurement.run_record import RunRecord
+from semgap.model.manifest import Manifest
+from semgap.plumbing.markup import escaped_markdown, markdown_table
+
+# Of a digest, enough to recognise it.
+_DIGITS = 12
+# Column of the table, quantity in summary.csv, and where that is read.
+_COLUMNS = (
+    ("Latency (s)", "`latency_s`", "`phases[].latency_s` of `runs/<mode>/rep<n>.json`"),
+    ("Latency Std Dev (s)", "`latency_s`, std", "the same"),
+    (
+        "Network (GB)",
+        "`network_bytes`",
+        "`traffic/<mode>/rep<n>.csv`, from `captures/<mode>/rep<n>.pcap`",
+    ),
+    (
+        "GPU Util (%)",
+        "`gpu_kernel_percent`",
+        "`phases[].readings.gpu_kernels` of `runs/<mode>/rep<n>.json`",
+    ),
+)
+
+
+def provenance_markdown(numbers: Numbers) -> str:
+    """What all runs share, what each has of its own, and where each column is read."""
+    records, manifest = numbers.records, numbers.manifest
+    shared = [
+        (escaped_markdown(name), _values(found)) for name, found in _shared(records, manifest)
+    ]
+    ordered = sorted(records, key=lambda record: record.started_unix_ns)
+    runs = [_run_cells(record) for record in ordered]
+    header = (
+        *("Begun (UTC)", "Mode", "Repeat", "Load average"),
+        *("Code", "Session", "Logits", "Capture"),
+    )
+    return f"""\
+# Where the numbers come from
+
+## Each column
+
+Each repeat's number is a row of `repeats.csv`; `summary.csv` has their mean, deviation and
+interval, which the table rounds; `table.csv` does not round.
+
+{markdown_table(("Column", "Quantity in `summary.csv`", "Read from"), _COLUMNS, text_columns=3)}
+
+## What the runs share
+
+Where runs differ, all that was found.
+
+{markdown_table(("What", "Value"), shared, text_columns=2)}
+
+## Each run
+
+In the order in which they were measured. Digests are the first {_DIGITS} digits of SHA-256 over
+the job's code and over the files that were written with the record.
+
+{markdown_table(header, runs, text_columns=3)}
+"""
+
+
+def _shared(
+    records: Sequence[RunRecord], manifest: Manifest
+) -> Iterator[tuple[str, Sequence[str]]]:
+    yield "Commit", [commit_text(one.provenance) for one in records]
+    yield "Changed since the commit", [_yes(one.provenance.dirty) for one in records]
+    yield "Model", [f"{manifest.name}, {manifest.origin}, {manifest.dtype}"]
+    yield "Model's fingerprint", [one.model_fingerprint[:_DIGITS] for one in records]
+    yield (
+        "Prompt",
+        [f"{one.prompt_tokens} tokens, {one.prompt_sha256[:_DIGITS]}" for one in records],
+    )
+    yield "Engine", [one.settings.worker.engine for one in records]
+    yield "Transport", [one.transport for one in records]
+    yield "Machine", [f"{one.machine.cpu}, {one.machine.cores:g} cores" for one in records]
+    yield "Main memory", [f"{one.machine.memory_bytes / 1e9:.1f} GB" for one in records]
+    yield "Kernel", [one.machine.kernel for one in records]
+    yield "Governor of the clock", [one.provenance.governor or "unknown" for one in records]
+    yield "Clock source", [one.provenance.clock_source or "unknown" for one in records]
+    gpus = [one.provenance.gpu for one in records]
+    yield (
+        "GPU",
+        [
+            f"{one.machine.gpu}, {gpu.uuid}" if gpu else "none"
+            for one, gpu in zip(records, gpus, strict=True)
+        ],
+    )
+    known = [gpu for gpu in gpus if gpu]
+    if known:
+        yield "GPU driver, CUDA of torch", [f"{gpu.driver}, {gpu.cuda}" for gpu in known]
+        yield "GPU partitioned", [_yes(gpu.partitioned) for gpu in known]
+    yield "Python", [one.versions.python for one in records]
+    for package in sorted({name for one in records for name in one.provenance.packages}):
+        yield package, [one.provenance.packages.get(package, "none") for one in records]
+
+
+def _run_cells(record: RunRecord) -> tuple[str, ...]:
+    begun = datetime.fromtimestamp(record.started_unix_ns / 1e9, UTC)
+    return (
+        f"{begun:%Y-%m-%d %H:%M:%S}",
+        record.mode,
+        str(record.repeat),
+        f"{record.provenance.load_average:.2f}",
+        *(
+            f"`{digest[:_DIGITS]}`" if digest else "–"
+            for digest in (
+                record.provenance.code,
+                record.session_id,
+                record.logits_sha256,
+                record.capture_sha256,
+            )
+        ),
+    )
+
+
+def _values(found: Sequence[str]) -> str:
+    return escaped_markdown("; ".join(dict.fromkeys(found)))
+
+
+def commit_text(provenance: Provenance) -> str:
+    """The commit, or why it is unknown."""
+    return provenance.commit or f"unknown: {provenance.no_commit}"
+
+
+def _yes(said: bool | None) -> str:
+    return "unknown" if said is None else "yes" if said else "no"

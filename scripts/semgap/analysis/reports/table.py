@@ -1,0 +1,69 @@
+"""The published table, as Markdown, LaTeX, and CSV with every quantity."""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from semgap.analysis.numbers.numbers import Numbers
+from semgap.analysis.numbers.rows import TableRow
+from semgap.analysis.reports.notes import notes
+from semgap.analysis.reports.wording import (
+    ABSENT,
+    gigabytes_text,
+    latency_text,
+    latency_with_deviation,
+)
+from semgap.plumbing.csv_rows import csv_text
+from semgap.plumbing.markup import escaped_markdown, markdown_table
+
+_HEADER = ("Phase", "Mode", "Latency (s)", "Network (GB)", "GPU Util (%)", "Latency Std Dev (s)")
+
+
+def full_csv(numbers: Numbers) -> str:
+    """One line per row of the table: commits, repeats, mean and deviation of every quantity."""
+    commits = " ".join(sorted({record.provenance.commit for record in numbers.records}))
+    lines = [
+        {"phase": row.phase, "mode": row.mode, "label": row.label}
+        | {"commit": commits, "n": row.quantities["latency_s"].n}
+        | {
+            f"{statistic}_{name}": getattr(found, statistic)
+            for name, found in row.quantities.items()
+            for statistic in ("mean", "std")
+        }
+        for row in numbers.table
+    ]
+    return csv_text(list(dict.fromkeys(name for line in lines for name in line)), lines)
+
+
+def markdown(numbers: Numbers) -> str:
+    """The table and the notes under it."""
+    cells = [_cells(row, escaped_markdown(row.label)) for row in numbers.table]
+    body = markdown_table(_HEADER, cells, text_columns=2)
+    remarks = "\n".join(f"- {note}" for note in notes(numbers))
+    return f"{body}\n\n{remarks}\n"
+
+
+def latex(numbers: Numbers) -> str:
+    r"""The table for a paper that loads booktabs and defines ``\sys``; notes are comments."""
+    header = [name.replace("%", r"\%") for name in _HEADER]
+    frame = pd.DataFrame([_in_latex(_cells(row, row.latex_label)) for row in numbers.table])
+    frame.columns = header
+    body = frame.style.hide(axis="index").to_latex(hrules=True, column_format="llrrrr")
+    remarks = "\n".join(f"% {' '.join(note.split())}" for note in notes(numbers))
+    return f"{remarks}\n{body}"
+
+
+def _cells(row: TableRow, label: str) -> list[str]:
+    _mean, deviation = latency_with_deviation(row)
+    utilisation = row.mean("gpu_kernel_percent")
+    return [
+        *(row.phase.capitalize(), label, latency_text(row), gigabytes_text(row)),
+        ABSENT if utilisation is None else f"{utilisation:.1f}",
+        deviation,
+    ]
+
+
+def _in_latex(cells: Sequence[str]) -> list[str]:
+    """Cells as LaTeX code; the label, the second, is that already."""
+    phase, label, *figures = cells
+    return [phase, label, *(cell.replace("±", r"$\pm$").replace(ABSENT, "--") for cell in figures)]

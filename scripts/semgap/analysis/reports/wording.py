@@ -1,0 +1,49 @@
+"""How reports write numbers."""
+
+import math
+
+from semgap.analysis.numbers.rows import TableRow
+
+ABSENT = "–"
+_BYTES_PER_GB = 1e9
+
+
+def significant(value: float) -> str:
+    """A number to four significant digits, in powers of ten where it is very small."""
+    if value == 0:
+        return "0"
+    return f"{value:#.4g}".rstrip(".")
+
+
+def with_deviation(mean: float, deviation: float | None) -> tuple[str, str]:
+    """A mean and its standard deviation to the same decimal place.
+
+    The deviation has two significant digits, unless the mean needs more decimals to show three.
+    """
+    if deviation is None:
+        return significant(mean), ABSENT
+    decimals = max(_decimals(deviation, 2), _decimals(mean, 3), 0)
+    return f"{mean:.{decimals}f}", f"{deviation:.{decimals}f}"
+
+
+def _decimals(value: float, digits: int) -> int:
+    if value == 0:
+        return 0
+    return digits - 1 - math.floor(math.log10(abs(value)))
+
+
+def latency_with_deviation(row: TableRow) -> tuple[str, str]:
+    """Mean and standard deviation in seconds."""
+    latency = row.quantities["latency_s"]
+    return with_deviation(latency.mean, latency.std)
+
+
+def latency_text(row: TableRow) -> str:
+    """Latency in seconds, with its standard deviation if there is one."""
+    mean, deviation = latency_with_deviation(row)
+    return mean if deviation == ABSENT else f"{mean} ± {deviation}"
+
+
+def gigabytes_text(row: TableRow) -> str:
+    """Network traffic in GB (1e9 bytes)."""
+    return significant(row.quantities["network_bytes"].mean / _BYTES_PER_GB)

@@ -1,0 +1,138 @@
+"""Rebuild what is published of the recorded results: their tables, figures, the README's part.
+
+A folder of results/reference/ with a manifest.json is an experiment: run records, the traffic that
+was parsed from their captures, and the expectation that they met. A folder of such folders, named
+by their prompts' lengths, is a sweep. Everything else follows.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from semgap.analysis import publish
+from semgap.analysis.claims.claim import load_claims
+from semgap.analysis.claims.evaluation import OutcomeRow
+from semgap.analysis.evidence import Evidence, read_evidence
+from semgap.analysis.expectation import Asked
+from semgap.analysis.figures.style import save
+from semgap.analysis.numbers.numbers import Numbers
+from semgap.analysis.numbers.versus import VersusRow, read_recorded, recorded_in, versus_nearest
+from semgap.analysis.reports.claims import accepted_text, seen_text
+from semgap.analysis.reports.versus import versus_markdown
+from semgap.maintain.context_sweep import contexts, contexts_markdown
+from semgap.maintain.readme_parts import recorded_in_readme
+from semgap.plumbing.csv_rows import read_rows, write_rows
+from semgap.plumbing.files import read_record, write_atomically
+from semgap.plumbing.markup import markdown_table
+
+PROJECT = Path(__file__).parents[3]
+REFERENCE = PROJECT / "results" / "reference"
+# Those whose verdicts docs/artifact.md has.
+JUDGED = (
+    *("gptj-6b-h100-tcp", "gptj-6b-h100-tcp-graph", "gptj-6b-h100-torch_rpc"),
+    *("mini-torch_rpc", "mini-tcp"),
+)
+ARTIFACT = PROJECT / "docs" / "artifact.md"
+BEGIN, END = "<!-- recorded results: make reference-tables -->\n", "<!-- end -->\n"
+CLAIMS_BEGIN = "<!-- claims: make reference-tables -->\n"
+
+
+def evidence_of(folder: Path) -> Evidence:
+    """What was measured in a recorded experiment, to be held against today's claims."""
+    asked = folder / "expectation.json"
+    expected = [
+        (run.mode, f"rep{run.settings.repeat}")
+        for run in read_record(asked, Asked).expectation.runs
+    ]
+    runs = [folder / "runs" / mode / f"{name}.json" for mode, name in expected]
+    traffic = [folder / "traffic" / mode / f"{name}.csv" for mode, name in expected]
+    evidence = read_evidence(asked, folder / "manifest.json", runs, traffic)
+    return evidence.held_against(load_claims(PROJECT / "config" / "claims.yaml"))
+
+
+def rebuild(folder: Path, figures: Sequence[str]) -> Numbers:
+    """Write an experiment's numbers, reports and the named figures from its records."""
+    evidence = evidence_of(folder)
+    files = [folder / f"{name}.csv" for name in publish.NUMBERS]
+    publish.write_numbers(publish.numbers(evidence), files)
+    runs = [run.record_file for run in evidence.runs]
+    asked, manifest = folder / "expectation.json", folder / "manifest.json"
+    found = publish.read_numbers(asked, manifest, runs, files)
+    for name, text in publish.reports(found):
+        write_atomically(folder / name, text.encode())
+    for name in figures:
+        save(publish.figure(name, found), folder / f"{name}.svg")
+    return found
+
+
+def compare(folder: Path) -> None:
+    """Write an experiment beside the nearest one of the others, all of which are rebuilt."""
+    here = read_recorded(folder)
+    rows = versus_nearest(here, [other for other in recorded_in(REFERENCE) if other != folder])
+    write_rows(folder / "versus-reference.csv", VersusRow, rows)
+    text = versus_markdown(rows, here.expectation.labels)
+    write_atomically(folder / "versus-reference.md", text.encode())
+
+
+def rebuild_sweep(folder: Path) -> None:
+    """Write a sweep's experiments, and what of decode grows with the prompt."""
+    sweep = {
+        int(one.name): rebuild(one, ["time-line"])
+        for one in sorted(folder.iterdir())
+        if one.is_dir()
+    }
+    write_atomically(folder / "context.md", contexts_markdown(sweep).encode())
+    save(contexts(sweep), folder / "context.svg")
+
+
+def claims_in_artifact() -> str:
+    """Each claim with what it accepts and what was recorded, a row per phase that the first has."""
+    folders = [REFERENCE / name for name in JUDGED]
+    recorded_rows = [
+        {(row.claim, row.phase): row for row in read_rows(folder / "claims.csv", OutcomeRow)}
+        for folder in folders
+    ]
+    cells, said = [], ""
+    for claim, phase in recorded_rows[0]:
+        seen = [rows.get((claim, phase)) for rows in recorded_rows]
+        first = next(row for row in seen if row is not None)
+        cells.append(
+            [
+                claim if claim != said else "",
+                first.sentence if claim != said else "",
+                phase or "",
+                accepted_text(first),
+                *("–" if row is None else f"{seen_text(row)}: {row.verdict}" for row in seen),
+            ]
+        )
+        said = claim
+    header = ("", "Claim", "Phase", "Accepted", *(f"`{name}`" for name in JUDGED))
+    return f"{markdown_table(header, cells, text_columns=len(header))}\n"
+
+
+def replaced(document: Path, begin: str, part: str) -> bool:
+    """Put a part between the marks of a document; returns whether it was another."""
+    text = document.read_text(encoding="utf-8")
+    before, _, rest = text.partition(begin)
+    new = f"{before}{begin}\n{part}\n{END}{rest.partition(END)[2]}"
+    document.write_text(new, encoding="utf-8")
+    return new != text
+
+
+def main() -> None:
+    """Rebuild everything; ends with 1 if a document was out of date."""
+    for folder in sorted(file.parent for file in REFERENCE.glob("*/manifest.json")):
+        rebuild(folder, ["modes", "time-line"])
+    for folder in sorted({file.parents[1] for file in REFERENCE.glob("*/*/manifest.json")}):
+        rebuild_sweep(folder)
+    for folder in recorded_in(REFERENCE):
+        compare(folder)
+    outdated = [
+        replaced(PROJECT / "README.md", BEGIN, recorded_in_readme(PROJECT)),
+        replaced(ARTIFACT, CLAIMS_BEGIN, claims_in_artifact()),
+    ]
+    sys.exit(any(outdated))
+
+
+if __name__ == "__main__":
+    main()
