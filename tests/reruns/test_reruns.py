@@ -45,10 +45,10 @@ OF_THE_DOCTOR = [
 OF_MAINTENANCE = [
     f"semgap/maintain/{name}.py"
     for name in (
+        "archive",
         "context_sweep",
         "faults",
         "readme_parts",
-        "record_results",
         "reference_results",
         "scan_models",
     )

@@ -9,42 +9,36 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recorded import numbers_of
 from sample_table import rendered
 from semgap.analysis.claims.claim import load_claims
 from semgap.analysis.claims.evaluation import Measured, OutcomeRow, Verdict, judge, verdict, worst
 from semgap.analysis.gates.verification import check_bytes, check_claims
-from semgap.analysis.numbers.summary import RepeatRow
 from semgap.analysis.numbers.versus import (
     Agreement,
     VersusRow,
     nearest_recorded,
     read_recorded,
     recorded_in,
+    versus_nearest,
     versus_recorded,
 )
 from semgap.analysis.reports.claims import claims_markdown, count_text, verdicts
 from semgap.analysis.reports.versus import versus_markdown
 from semgap.errors import ClaimError, ConfigError
-from semgap.measurement.run_record import RunRecord
-from semgap.model.manifest import Manifest
+from semgap.maintain.archive import REFERENCE
 from semgap.plumbing.csv_rows import read_rows, write_rows
-from semgap.plumbing.files import read_record
 from semgap.policy import TensorClass
 from small_models import PROJECT
 
-REFERENCE = PROJECT / "results" / "reference"
 CLAIMS_FILE = PROJECT / "config" / "claims.yaml"
 CLAIMS = load_claims(CLAIMS_FILE)
 WITH_REPEATS = ("mini-torch_rpc", "mini-tcp", "gptj-6b-h100-tcp", "gptj-6b-h100-tcp-graph")
 
 
 def evidence_of(name):
-    folder = REFERENCE / name
-    return Measured(
-        rows=read_rows(folder / "repeats.csv", RepeatRow),
-        records=[read_record(file, RunRecord) for file in sorted(folder.glob("runs/*/*.json"))],
-        manifest=read_record(folder / "manifest.json", Manifest),
-    )
+    numbers = numbers_of(name)
+    return Measured(numbers.repeats, numbers.records, numbers.manifest)
 
 
 def failed(evidence):
@@ -57,7 +51,8 @@ def failed(evidence):
 def test_recorded_results_contradict_no_claim(name, tmp_path):
     outcomes = judge(CLAIMS, evidence_of(name))
     check_claims(outcomes, tmp_path / "claims.md")
-    beside = read_rows(REFERENCE / name / "versus-reference.csv", VersusRow)
+    others = [other for other in recorded_in(REFERENCE) if other != REFERENCE / name]
+    beside = versus_nearest(read_recorded(REFERENCE / name), others)
     check_bytes(beside, tmp_path / "versus-reference.md")
     assert {row.claim for row in outcomes} == {claim.id for claim in CLAIMS}
 

@@ -7,17 +7,15 @@ import sys
 
 import pytest
 
+from recorded import unpacked
 from small_models import PROJECT
-
-REFERENCE = PROJECT / "results" / "reference"
-RECORDED = REFERENCE / "mini-tcp"
 
 
 @pytest.fixture
 def results(tmp_path):
     """A recorded experiment whose decode steps take 10 ms in local and 10.1 ms in semantic."""
     folder = tmp_path / "results"
-    shutil.copytree(RECORDED, folder)
+    shutil.copytree(unpacked("mini-tcp"), folder)
     take(folder, local=0.0100, semantic=0.0101)
     return folder
 
@@ -40,7 +38,7 @@ def judged(*folders):
 
 
 def test_what_was_recorded_on_a_gpu_holds_every_goal():
-    eager, graph = (REFERENCE / f"gptj-6b-h100-decode-{name}" for name in ("eager", "graph"))
+    eager, graph = (unpacked(f"gptj-6b-h100-decode-{name}") for name in ("eager", "graph"))
     status, said = judged(eager, graph)
     assert status == 0
     assert [line.split(":")[1].strip() for line in said] == [
@@ -74,4 +72,4 @@ def test_the_graph_engine_is_held_against_the_floor_that_was_measured(results):
         found, said = judged(results)
         assert found == status
         assert said[1].endswith(f"local ÷ floor: {0.01 / floor_s:.3f}, aim 1.35")
-        shutil.copyfile(RECORDED / "summary.csv", results / "summary.csv")
+        shutil.copyfile(unpacked("mini-tcp") / "summary.csv", results / "summary.csv")

@@ -8,12 +8,12 @@ from statistics import correlation, fmean, median, stdev
 import pytest
 
 from decode_rate_goals import decode_steps_s, floor_s
+from recorded import unpacked
 from small_models import PROJECT
 
 REFERENCE = PROJECT / "results" / "reference"
-GPTJ = REFERENCE / "gptj-6b-h100-tcp"
-GRAPH = REFERENCE / "gptj-6b-h100-tcp-graph"
-MANY_STEPS = {name: REFERENCE / f"gptj-6b-h100-decode-{name}" for name in ("eager", "graph")}
+GPTJ, GRAPH = "gptj-6b-h100-tcp", "gptj-6b-h100-tcp-graph"
+MANY_STEPS = {name: f"gptj-6b-h100-decode-{name}" for name in ("eager", "graph")}
 LINK = REFERENCE / "line-rate-2-cores"
 # models.md is written by `make models`.
 DOCUMENTS = sorted(
@@ -63,7 +63,7 @@ def weights_gigabytes(name):
 
 def of_the_processors_speed():
     values = {}
-    for row in rows_of(GPTJ / "repeats.csv"):
+    for row in rows_of(unpacked(GPTJ) / "repeats.csv"):
         of_repeats = values.setdefault((row["mode"], row["phase"], row["quantity"]), [])
         of_repeats.append(float(row["value"]))
     loops_ms = [
@@ -91,13 +91,13 @@ def deviation_percent(values):
 def of_the_graphs_deviation():
     loops_ms = [
         1e3 * float(row["value"])
-        for row in rows_of(GRAPH / "repeats.csv")
+        for row in rows_of(unpacked(GRAPH) / "repeats.csv")
         if row["quantity"] == "reference_loop_s"
     ]
     yield f"fixed loop took {min(loops_ms):.1f} to {max(loops_ms):.1f} ms"
     of_graph, of_eager, of_many = (
         [phase for record in records_of(folder) for phase in record["phases"][2:]]
-        for folder in (GRAPH, GPTJ, MANY_STEPS["graph"])
+        for folder in map(unpacked, (GRAPH, GPTJ, MANY_STEPS["graph"]))
     )
     with_graph, with_eager, in_many = (
         deviation_percent([phase["latency_s"] for phase in phases])
@@ -134,7 +134,7 @@ def records_of(folder):
 
 
 def of_the_engines():
-    eager, graph = MANY_STEPS.values()
+    eager, graph = map(unpacked, MANY_STEPS.values())
     eager_s, graph_s = (median(decode_steps_s(folder, "local")) for folder in (eager, graph))
     (eager_kernels, eager_ms), (graph_kernels, graph_ms) = map(kernels_of, (eager, graph))
     yield f"takes {1e3 * eager_s:.2f} ms with"
@@ -167,17 +167,17 @@ def kernels_of(folder):
 
 def of_the_artifact():
     yield f"seeded weights: {weights_gigabytes('mini-torch_rpc'):.2f} GB"
-    yield f"float16: {weights_gigabytes(GPTJ.name):.1f} GB of weights"
+    yield f"float16: {weights_gigabytes(GPTJ):.1f} GB of weights"
     shares = [
         100 * float(row["std"]) / float(row["mean"])
-        for row in rows_of(GPTJ / "summary.csv")
+        for row in rows_of(unpacked(GPTJ) / "summary.csv")
         if row["quantity"] == "latency_s" and row["mode"] != "naive" and row["phase"] != "setup"
     ]
     yield f"scatter by {min(shares):.0f} to {max(shares):.0f} % where no weights cross"
 
 
 def of_the_gpus_memory():
-    weights_gb = weights_gigabytes(GPTJ.name)
+    weights_gb = weights_gigabytes(GPTJ)
     peaks_gb = [
         float(row["mean"]) / 1e9
         for folder in (REFERENCE / "gptj-6b-h100-context").iterdir()
@@ -223,7 +223,7 @@ def of_the_shaped_link():
         yield f"{times[mode]:.3g} × Local's instead of {before[mode]:.3g} ×"
     steps = [
         step
-        for file in shaped.glob("runs/naive/*.json")
+        for file in unpacked(shaped.name).glob("runs/naive/*.json")
         for step in json.loads(file.read_text())["phases"][2]["steps"]
     ]
     sent_bytes = sum(sum(step["up_bytes"].values()) for step in steps)

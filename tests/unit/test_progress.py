@@ -7,13 +7,12 @@ import shutil
 import pytest
 from snakemake_interface_logger_plugins.common import LogEvent
 
+from recorded import unpacked
 from semgap.measurement.run_record import RunRecord
 from semgap.plumbing.files import read_record
 from semgap.progress.announced import RunsAnnounced
 from semgap.progress.runs import lines, progress_of
-from small_models import PROJECT
 
-RECORDED = PROJECT / "results" / "reference" / "mini-tcp" / "runs"
 WANTED = dict.fromkeys(("local", "naive", "remote_cache", "semantic"), 3)
 NOW_S = 2_000_000_000.0
 
@@ -25,7 +24,7 @@ def results(tmp_path):
         for repeat in (1, 2):
             file = tmp_path / "runs" / mode / f"rep{repeat}.json"
             file.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(RECORDED / mode / file.name, file)
+            shutil.copyfile(unpacked("mini-tcp") / "runs" / mode / file.name, file)
             took_s = 9 if mode == "naive" else 3
             end_ns = read_record(file, RunRecord).started_unix_ns + took_s * 10**9
             os.utime(file, ns=(end_ns, end_ns))
@@ -82,9 +81,10 @@ def workflow_log():
     said = []
     # When jobs begin and end: the first mode takes 3 s, twice, and the second 9 s.
     clock_s = iter([100.0, 103.0, 110.0, 113.0, 120.0, 129.0, 130.0, 133.0])
+    recorded = unpacked("mini-tcp") / "runs"
     handler = RunsAnnounced(
         "benchmark",
-        lambda wildcards: RECORDED / wildcards["mode"] / f"rep{wildcards['repeat']}.json",
+        lambda wildcards: recorded / wildcards["mode"] / f"rep{wildcards['repeat']}.json",
         said.append,
         clock=lambda: next(clock_s),
     )

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -10,9 +11,12 @@ import pytest
 from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
 
 from patience import PATIENCE_S
+from recorded import unpacked
+from semgap.analysis.catalogue import REPORTS
+from semgap.maintain.archive import ARCHIVE, REFERENCE, pack
+from semgap.maintain.reference_results import KEPT
 from small_models import PROJECT
 
-REFERENCE = PROJECT / "results" / "reference"
 RECORDED = sorted(
     str(file.parent.relative_to(REFERENCE)) for file in REFERENCE.rglob("manifest.json")
 )
@@ -71,14 +75,14 @@ def start(copy, environment):
         (shutil.copytree if source.is_dir() else shutil.copy)(source, copy / name)
     for name in (*RECORDED, *SWEEPS):
         for file in (copy / "results" / "reference" / name).glob("*.*"):
-            if file.name not in ("manifest.json", "expectation.json"):
+            if file.name not in ("manifest.json", "expectation.json", ARCHIVE):
                 file.unlink()
     command = [sys.executable, "-m", "semgap.maintain.reference_results"]
     return subprocess.Popen(command, env={"PYTHONPATH": str(copy / "scripts"), **environment})
 
 
 def runs_of(name):
-    return [json.loads(file.read_text()) for file in (REFERENCE / name).glob("runs/*/*.json")]
+    return [json.loads(file.read_text()) for file in unpacked(name).glob("runs/*/*.json")]
 
 
 def gpus_of(name):
@@ -108,13 +112,28 @@ def test_records_of_a_gpu_come_from_the_machines_that_the_readmes_say():
 @pytest.mark.parametrize("name", RECORDED)
 def test_a_recorded_table_is_rebuilt_from_its_records(rebuilt, name):
     copy, _status = rebuilt
-    figures = () if "/" in name else ("modes.svg",)
-    tables = ("table.md", "table.tex", "table.csv", "traffic.md", "time-line.svg", "provenance.md")
-    numbers = ("repeats.csv", "summary.csv", "comparisons.csv", "stats.md")
-    claims = ("claims.md", "claims.csv", "versus-reference.md", "versus-reference.csv")
-    for file in (*numbers, *tables, *claims, *figures):
+    for file in KEPT:
         now = (copy / "results" / "reference" / name / file).read_bytes()
         assert now == (REFERENCE / name / file).read_bytes(), "run: make reference-tables"
+
+
+def test_all_that_follows_from_the_records_is_the_same_on_another_processor(builds):
+    here, far = (copy / "build" / "reference" for copy, _status in builds.values())
+    files = [file.relative_to(here) for file in here.rglob("*.*")]
+    made = {*REPORTS, "repeats.csv", "counts.csv", "claims.csv", "versus-reference.md"}
+    assert made < {file.name for file in files}
+    for file in files:
+        assert (here / file).read_bytes() == (far / file).read_bytes(), file
+
+
+def test_an_archive_is_the_same_whoever_writes_it(tmp_path):
+    pack(unpacked("mini-tcp"), tmp_path / ARCHIVE)
+    unpacked_again = tmp_path / "again"
+    shutil.copytree(unpacked("mini-tcp"), unpacked_again)
+    for file in unpacked_again.rglob("*.*"):
+        os.utime(file, (0, 0))
+    pack(unpacked_again, tmp_path / "again.tar.xz")
+    assert (tmp_path / "again.tar.xz").read_bytes() == (tmp_path / ARCHIVE).read_bytes()
 
 
 @pytest.mark.parametrize("name", SWEEPS)
@@ -170,11 +189,11 @@ def test_decode_of_gptj_moves_what_the_closed_formula_says(name, most_framing):
         "semantic": beside,
     }
     for mode, expected in content.items():
-        for file in (REFERENCE / name / "runs" / mode).glob("*.json"):
+        for file in (unpacked(name) / "runs" / mode).glob("*.json"):
             steps = json.loads(file.read_text())["phases"][-1]["steps"]
             classes = [step[way] for step in steps for way in ("up_bytes", "down_bytes")]
             assert sum(sum(one.values()) for one in classes) == expected, file
-    with (REFERENCE / name / "repeats.csv").open(newline="") as file:
+    with (unpacked(name) / "repeats.csv").open(newline="") as file:
         captured = [
             (row["mode"], float(row["value"]))
             for row in csv.DictReader(file)

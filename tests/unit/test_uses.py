@@ -22,6 +22,7 @@ import pynvml
 import pytest
 
 from patience import PATIENCE_S
+from recorded import unpacked
 from sample_runs import phase, run
 from sample_table import recorded
 from semgap.analysis import publish
@@ -33,7 +34,7 @@ from semgap.analysis.numbers.run_order import apart, order_text, overlapping
 from semgap.analysis.reports.provenance import provenance_markdown
 from semgap.analysis.reports.warnings import warnings
 from semgap.errors import ConfigError, RunningError, SemgapError
-from semgap.maintain.reference_results import evidence_of
+from semgap.maintain.archive import REFERENCE
 from semgap.measurement.provenance import checkout_of, package_versions
 from semgap.measurement.run_record import RunRecord
 from semgap.meters.client_sockets import ClientSockets
@@ -51,7 +52,6 @@ from semgap.policy import Label
 from semgap.progress.failures import causes_in
 from small_models import PROJECT
 
-REFERENCE = PROJECT / "results" / "reference"
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 replace = msgspec.structs.replace
 FORK = multiprocessing.get_context("fork")
@@ -355,10 +355,9 @@ def test_survived_a_library_that_writes_files_for_their_owner_alone(tmp_path):
 def test_survived_a_users_backend_and_look_of_figures(tmp_path):
     """The figure is the recorded one to the byte."""
     (tmp_path / "matplotlibrc").write_text("axes.facecolor: red\nfont.size: 30\n")
-    folder = REFERENCE / "mini-tcp"
+    folder = unpacked("mini-tcp")
     figure = tmp_path / "time-line.svg"
-    numbers = [tmp_path / f"{name}.csv" for name in publish.NUMBERS]
-    publish.write_numbers(publish.numbers(evidence_of(folder)), numbers)
+    numbers = [folder / f"{name}.csv" for name in publish.NUMBERS]
     done = subprocess.run(
         [
             *(sys.executable, PROJECT / "scripts" / "draw_figures.py"),
@@ -376,11 +375,11 @@ def test_survived_a_users_backend_and_look_of_figures(tmp_path):
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert figure.read_bytes() == (folder / "time-line.svg").read_bytes()
+    assert figure.read_bytes() == (REFERENCE / "mini-tcp" / "time-line.svg").read_bytes()
 
 
 def test_survived_a_label_with_dollars(tmp_path):
-    record = read_record(REFERENCE / "mini-tcp" / "runs" / "local" / "rep1.json", RunRecord)
+    record = read_record(unpacked("mini-tcp") / "runs" / "local" / "rep1.json", RunRecord)
     labels = {"local": Label(r"costs $5, or $\nothing")}
     save(time_line(recorded(record, labels=labels)), tmp_path / "x.svg")
     assert (tmp_path / "x.svg").stat().st_size > 1000

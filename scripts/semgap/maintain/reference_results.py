@@ -1,17 +1,19 @@
 """Rebuild what is published of the recorded results: their tables, figures, the README's part.
 
-A folder of results/reference/ with a manifest.json is an experiment: run records, the traffic that
-was parsed from their captures, and the expectation that they met. A folder of such folders, named
-by their prompts' lengths, is a sweep. Everything else follows.
+A folder of results/reference/ with a manifest.json is an experiment: an archive of run records and
+of the traffic that was parsed from their captures, and the expectation that they met. A folder of
+such folders, named by their prompts' lengths, is a sweep. Everything else follows, and lies in
+build/reference/.
 """
 
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from semgap.analysis import publish
+from semgap.analysis.catalogue import FIGURES
 from semgap.analysis.claims.claim import load_claims
-from semgap.analysis.claims.evaluation import OutcomeRow
 from semgap.analysis.evidence import Evidence, read_evidence
 from semgap.analysis.expectation import Asked
 from semgap.analysis.figures.style import save
@@ -19,14 +21,18 @@ from semgap.analysis.numbers.numbers import Numbers
 from semgap.analysis.numbers.versus import VersusRow, read_recorded, recorded_in, versus_nearest
 from semgap.analysis.reports.claims import accepted_text, seen_text
 from semgap.analysis.reports.versus import versus_markdown
+from semgap.maintain.archive import REFERENCE, unpack
 from semgap.maintain.context_sweep import contexts, contexts_markdown
 from semgap.maintain.readme_parts import recorded_in_readme
-from semgap.plumbing.csv_rows import read_rows, write_rows
+from semgap.plumbing.csv_rows import write_rows
 from semgap.plumbing.files import read_record, write_atomically
 from semgap.plumbing.markup import markdown_table
 
 PROJECT = Path(__file__).parents[3]
-REFERENCE = PROJECT / "results" / "reference"
+# Where a recorded experiment is laid out with all that follows from it.
+BUILD = PROJECT / "build" / "reference"
+# What people read of it is kept beside its archive, and what new results are compared with.
+KEPT = ("table.md", "summary.csv", "comparisons.csv", "claims.md", "modes.svg", "time-line.svg")
 # Those whose verdicts docs/artifact.md has.
 JUDGED = (
     *("gptj-6b-h100-tcp", "gptj-6b-h100-tcp-graph", "gptj-6b-h100-torch_rpc"),
@@ -37,8 +43,8 @@ BEGIN, END = "<!-- recorded results: make reference-tables -->\n", "<!-- end -->
 CLAIMS_BEGIN = "<!-- claims: make reference-tables -->\n"
 
 
-def evidence_of(folder: Path) -> Evidence:
-    """What was measured in a recorded experiment, to be held against today's claims."""
+def evidence_in(folder: Path) -> Evidence:
+    """What was measured in an unpacked experiment, to be held against today's claims."""
     asked = folder / "expectation.json"
     expected = [
         (run.mode, f"rep{run.settings.repeat}")
@@ -50,9 +56,12 @@ def evidence_of(folder: Path) -> Evidence:
     return evidence.held_against(load_claims(PROJECT / "config" / "claims.yaml"))
 
 
-def rebuild(folder: Path, figures: Sequence[str]) -> Numbers:
-    """Write an experiment's numbers, reports and the named figures from its records."""
-    evidence = evidence_of(folder)
+def rebuild(recorded: Path) -> Numbers:
+    """Write an experiment's numbers, reports and figures, and keep what people read."""
+    folder = BUILD / recorded.relative_to(REFERENCE)
+    shutil.rmtree(folder, ignore_errors=True)
+    unpack(recorded, folder)
+    evidence = evidence_in(folder)
     files = [folder / f"{name}.csv" for name in publish.NUMBERS]
     publish.write_numbers(publish.numbers(evidence), files)
     runs = [run.record_file for run in evidence.runs]
@@ -60,15 +69,18 @@ def rebuild(folder: Path, figures: Sequence[str]) -> Numbers:
     found = publish.read_numbers(asked, manifest, runs, files)
     for name, text in publish.reports(found):
         write_atomically(folder / name, text.encode())
-    for name in figures:
+    for name in FIGURES:
         save(publish.figure(name, found), folder / f"{name}.svg")
+    for name in KEPT:
+        shutil.copyfile(folder / name, recorded / name)
     return found
 
 
-def compare(folder: Path) -> None:
+def compare(recorded: Path) -> None:
     """Write an experiment beside the nearest one of the others, all of which are rebuilt."""
-    here = read_recorded(folder)
-    rows = versus_nearest(here, [other for other in recorded_in(REFERENCE) if other != folder])
+    here = read_recorded(recorded)
+    rows = versus_nearest(here, [other for other in recorded_in(REFERENCE) if other != recorded])
+    folder = BUILD / recorded.relative_to(REFERENCE)
     write_rows(folder / "versus-reference.csv", VersusRow, rows)
     text = versus_markdown(rows, here.expectation.labels)
     write_atomically(folder / "versus-reference.md", text.encode())
@@ -76,21 +88,15 @@ def compare(folder: Path) -> None:
 
 def rebuild_sweep(folder: Path) -> None:
     """Write a sweep's experiments, and what of decode grows with the prompt."""
-    sweep = {
-        int(one.name): rebuild(one, ["time-line"])
-        for one in sorted(folder.iterdir())
-        if one.is_dir()
-    }
+    sweep = {int(one.name): rebuild(one) for one in sorted(folder.iterdir()) if one.is_dir()}
     write_atomically(folder / "context.md", contexts_markdown(sweep).encode())
     save(contexts(sweep), folder / "context.svg")
 
 
-def claims_in_artifact() -> str:
+def claims_in_artifact(judged: Mapping[str, Numbers]) -> str:
     """Each claim with what it accepts and what was recorded, a row per phase that the first has."""
-    folders = [REFERENCE / name for name in JUDGED]
     recorded_rows = [
-        {(row.claim, row.phase): row for row in read_rows(folder / "claims.csv", OutcomeRow)}
-        for folder in folders
+        {(row.claim, row.phase): row for row in judged[name].claims} for name in JUDGED
     ]
     cells, said = [], ""
     for claim, phase in recorded_rows[0]:
@@ -121,15 +127,17 @@ def replaced(document: Path, begin: str, part: str) -> bool:
 
 def main() -> None:
     """Rebuild everything; ends with 1 if a document was out of date."""
-    for folder in sorted(file.parent for file in REFERENCE.glob("*/manifest.json")):
-        rebuild(folder, ["modes", "time-line"])
+    numbers = {
+        folder.name: rebuild(folder)
+        for folder in sorted(file.parent for file in REFERENCE.glob("*/manifest.json"))
+    }
     for folder in sorted({file.parents[1] for file in REFERENCE.glob("*/*/manifest.json")}):
         rebuild_sweep(folder)
     for folder in recorded_in(REFERENCE):
         compare(folder)
     outdated = [
         replaced(PROJECT / "README.md", BEGIN, recorded_in_readme(PROJECT)),
-        replaced(ARTIFACT, CLAIMS_BEGIN, claims_in_artifact()),
+        replaced(ARTIFACT, CLAIMS_BEGIN, claims_in_artifact(numbers)),
     ]
     sys.exit(any(outdated))
 
