@@ -17,8 +17,8 @@ def render(
     files: Annotated[list[Path], "reports (Markdown) and figures (SVG), in the order of the page"],
     page: Annotated[Path, "writes the page (HTML)"],
 ) -> None:
+    from semgap.analysis import page as pages
     from semgap.analysis.catalogue import section_of
-    from semgap.analysis.reports import page as pages
     from semgap.plumbing.files import write_atomically
 
     by_section: dict[str, list[Path]] = {}

@@ -4,13 +4,14 @@ import msgspec
 
 
 class Configure(msgspec.Struct, frozen=True, tag="configure"):
-    """Announce the model: its architecture, without any weights."""
+    """Announce the model, without any weights, and what stays of its state."""
 
     model_config: str  # the transformers configuration as JSON
     dtype: str  # name of the torch dtype of weights, KV cache and logits
     # the state dict's keys, in the order in which weights are always sent
     weight_names: tuple[str, ...]
     engine: str  # name of the engine that runs the model
+    placement: str  # name of the placement that says what becomes of the KV cache
 
 
 class StoreWeights(msgspec.Struct, frozen=True, tag="store_weights"):
@@ -27,9 +28,6 @@ class Forward(msgspec.Struct, frozen=True, tag="forward"):
     """
 
     logits_to_keep: int  # number of last positions whose logits are returned; 0 returns all
-    # name of the placement that says what becomes of the KV cache, padded: headers are of one size
-    # in every mode, so that modes differ by tensors alone
-    placement: str
     positions: int  # number of positions that the passes before have had
     # names what is kept of the KV cache since the pass before; used up by this one
     reference_id: str | None = None

@@ -18,7 +18,8 @@ from semgap.model.device import CpuDevice
 from semgap.model.skeleton import ModelSkeleton
 from semgap.model.weights import map_weights
 from semgap.modes import POLICIES, policy_of
-from semgap.placements import delta, inline
+from semgap.placements.delta import PLACEMENT as DELTA
+from semgap.placements.inline import PLACEMENT as INLINE
 from semgap.session.in_process import InProcessChannel
 from semgap.state.kept import Kept
 from semgap.state.kv_cache import KvCache, PaddedKvCache
@@ -214,7 +215,7 @@ def test_a_model_whose_cache_has_no_fixed_place_is_refused(name, tmp_path):
         build_engine(ModelSkeleton(manifest.model_config, torch.float32, torch.device("cpu")))
 
 
-@pytest.mark.parametrize("placement", [inline, delta], ids=["inline", "delta"])
+@pytest.mark.parametrize("placement", [INLINE, DELTA], ids=["inline", "delta"])
 def test_where_a_cache_goes_back_its_memory_is_made_unusable(stored, placement):
     engine = engine_of(stored)
     _, static = engine.forward(prompt(), KvCache(), 1)

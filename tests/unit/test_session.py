@@ -26,7 +26,7 @@ from semgap.meters.running_meters import PhaseMeters
 from semgap.model.device import CpuDevice, open_device
 from semgap.model.weights import map_weights
 from semgap.modes import POLICIES, places_of, policy_of
-from semgap.placements import delta
+from semgap.placements.delta import PLACEMENT as DELTA
 from semgap.placements.placement_contract import Held
 from semgap.plumbing.connections import sockets_of
 from semgap.policy import TensorClass
@@ -193,10 +193,10 @@ def test_delta_moves_each_position_once_each_way(gptj):
 def test_what_the_clients_placement_does_is_part_of_the_step(gptj, monkeypatch):
     def slow(*arguments):
         time.sleep(0.05)
-        return delta.down(*arguments)
+        return DELTA.down(*arguments)
 
     client = start(gptj, policy_of("delta"))
-    monkeypatch.setattr(client, "_kv_placement", SimpleNamespace(up=delta.up, down=slow))
+    monkeypatch.setattr(client, "_kv_placement", SimpleNamespace(up=DELTA.up, down=slow))
     _, _, exchange = client.forward(PROMPT, Held(), 1)
     step = exchange.step
     assert step.placement_s > 0.05

@@ -102,6 +102,13 @@ def add_modules(experiment, weights):
     (key,) = documented("A key of the configuration")
     with (experiment.folder / "scripts/semgap/inference/worker_settings.py").open("a") as section:
         section.write(key)
+    report, line = documented("A report")
+    analysis = experiment.folder / "scripts" / "semgap" / "analysis"
+    (analysis / "reports" / "slowest.py").write_text(report)
+    catalogue = (analysis / "catalogue.py").read_text()
+    (analysis / "catalogue.py").write_text(
+        catalogue.replace("REPORTS = {\n", f"REPORTS = {{\n{line}", 1)
+    )
     (overlay,) = documented("A model", language="yaml")
     (experiment.folder / "config" / "my-model.yaml").write_text(overlay)
     shutil.copytree(weights, experiment.folder / "models" / "my-model")

@@ -71,3 +71,8 @@ def test_a_key_is_validated_has_a_default_is_documented_and_reaches_the_job(exte
     (line,) = (line for line in page.read_text().splitlines() if "`worker.nickname`" in line)
     assert '`"nameless"`' in line
     assert "What the worker is called in the records." in line
+
+
+def test_a_report_is_published_by_its_line_in_the_catalogue(extended_further):
+    said = (extended_further.folder / "results" / "my-model" / "slowest.md").read_text()
+    assert said.startswith(("# Slowest\n\nprefill of ", "# Slowest\n\ndecode of "))

@@ -59,7 +59,7 @@ class InferenceClient:
         """Build the model's architecture and the engine on the worker; no weight crosses."""
         names = tuple(tensor.name for tensor in self._manifest.tensors)
         header = protocol.Configure(
-            self._manifest.model_config, self._manifest.dtype, names, engine
+            self._manifest.model_config, self._manifest.dtype, names, engine, self._policy.kv_cache
         )
         return self._exchange(header).done
 
@@ -85,10 +85,7 @@ class InferenceClient:
             TransportError: the worker could not be reached.
         """
         begin_ns = time.monotonic_ns()
-        policy = self._policy
-        header = self._pass_type(
-            logits_to_keep, f"{policy.kv_cache:10}", kv_cache.positions, kv_cache.reference_id
-        )
+        header = self._pass_type(logits_to_keep, kv_cache.positions, kv_cache.reference_id)
         tensors = {
             TensorClass.WEIGHTS: self._step_weights,
             TensorClass.TOKENS: self._token_placement.up(Held([tokens])),

@@ -15,7 +15,7 @@ from semgap.errors import ModelError, RemoteError, SemgapError
 from semgap.meters.running_meters import PhaseMeters
 from semgap.model.device import Device
 from semgap.model.skeleton import ModelSkeleton
-from semgap.placements.placement_contract import load_placement
+from semgap.placements.placement_contract import Placement, load_placement
 from semgap.policy import TensorClass
 from semgap.state.kept import Kept
 from semgap.state.kv_cache import KvCache
@@ -40,7 +40,7 @@ class Worker(Handler):
     def __init__(self, device: Device) -> None:
         self.device = device.torch_device
         self._device = device
-        self._built: Engine | None = None
+        self._configured: tuple[Engine, Placement] | None = None
         self._names: tuple[str, ...] = ()
         self._kept_caches = Kept[KvCache]()
         self._kept_logits = Kept[Tensor]()
@@ -99,16 +99,18 @@ class Worker(Handler):
                 "Use weights that belong to the model's config.json.",
             )
         self._names = request.weight_names
-        self._built = load_engine(request.engine).build_engine(skeleton)
+        engine = load_engine(request.engine).build_engine(skeleton)
+        self._configured = engine, load_placement(request.placement)
         return {}, {}
 
     def _store_weights(self, request: protocol.StoreWeights, tensors: Tensors) -> Outcome:
         weights = tensors[TensorClass.WEIGHTS]
-        self._engine.bind(self._names[request.first : request.first + len(weights)], weights)
+        engine, _placement = self._model()
+        engine.bind(self._names[request.first : request.first + len(weights)], weights)
         return {}, {}
 
     def _forward(self, request: protocol.Forward, tensors: Tensors) -> Outcome:
-        placement = load_placement(request.placement.strip())
+        engine, placement = self._model()
         tokens = tensors[TensorClass.TOKENS][0]
         weights = tensors.get(TensorClass.WEIGHTS, ())
         came = tensors.get(TensorClass.KV_CACHE, ())
@@ -118,14 +120,14 @@ class Worker(Handler):
         )
         try:
             if weights:
-                self._engine.bind(self._names, weights)
+                engine.bind(self._names, weights)
             with self._meters.around_pass():
                 (logits, kv_cache), compute_s = self._device.timed(
-                    lambda: self._engine.forward(tokens, arrived, request.logits_to_keep)
+                    lambda: engine.forward(tokens, arrived, request.logits_to_keep)
                 )
         finally:
             if weights:
-                self._engine.release()
+                engine.release()
         returned, reference_id = placement.leave(self._kept_caches, arrived, kv_cache)
         answer = {TensorClass.LOGITS: [logits], TensorClass.KV_CACHE: returned}
         crossing = {name: group for name, group in answer.items() if group}
@@ -158,13 +160,12 @@ class Worker(Handler):
     def _read_meters(self, _request: protocol.ReadMeters, _tensors: Tensors) -> Outcome:
         return {}, {"readings": self._meters.stop()}
 
-    @property
-    def _engine(self) -> Engine:
-        if self._built is None:
+    def _model(self) -> tuple[Engine, Placement]:
+        if self._configured is None:
             raise RemoteError(
                 "The session has no model yet.", "Send the model's configuration first."
             )
-        return self._built
+        return self._configured
 
 
 def _failed(error: Exception) -> protocol.Failed:

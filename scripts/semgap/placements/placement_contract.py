@@ -3,7 +3,7 @@
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -36,20 +36,23 @@ class Held:
     positions: int = 0  # how many positions the steps so far have had
 
 
-class Placement(Protocol):
-    """The functions that a module in this folder defines to be a placement."""
+class Placement:
+    """What a placement does; it defines what it does otherwise than this one.
+
+    This one sends all with every step and returns all; the worker keeps nothing.
+    """
 
     def at_setup(self, tensors: Sequence[Tensor]) -> Sequence[Tensor]:
         """On the client: what crosses once, at start-up."""
-        ...
+        return ()
 
     def up(self, held: Held) -> Sequence[Tensor]:
         """On the client: what crosses with a step."""
-        ...
+        return held.tensors
 
     def down(self, held: Held, returned: Sequence[Tensor], reference_id: str | None) -> Held:
         """On the client: what it has after a step, from what it had and what came back."""
-        ...
+        return Held(returned)
 
     def arrive(self, store: Kept[KvCache], reference_id: str | None, came: KvCache) -> KvCache:
         """On the worker: the KV cache that a pass continues. What came is unusable after the pass.
@@ -60,7 +63,7 @@ class Placement(Protocol):
         Raises:
             ReferenceIdError: the worker keeps nothing under that ID.
         """
-        ...
+        return came
 
     def leave(
         self, store: Kept[KvCache], arrived: KvCache, after: KvCache
@@ -71,18 +74,20 @@ class Placement(Protocol):
             arrived: the KV cache that the pass continued.
             after: the KV cache that it led to.
         """
-        ...
+        returned = after.valid()
+        after.forget()
+        return returned, None
 
     def setup_bytes(self, content_bytes: int) -> int:
         """By arithmetic: what crosses once of so much content that exists from the start."""
-        ...
+        return 0
 
     def crossing(self, content: Content) -> Crossing:
         """By arithmetic: what crosses with a step. Captures are compared with it."""
-        ...
+        return Crossing(up=content.before, down=content.after)
 
 
 def load_placement(name: str) -> Placement:
     """Import the placement of that name, and no other."""
-    module: Placement = importlib.import_module(f"semgap.placements.{name}")
-    return module
+    placement: Placement = importlib.import_module(f"semgap.placements.{name}").PLACEMENT
+    return placement

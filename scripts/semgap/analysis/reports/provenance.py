@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from semgap.analysis.numbers.numbers import Numbers
+from semgap.analysis.reports.columns import COLUMNS
 from semgap.measurement.provenance import Provenance
 from semgap.measurement.run_record import RunRecord
 from semgap.model.manifest import Manifest
@@ -11,21 +12,6 @@ from semgap.plumbing.markup import escaped_markdown, markdown_table
 
 # Of a digest, enough to recognise it.
 _DIGITS = 12
-# Column of the table, quantity in summary.csv, and where that is read.
-_COLUMNS = (
-    ("Latency (s)", "`latency_s`", "`phases[].latency_s` of `runs/<mode>/rep<n>.json`"),
-    ("Latency Std Dev (s)", "`latency_s`, std", "the same"),
-    (
-        "Network (GB)",
-        "`network_bytes`",
-        "`traffic/<mode>/rep<n>.csv`, from `captures/<mode>/rep<n>.pcap`",
-    ),
-    (
-        "GPU Util (%)",
-        "`gpu_kernel_percent`",
-        "`phases[].readings.gpu_kernels` of `runs/<mode>/rep<n>.json`",
-    ),
-)
 
 
 def provenance_markdown(numbers: Numbers) -> str:
@@ -36,6 +22,11 @@ def provenance_markdown(numbers: Numbers) -> str:
     ]
     ordered = sorted(records, key=lambda record: record.started_unix_ns)
     runs = [_run_cells(record) for record in ordered]
+    columns = markdown_table(
+        ("Column", "Quantity in `summary.csv`", "Read from"),
+        [(column.header, column.quantity, column.source) for column in COLUMNS],
+        text_columns=3,
+    )
     header = (
         *("Begun (UTC)", "Mode", "Repeat", "Load average"),
         *("Code", "Session", "Logits", "Capture"),
@@ -48,7 +39,7 @@ def provenance_markdown(numbers: Numbers) -> str:
 Each repeat's number is a row of `repeats.csv`; `summary.csv` has their mean, deviation and
 interval, which the table rounds; `table.csv` does not round.
 
-{markdown_table(("Column", "Quantity in `summary.csv`", "Read from"), _COLUMNS, text_columns=3)}
+{columns}
 
 ## What the runs share
 

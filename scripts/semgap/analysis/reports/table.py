@@ -6,17 +6,13 @@ import pandas as pd
 
 from semgap.analysis.numbers.numbers import Numbers
 from semgap.analysis.numbers.rows import TableRow
+from semgap.analysis.reports.columns import COLUMNS
 from semgap.analysis.reports.notes import notes
-from semgap.analysis.reports.wording import (
-    ABSENT,
-    gigabytes_text,
-    latency_text,
-    latency_with_deviation,
-)
+from semgap.analysis.reports.wording import ABSENT
 from semgap.plumbing.csv_rows import csv_text
 from semgap.plumbing.markup import escaped_markdown, markdown_table
 
-_HEADER = ("Phase", "Mode", "Latency (s)", "Network (GB)", "GPU Util (%)", "Latency Std Dev (s)")
+_HEADER = ("Phase", "Mode", *(column.header for column in COLUMNS))
 
 
 def full_csv(numbers: Numbers) -> str:
@@ -48,19 +44,15 @@ def latex(numbers: Numbers) -> str:
     header = [name.replace("%", r"\%") for name in _HEADER]
     frame = pd.DataFrame([_in_latex(_cells(row, row.latex_label)) for row in numbers.table])
     frame.columns = header
-    body = frame.style.hide(axis="index").to_latex(hrules=True, column_format="llrrrr")
+    body = frame.style.hide(axis="index").to_latex(
+        hrules=True, column_format="ll" + "r" * len(COLUMNS)
+    )
     remarks = "\n".join(f"% {' '.join(note.split())}" for note in notes(numbers))
     return f"{remarks}\n{body}"
 
 
 def _cells(row: TableRow, label: str) -> list[str]:
-    _mean, deviation = latency_with_deviation(row)
-    utilisation = row.mean("gpu_kernel_percent")
-    return [
-        *(row.phase.capitalize(), label, latency_text(row), gigabytes_text(row)),
-        ABSENT if utilisation is None else f"{utilisation:.1f}",
-        deviation,
-    ]
+    return [row.phase.capitalize(), label, *(column.cell(row) for column in COLUMNS)]
 
 
 def _in_latex(cells: Sequence[str]) -> list[str]:

@@ -32,18 +32,28 @@ def _decimals(value: float, digits: int) -> int:
     return digits - 1 - math.floor(math.log10(abs(value)))
 
 
-def latency_with_deviation(row: TableRow) -> tuple[str, str]:
-    """Mean and standard deviation in seconds."""
-    latency = row.quantities["latency_s"]
-    return with_deviation(latency.mean, latency.std)
-
-
 def latency_text(row: TableRow) -> str:
     """Latency in seconds, with its standard deviation if there is one."""
-    mean, deviation = latency_with_deviation(row)
+    mean, deviation = _latency(row)
     return mean if deviation == ABSENT else f"{mean} ± {deviation}"
+
+
+def deviation_text(row: TableRow) -> str:
+    """Standard deviation of the latency in seconds, to the decimal place of the mean."""
+    return _latency(row)[1]
+
+
+def _latency(row: TableRow) -> tuple[str, str]:
+    latency = row.quantities["latency_s"]
+    return with_deviation(latency.mean, latency.std)
 
 
 def gigabytes_text(row: TableRow) -> str:
     """Network traffic in GB (1e9 bytes)."""
     return significant(row.quantities["network_bytes"].mean / _BYTES_PER_GB)
+
+
+def utilisation_text(row: TableRow) -> str:
+    """Time in GPU kernels ÷ wall time, in percent."""
+    utilisation = row.mean("gpu_kernel_percent")
+    return ABSENT if utilisation is None else f"{utilisation:.1f}"

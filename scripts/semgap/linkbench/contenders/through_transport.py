@@ -18,7 +18,7 @@ from semgap.transport.transport_contract import (
 )
 
 # The header of a step.
-_HEADER = Forward(logits_to_keep=1, placement="", positions=0)
+_HEADER = Forward(logits_to_keep=1, positions=0)
 _TIMEOUTS = Timeouts(connect_s=TIMEOUT_S, step_s=TIMEOUT_S)
 
 
