@@ -17,7 +17,7 @@ from patience import PATIENCE_S
 from semgap.doctor.experiment import duration_s, needs_of, weights_bytes_of
 from semgap.doctor.finding import Finding, Level
 from semgap.doctor.gpu import check_gpu
-from semgap.doctor.machine import check_disk, check_machine, check_memory, check_writable
+from semgap.doctor.host import check_disk, check_machine, check_memory, check_writable
 from semgap.doctor.network import check_capture, check_port, check_tools
 from semgap.doctor.packages import check_packages, check_python
 from semgap.measurement.job_settings import CaptureSettings

@@ -49,7 +49,7 @@ class Echo:
         done = Done(message.received_ns, message.delivered_ns, 0, 0, 0.0, 0.0)
         return ReplyMessage(done, doubled)
 
-    def settle(self):
+    def discard(self):
         pass
 
 

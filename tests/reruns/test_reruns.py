@@ -40,7 +40,7 @@ OF_TCP = [
 ]
 OF_THE_DOCTOR = [
     f"semgap/doctor/{name}.py"
-    for name in ("check", "experiment", "finding", "gpu", "machine", "network", "packages")
+    for name in ("check", "experiment", "finding", "gpu", "host", "network", "packages")
 ]
 OF_MAINTENANCE = [
     f"semgap/maintain/{name}.py"
@@ -111,7 +111,7 @@ MODULES = {
     "semgap/plumbing/processes.py": EVERYTHING,
     "semgap/model/prompt.py": {"make_prompt"} | ALL_RUNS,
     "semgap/protocol.py": {"rpc_server"} | ALL_RUNS,
-    "semgap/state/unusable.py": {"rpc_server"} | CHECKED | ALL_RUNS,
+    "semgap/state/unusable.py": {"rpc_server"} | ALL_RUNS,
     "semgap/placements/placement_contract.py": {"rpc_server"} | ALL_RUNS,
     "semgap/placements/delta.py": set(),
     "semgap/placements/inline.py": ALL_RUNS,

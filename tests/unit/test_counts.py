@@ -20,7 +20,7 @@ from semgap.analysis.gates.counting import check_content, check_counts
 from semgap.analysis.numbers.counts import count_rows
 from semgap.analysis.numbers.prediction import predict
 from semgap.analysis.numbers.traffic import TrafficRow
-from semgap.analysis.reports.traffic import traffic_markdown, wire_bytes
+from semgap.analysis.reports.traffic import ethernet_bytes, traffic_markdown
 from semgap.errors import MeasurementError
 from semgap.meters.client_sockets import ClientSockets
 from semgap.model.manifest import CacheTensor, WeightTensor
@@ -249,7 +249,7 @@ def test_the_time_line_shows_the_median_step_whose_spans_are_its_latency(tmp_pat
 @given(st.integers(0, 10**12))
 def test_the_modelled_wire_carries_payload_and_headers(payload_bytes):
     """At 1,500 bytes a full packet has 1,448 of payload and 90 of headers."""
-    small, large = (wire_bytes(payload_bytes, mtu) for mtu in (1500, 9000))
+    small, large = (ethernet_bytes(payload_bytes, mtu) for mtu in (1500, 9000))
     assert payload_bytes <= large <= small
     assert 0 <= small - payload_bytes * (1448 + 90) / 1448 <= 90
 

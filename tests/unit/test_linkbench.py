@@ -9,7 +9,7 @@ from sample_runs import phase, run, step
 from semgap.analysis.reports.overhead import overhead_report, overhead_rows
 from semgap.linkbench.contenders.known import CEILING
 from semgap.linkbench.measure import message_sizes
-from semgap.linkbench.rates import ceiling_of, goodput_rows, round_trip_rows, settled
+from semgap.linkbench.rates import ceiling_of, goodput_rows, known_within, round_trip_rows
 from semgap.linkbench.report import link_report
 from semgap.linkbench.samples import LinkFacts, TimeSample, WireSample
 from semgap.measurement.run_record import Machine
@@ -86,12 +86,12 @@ def test_an_interval_is_that_of_students_t():
     assert tcp.of_ceiling_low == pytest.approx(1 / tcp.of_ceiling_high)
 
 
-def test_ratios_are_settled_when_all_intervals_are_narrow():
-    assert settled(TIMES, within=0.05)
+def test_ratios_are_known_when_all_intervals_are_narrow():
+    assert known_within(TIMES, within=0.05)
     other = [*TIMES, TimeSample("tcp", MEGABYTES_64, 8, 3, 1.0)]
     other.append(TimeSample(CEILING, MEGABYTES_64, 8, 3, 0.1))
-    assert not settled(other, within=0.05)
-    assert not settled([sample for sample in TIMES if sample.round == 0], within=0.05)
+    assert not known_within(other, within=0.05)
+    assert not known_within([sample for sample in TIMES if sample.round == 0], within=0.05)
 
 
 def test_message_sizes_grow_to_the_largest():

@@ -33,7 +33,7 @@ from semgap.policy import TensorClass
 from semgap.protocol import Forward
 from semgap.session.in_process import InProcessChannel
 from semgap.session.opening import Session
-from semgap.state.kv_cache import KvCache, PaddedKvCache
+from semgap.state.kv_cache import KvCache
 from semgap.state.unusable import make_unusable
 from semgap.transport.transport_contract import RequestMessage
 from small_models import store_small_model
@@ -304,11 +304,9 @@ def test_what_a_meter_does_itself_is_in_no_other_meter(gptj, monkeypatch):
     assert readings["client_cpu"]["client_cpu_busy_s"] < loop_s
 
 
-@pytest.mark.parametrize("cache_type", [KvCache, PaddedKvCache])
-def test_what_is_joined_shares_no_memory(cache_type):
-    room = 5 if cache_type is PaddedKvCache else 0
-    memory = torch.arange(3.0 + room).reshape(1, 1, 3 + room, 1)
-    cache = cache_type((memory, memory + 10), length=3)
+def test_what_is_joined_shares_no_memory():
+    memory = torch.arange(3.0).reshape(1, 1, 3, 1)
+    cache = KvCache((memory, memory + 10), length=3)
     assert [tensor.flatten().tolist() for tensor in cache.valid()] == [[0, 1, 2], [10, 11, 12]]
     assert [tensor.flatten().tolist() for tensor in cache.since(2)] == [[2], [12]]
     joined = cache.joined([memory[:, :, :1] + 50, memory[:, :, :1] + 60], 4)
@@ -316,7 +314,6 @@ def test_what_is_joined_shares_no_memory(cache_type):
     assert joined.tensors[1].flatten().tolist() == [10, 11, 12, 60]
     first = KvCache().joined(cache.valid(), 3)
     copied = cache.copied()
-    assert isinstance(copied, cache_type)
     memory.fill_(torch.nan)
     apart = (*joined.tensors, *first.tensors, *copied.tensors)
     assert not any(torch.isnan(tensor).any() for tensor in apart)
@@ -398,7 +395,7 @@ class Watching(InProcessChannel):
         }
         self.lent = tuple(itertools.chain.from_iterable(copies.values()))
         reply = self._handler.handle(RequestMessage(message.header, copies))
-        self._handler.settle()
+        self._handler.discard()
         return reply
 
 

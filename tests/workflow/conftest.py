@@ -94,7 +94,7 @@ def add_rows(experiment):
 def add_modules(experiment, weights):
     for section, file in (
         ("A transport", "transport/pickled.py"),
-        ("An engine", "engine/padded.py"),
+        ("An engine", "engine/chunked.py"),
         ("A meter", "meters/page_faults.py"),
     ):
         (code,) = documented(section)
@@ -115,7 +115,7 @@ def add_modules(experiment, weights):
     experiment.configure(
         modes=["local", "remote_cache", "delta"],
         workload={"repeats": 1},
-        worker={"engine": "padded", "nickname": "pad"},
+        worker={"engine": "chunked", "nickname": "pad"},
         server={"transport": "pickled", "port": free_port("127.0.0.1")},
     )
     done = experiment.snakemake("--configfile", "config/default.yaml", "config/my-model.yaml")

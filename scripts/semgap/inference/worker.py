@@ -61,7 +61,7 @@ class Worker(Handler):
 
     def handle(self, message: RequestMessage) -> ReplyMessage:
         begin_ns = time.monotonic_ns()
-        self.settle()
+        self.discard()
         with self._lock:
             try:
                 tensors, said = self._actions[type(message.header)](message.header, message.tensors)
@@ -81,7 +81,7 @@ class Worker(Handler):
         )
         return ReplyMessage(done, tensors)
 
-    def settle(self) -> None:
+    def discard(self) -> None:
         """Make what arrived for one pass unusable."""
         with self._lock:
             for tensor in self._borrowed:

@@ -20,7 +20,7 @@ from semgap.linkbench.contenders.contender import ACKNOWLEDGEMENT_BYTES, TIMEOUT
 from semgap.linkbench.contenders.iperf3 import iperf3_goodput
 from semgap.linkbench.contenders.known import contenders
 from semgap.linkbench.link_settings import LinkJob
-from semgap.linkbench.rates import settled
+from semgap.linkbench.rates import known_within
 from semgap.linkbench.samples import LinkFacts, TimeSample, WireSample
 from semgap.linkbench.wire import captured_exchanges
 from semgap.measurement.machine import describe_machine
@@ -87,7 +87,7 @@ def measure_link(
         deadline_s = time.monotonic() + link.time_budget_s
         for index in itertools.count():
             enough = index > link.rounds
-            if enough and (time.monotonic() > deadline_s or settled(times, _SETTLED_WITHIN)):
+            if enough and (time.monotonic() > deadline_s or known_within(times, _SETTLED_WITHIN)):
                 break
             log.info("round %s, of at least %s", index, link.rounds)
             samples = [

@@ -107,7 +107,7 @@ def ceiling_of(rows: Sequence[GoodputRow], captured: bool) -> float | None:
     return rates[max(rates)] if rates else None
 
 
-def settled(times: Sequence[TimeSample], within: float) -> bool:
+def known_within(times: Sequence[TimeSample], within: float) -> bool:
     """Whether each ratio's 95 % interval lies within a share, of 1, of the ratio itself."""
     contenders = sorted({sample.contender for sample in times})
     return all(

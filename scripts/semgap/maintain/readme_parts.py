@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from semgap.analysis.numbers.comparison import PROPOSED_MODE, REFERENCE_MODE, ComparisonRow
+from semgap.analysis.numbers.comparison import BASELINE_MODE, PROPOSED_MODE, ComparisonRow
 from semgap.analysis.numbers.summary import SummaryRow
 from semgap.plumbing.csv_rows import read_rows
 
@@ -66,7 +66,7 @@ def _local_step_s(folder: Path) -> float:
         (row.phase, row.mode, row.quantity): row.mean
         for row in read_rows(folder / "summary.csv", SummaryRow)
     }
-    return means["decode", REFERENCE_MODE, "latency_per_step_s"]
+    return means["decode", BASELINE_MODE, "latency_per_step_s"]
 
 
 def _decode_of_local(folder: Path) -> Mapping[str, float]:
@@ -74,7 +74,7 @@ def _decode_of_local(folder: Path) -> Mapping[str, float]:
     return {
         row.mode: row.ratio
         for row in read_rows(folder / "comparisons.csv", ComparisonRow)
-        if (row.phase, row.baseline) == ("decode", REFERENCE_MODE)
+        if (row.phase, row.baseline) == ("decode", BASELINE_MODE)
     }
 
 

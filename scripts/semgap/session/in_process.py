@@ -48,7 +48,7 @@ class InProcessChannel(Channel):
             for tensor_class, tensors in reply.tensors.items()
         }
         departing_ns = time.monotonic_ns()
-        self._handler.settle()
+        self._handler.discard()
         return ReplyMessage(reply.header, answer, received_ns, departing_ns)
 
     def close(self) -> None:

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from semgap.errors import ModelError
-from semgap.state.unusable import make_unusable
 
 _POSITIONS = -2
 
@@ -61,18 +60,3 @@ class KvCache:
             return KvCache(tuple(tensor.clone() for tensor in more or valid), length)
         pairs = zip(valid, more, strict=True)
         return KvCache(tuple(torch.cat(pair, dim=_POSITIONS) for pair in pairs), length)
-
-
-@dataclass(frozen=True)
-class PaddedKvCache(KvCache):
-    """Keys and values in memory that has room for more positions than there are."""
-
-    def valid(self) -> tuple[Tensor, ...]:
-        return tuple(
-            tensor.narrow(_POSITIONS, 0, self.length).clone(memory_format=torch.contiguous_format)
-            for tensor in self.tensors
-        )
-
-    def forget(self) -> None:
-        for tensor in self.tensors:
-            make_unusable(tensor)

@@ -146,7 +146,7 @@ def serve(
             request = RequestMessage(header, tensors, received_ns, time.monotonic_ns())
             reply = handler.handle(request)
             memory.send(stream, reply.header, reply.tensors)
-            handler.settle()
+            handler.discard()
             # Free this message's memory for the next one.
             del message, tensors, request, reply
     finally:

@@ -78,7 +78,7 @@ class _Endpoint:
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
-        self._settling = ThreadPoolExecutor(max_workers=1)
+        self._discarding = ThreadPoolExecutor(max_workers=1)
 
     def handle(self, encoded: bytes, tensors: list[Tensor]) -> _Wire:
         received_ns = time.monotonic_ns()
@@ -86,8 +86,8 @@ class _Endpoint:
         delivered_ns = time.monotonic_ns()
         header, groups, _departing_ns = _unpacked(_REQUESTS, encoded, delivered)
         reply = self._handler.handle(RequestMessage(header, groups, received_ns, delivered_ns))
-        # PyTorch RPC sends the reply once this returns: settling must not hold it back.
-        self._settling.submit(self._handler.settle)
+        # PyTorch RPC sends the reply once this returns: discarding must not hold it back.
+        self._discarding.submit(self._handler.discard)
         return _packed(reply.header, reply.tensors)
 
 

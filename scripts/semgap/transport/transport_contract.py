@@ -50,7 +50,7 @@ class Handler(Protocol):
         """
         ...
 
-    def settle(self) -> None:
+    def discard(self) -> None:
         """Do the housekeeping of the last request; called once its reply is on its way."""
         ...
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 import msgspec
 
 from semgap.analysis.claims.claim import AnswersClaim, BytesClaim, Claim, GrowthClaim, RatioClaim
-from semgap.analysis.numbers.comparison import REFERENCE_MODE
+from semgap.analysis.numbers.comparison import BASELINE_MODE
 from semgap.analysis.numbers.summary import RepeatRow
 from semgap.measurement.run_record import RunRecord
 from semgap.model.manifest import Manifest
@@ -194,9 +194,9 @@ def _growth(claim: GrowthClaim, measured: Measured) -> Iterator[tuple[str, _Seen
 
 
 def _answers(measured: Measured) -> Iterator[tuple[str, _Seen]]:
-    (reference, *_) = (one for one in measured.records if one.mode == REFERENCE_MODE)
+    (baseline, *_) = (one for one in measured.records if one.mode == BASELINE_MODE)
     differing = [
-        sum(one != other for one, other in zip(record.token_ids, reference.token_ids, strict=True))
+        sum(one != other for one, other in zip(record.token_ids, baseline.token_ids, strict=True))
         for record in measured.records
     ]
     yield _EVERY_PHASE, _each("tokens of a run that are not local's", differing)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from semgap.analysis.numbers.comparison import REFERENCE_MODE
+from semgap.analysis.numbers.comparison import BASELINE_MODE
 from semgap.errors import CorrectnessError, MeasurementError
 from semgap.measurement.run_record import RunRecord
 
@@ -29,20 +29,20 @@ def check_correctness(results: Sequence[RunResult]) -> None:
     Raises:
         CorrectnessError: tokens differ, or a logit differs by more than the policy row tolerates.
     """
-    of_local = [result for result in results if result.record.mode == REFERENCE_MODE]
+    of_local = [result for result in results if result.record.mode == BASELINE_MODE]
     of_local.sort(key=lambda result: result.record.repeat)
-    reference = max(of_local, key=lambda one: sum(_differs(each, one) is None for each in results))
-    others = [result for result in results if result.record.mode != REFERENCE_MODE]
+    baseline = max(of_local, key=lambda one: sum(_differs(each, one) is None for each in results))
+    others = [result for result in results if result.record.mode != BASELINE_MODE]
     if len({other.record.mode for other in others}) > 1 and all(
-        _differs(other, reference) and not _differs(other, others[0]) for other in others
+        _differs(other, baseline) and not _differs(other, others[0]) for other in others
     ):
         raise CorrectnessError(
-            f"All other modes agree with each other, and none with {reference.record.name}.",
+            f"All other modes agree with each other, and none with {baseline.record.name}.",
             "Nothing is published from it. Delete the runs of local to measure them again; if it "
             "happens again, the policies are not what they claim to be.",
         )
     for result in results:
-        difference = _differs(result, reference)
+        difference = _differs(result, baseline)
         if difference is not None:
             raise CorrectnessError(f"{result.record.name}{difference}.", _REMEDY)
 
@@ -53,22 +53,22 @@ def check_same_setup(records: Sequence[RunRecord]) -> None:
     Raises:
         MeasurementError: they were made on different machines or GPUs or by different versions.
     """
-    reference = next(record for record in records if record.mode == REFERENCE_MODE)
+    baseline = next(record for record in records if record.mode == BASELINE_MODE)
     for record in records:
-        _check_setup(record, reference)
+        _check_setup(record, baseline)
 
 
-def _check_setup(record: RunRecord, reference: RunRecord) -> None:
+def _check_setup(record: RunRecord, baseline: RunRecord) -> None:
     for what, found, expected in (
-        ("number of compute threads", record.compute_threads, reference.compute_threads),
-        ("versions", record.versions, reference.versions),
-        ("machine", record.machine, reference.machine),
-        ("GPU", _gpu_of(record), _gpu_of(reference)),
-        ("way to count bytes", _counted(record), _counted(reference)),
+        ("number of compute threads", record.compute_threads, baseline.compute_threads),
+        ("versions", record.versions, baseline.versions),
+        ("machine", record.machine, baseline.machine),
+        ("GPU", _gpu_of(record), _gpu_of(baseline)),
+        ("way to count bytes", _counted(record), _counted(baseline)),
     ):
         if found != expected:
             raise MeasurementError(
-                f"{record.name} was measured with another {what} than {reference.name}: {found} "
+                f"{record.name} was measured with another {what} than {baseline.name}: {found} "
                 f"instead of {expected}.",
                 "Results of different set-ups do not mix: delete the experiment's runs/ folder "
                 "and measure all of them again.",
@@ -84,13 +84,13 @@ def _counted(record: RunRecord) -> str:
     return "tcpdump" if record.capture.captured else "the transport"
 
 
-def _differs(result: RunResult, reference: RunResult) -> str | None:
-    """Where a result is not what the reference is, within its policy's tolerance."""
-    record, name = result.record, reference.record.name
-    if result.logits.shape != reference.logits.shape:
-        return f" has logits of shape {result.logits.shape}, {name} of {reference.logits.shape}"
+def _differs(result: RunResult, baseline: RunResult) -> str | None:
+    """Where a result is not what the baseline is, within its policy's tolerance."""
+    record, name = result.record, baseline.record.name
+    if result.logits.shape != baseline.logits.shape:
+        return f" has logits of shape {result.logits.shape}, {name} of {baseline.logits.shape}"
     tolerance = record.policy.logit_tolerance
-    for step, (found, expected) in enumerate(zip(result.logits, reference.logits, strict=True)):
+    for step, (found, expected) in enumerate(zip(result.logits, baseline.logits, strict=True)):
         # NaN compares false with everything, so the check asks for what must hold.
         difference = float(np.max(np.abs(found - expected)))
         if not difference <= tolerance:
@@ -98,7 +98,7 @@ def _differs(result: RunResult, reference: RunResult) -> str | None:
                 f", step {step}: a logit differs by {difference:.3g} from {name}; its policy "
                 f"tolerates {tolerance:g}"
             )
-        tokens = record.token_ids[step], reference.record.token_ids[step]
+        tokens = record.token_ids[step], baseline.record.token_ids[step]
         if tokens[0] != tokens[1]:
             return f", step {step}: token {tokens[0]} instead of {tokens[1]}"
     return None

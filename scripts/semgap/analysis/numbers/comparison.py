@@ -7,7 +7,7 @@ import msgspec
 from semgap.analysis.numbers.summary import RepeatRow
 from semgap.plumbing.statistics import mean_ratio
 
-REFERENCE_MODE = "local"
+BASELINE_MODE = "local"
 PROPOSED_MODE = "semantic"
 _PHASES = ("prefill", "decode")
 
@@ -31,7 +31,7 @@ def comparisons(rows: Iterable[RepeatRow]) -> list[ComparisonRow]:
     """Compare every mode with each of the two baselines that was measured."""
     latencies = _latencies(rows)
     found = []
-    for baseline in (REFERENCE_MODE, PROPOSED_MODE):
+    for baseline in (BASELINE_MODE, PROPOSED_MODE):
         for (phase, mode), own in latencies.items():
             other = latencies.get((phase, baseline))
             if other is None or mode == baseline:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping
 
-from semgap.analysis.numbers.comparison import REFERENCE_MODE, ComparisonRow
+from semgap.analysis.numbers.comparison import BASELINE_MODE, ComparisonRow
 from semgap.measurement.job_settings import StoppingRule
 from semgap.plumbing.statistics import CONFIDENCE, t_quantile
 
@@ -33,10 +33,10 @@ def wanted_repeats(
     """
     wanted = dict(repeats)
     for row in comparisons:
-        if row.baseline == REFERENCE_MODE and not is_precise(row, rule):
+        if row.baseline == BASELINE_MODE and not is_precise(row, rule):
             most = max(_LEAST_TO_JUDGE, min(rule.at_most, _GROWTH * repeats[row.mode]))
             wanted[row.mode] = max(wanted[row.mode], min(most, _needed(row, rule, most)))
-    wanted[REFERENCE_MODE] = max(wanted.values())
+    wanted[BASELINE_MODE] = max(wanted.values())
     return wanted
 
 

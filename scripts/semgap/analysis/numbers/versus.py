@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from semgap.analysis.expectation import Asked, Expectation
-from semgap.analysis.numbers.comparison import REFERENCE_MODE, ComparisonRow
+from semgap.analysis.numbers.comparison import BASELINE_MODE, ComparisonRow
 from semgap.analysis.numbers.counts import FRAMING_BYTES_PER_MESSAGE, FRAMING_SHARE
 from semgap.analysis.numbers.summary import SummaryRow
 from semgap.model.manifest import Manifest
@@ -177,7 +177,7 @@ def _bytes(here: Results, recorded: Results) -> Iterator[VersusRow]:
 
 def _ratios(here: Results, recorded: Results) -> Iterator[VersusRow]:
     ours, theirs = (
-        {(row.phase, row.mode): row for row in one.comparisons if row.baseline == REFERENCE_MODE}
+        {(row.phase, row.mode): row for row in one.comparisons if row.baseline == BASELINE_MODE}
         for one in (here, recorded)
     )
     for phase, mode in (place for place in ours if place in theirs):

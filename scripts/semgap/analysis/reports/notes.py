@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from semgap.analysis.numbers.comparison import REFERENCE_MODE
+from semgap.analysis.numbers.comparison import BASELINE_MODE
 from semgap.analysis.numbers.numbers import Numbers
 from semgap.analysis.numbers.rows import TableRow
 from semgap.analysis.numbers.run_order import order_text
@@ -91,7 +91,7 @@ def _stopping_notes(numbers: Numbers) -> Iterator[str]:
     short = [
         f"{row.phase} of {row.mode} ± {reached:.0f} %"
         for row in numbers.comparisons
-        if row.baseline == REFERENCE_MODE and not is_precise(row, rule)
+        if row.baseline == BASELINE_MODE and not is_precise(row, rule)
         for reached in (half_width_percent(row),)
         if reached is not None
     ]

@@ -5,7 +5,7 @@ from statistics import median
 
 import msgspec
 
-from semgap.analysis.numbers.comparison import REFERENCE_MODE
+from semgap.analysis.numbers.comparison import BASELINE_MODE
 from semgap.inference.steps import SPANS, StepRecord
 from semgap.measurement.run_record import PhaseRecord, RunRecord
 from semgap.plumbing.markup import markdown_table
@@ -51,7 +51,7 @@ def overhead_rows(records: Sequence[RunRecord]) -> list[OverheadRow]:
         by_mode.setdefault(record.mode, []).append(record)
     rows = []
     for name in PHASES:
-        local = _phases(by_mode.get(REFERENCE_MODE, ()), name)
+        local = _phases(by_mode.get(BASELINE_MODE, ()), name)
         local_s = median(step.latency_s for one in local for step in one.steps) if local else None
         for mode, own in by_mode.items():
             rows.append(_row(name, mode, own[0].transport, _phases(own, name), local_s))

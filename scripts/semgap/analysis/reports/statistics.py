@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from semgap.analysis.numbers.comparison import PROPOSED_MODE, REFERENCE_MODE, ComparisonRow
+from semgap.analysis.numbers.comparison import BASELINE_MODE, PROPOSED_MODE, ComparisonRow
 from semgap.analysis.numbers.numbers import Numbers
 from semgap.analysis.numbers.rows import PHASES, TableRow
 from semgap.analysis.reports.decode_floor import decode_markdown, decode_rows
@@ -20,7 +20,7 @@ def statistics_markdown(numbers: Numbers) -> str:
         _of_each_mode(rows),
         *(
             _beside(baseline, _in_order(_with(comparisons, baseline), labels), labels)
-            for baseline in (REFERENCE_MODE, PROPOSED_MODE)
+            for baseline in (BASELINE_MODE, PROPOSED_MODE)
             if _with(comparisons, baseline)
         ),
     ]
@@ -52,7 +52,7 @@ def _ratio(row: ComparisonRow) -> str:
 def supported(comparisons: Sequence[ComparisonRow], labels: Mapping[str, Label]) -> Iterator[str]:
     """What the data say of the framework-level mode beside local, a sentence for each phase."""
     for row in comparisons:
-        if (row.mode, row.baseline) != (PROPOSED_MODE, REFERENCE_MODE):
+        if (row.mode, row.baseline) != (PROPOSED_MODE, BASELINE_MODE):
             continue
         names = escaped_markdown(labels[row.mode].text), escaped_markdown(labels[row.baseline].text)
         detectable = (

@@ -70,7 +70,7 @@ def traffic_markdown(numbers: Numbers) -> str:
                 _mean([row.messages for row in group]),
                 _mean([row.segments for row in group]),
                 _mean([row.retransmitted_bytes for row in group]),
-                *(_mean([wire_bytes(_best(row), mtu) for row in group]) for mtu in _MTUS),
+                *(_mean([ethernet_bytes(_best(row), mtu) for row in group]) for mtu in _MTUS),
             ]
             for group in groups
         ],
@@ -109,7 +109,7 @@ acknowledgements.
 """
 
 
-def wire_bytes(payload_bytes: int, mtu: int) -> int:
+def ethernet_bytes(payload_bytes: int, mtu: int) -> int:
     """What Ethernet carries for a TCP payload, acknowledgements left out."""
     packets = math.ceil(payload_bytes / (mtu - _PACKET_HEADERS_BYTES))
     return payload_bytes + packets * (_PACKET_HEADERS_BYTES + _FRAME_BYTES)

@@ -38,7 +38,7 @@ class _Replying(Handler):
             )
         return self._replies[reply_bytes]
 
-    def settle(self) -> None:
+    def discard(self) -> None:
         """No-op."""
 
 
