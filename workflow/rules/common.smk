@@ -72,6 +72,13 @@ RUNS = [
 ]
 
 adopt_jobs(SCRIPTS)
+
+
+# Where jobs find their scripts: no command names this checkout's path, so moving it reruns nothing.
+envvars:
+    "SEMGAP_SCRIPTS",
+
+
 RUN_LOCK = FolderLock(Path(".snakemake") / "run.lock")
 
 

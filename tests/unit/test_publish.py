@@ -1,0 +1,123 @@
+"""Every gate stands in the one way to what is published: evidence with an error does not pass."""
+
+import dataclasses
+
+import pytest
+from msgspec.structs import replace
+
+from recorded import unpacked
+from semgap.analysis import publish
+from semgap.errors import MeasurementError
+from semgap.maintain.reference_results import evidence_in
+from semgap.policy import TensorClass
+
+
+@pytest.fixture(scope="module")
+def evidence():
+    return evidence_in(unpacked("mini-tcp"))
+
+
+def with_run(evidence, mode, **changed):
+    """The evidence with another record, or another traffic, of a mode's first repeat."""
+    runs = list(evidence.runs)
+    at = next(at for at, run in enumerate(runs) if run.record.mode == mode)
+    if "traffic" in changed:
+        runs[at] = dataclasses.replace(runs[at], traffic=changed["traffic"])
+    else:
+        runs[at] = dataclasses.replace(runs[at], record=replace(runs[at].record, **changed))
+    return dataclasses.replace(evidence, runs=runs)
+
+
+def run_of(evidence, mode):
+    return next(run for run in evidence.runs if run.record.mode == mode)
+
+
+def with_decode(evidence, mode, **changed):
+    *before, decode = run_of(evidence, mode).record.phases
+    return with_run(evidence, mode, phases=(*before, replace(decode, **changed)))
+
+
+def more_content(evidence, mode, more_bytes):
+    """A mode whose first decode step says that it moved more of the KV cache."""
+    first, *others = run_of(evidence, mode).record.phases[-1].steps
+    grown = first.up_bytes.get(TensorClass.KV_CACHE, 0) + more_bytes
+    step = replace(first, up_bytes={**first.up_bytes, TensorClass.KV_CACHE: grown})
+    return with_decode(evidence, mode, steps=(step, *others))
+
+
+def more_captured(evidence, mode, more_bytes):
+    traffic = [
+        replace(row, payload_bytes=row.payload_bytes + more_bytes)
+        if (row.phase, row.direction) == ("decode", "up")
+        else row
+        for row in run_of(evidence, mode).traffic
+    ]
+    return with_run(evidence, mode, traffic=traffic)
+
+
+def other_settings(evidence):
+    record = run_of(evidence, "naive").record
+    workload = replace(record.settings.workload, decode_steps=99)
+    return with_run(evidence, "naive", settings=replace(record.settings, workload=workload))
+
+
+def during_local(evidence):
+    """A run that began a second after local's first, on the same clocks."""
+    record = run_of(evidence, "semantic").record
+    earlier_ns = record.started_unix_ns - run_of(evidence, "local").record.started_unix_ns - 10**9
+    phases = tuple(
+        replace(
+            phase,
+            **{
+                name: getattr(phase, name) - earlier_ns
+                for name in ("begin_ns", "end_ns", "begin_unix_ns", "end_unix_ns")
+            },
+        )
+        for phase in record.phases
+    )
+    return with_run(
+        evidence,
+        "semantic",
+        phases=phases,
+        started_unix_ns=record.started_unix_ns - earlier_ns,
+        ended_unix_ns=record.ended_unix_ns and record.ended_unix_ns - earlier_ns,
+    )
+
+
+ERRORS = {
+    "another configuration": (other_settings, "workload.decode_steps"),
+    "a copy": (
+        lambda one: with_run(one, "naive", session_id=run_of(one, "local").record.session_id),
+        "are of one session",
+    ),
+    "a contradiction": (
+        lambda one: with_decode(one, "naive", latency_s=1e-6),
+        "contradicts itself",
+    ),
+    "an overlap": (during_local, "two measurements at once"),
+    "another machine": (
+        lambda one: with_run(one, "naive", compute_threads=77),
+        "another number of compute threads",
+    ),
+    "more content of naive": (lambda one: more_content(one, "naive", 1_000_000), "of kv_cache"),
+    "more content of semantic": (lambda one: more_content(one, "semantic", 10_000), "of kv_cache"),
+    "more on the wire of naive": (
+        lambda one: more_captured(one, "naive", 1_000_000),
+        "the odd one out is the capture",
+    ),
+    "more on the wire of semantic": (
+        lambda one: more_captured(one, "semantic", 10_000),
+        "the odd one out is the capture",
+    ),
+}
+
+
+def test_what_was_recorded_passes(evidence):
+    assert publish.numbers(evidence).table
+
+
+@pytest.mark.parametrize("planted", ERRORS)
+def test_evidence_with_an_error_is_not_published(evidence, planted):
+    plant, said = ERRORS[planted]
+    with pytest.raises(MeasurementError, match=said):
+        publish.numbers(plant(evidence))
