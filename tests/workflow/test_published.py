@@ -1,5 +1,7 @@
 """What stands as published passed every check, now, for this configuration; or nothing stands."""
 
+import hashlib
+import json
 import re
 import shutil
 import subprocess
@@ -53,6 +55,19 @@ def test_a_logit_that_was_edited_is_named_until_it_is_measured_again(experiment)
     # What the message says is enough.
     logits.unlink()
     assert experiment.planned() == measured("semantic", repeats=[1])
+
+
+def test_a_mode_that_computed_something_else_is_named(experiment):
+    """Its record fits its logits, so that the comparison with local alone can tell."""
+    record_file = experiment.results / "runs" / "semantic" / "rep1.json"
+    logits = record_file.with_suffix(".logits.npy")
+    wrong = np.load(logits)
+    wrong[1, 0] += 1
+    np.save(logits, wrong)
+    record = json.loads(record_file.read_text())
+    record["logits_sha256"] = hashlib.sha256(logits.read_bytes()).hexdigest()
+    record_file.write_text(json.dumps(record))
+    fails(experiment, "semantic, repeat 1, step 1: a logit differs by 1 from local")
 
 
 def test_a_capture_that_was_cut_off_is_named_until_it_is_measured_again(experiment):
