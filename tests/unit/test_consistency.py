@@ -195,3 +195,9 @@ def test_spans_that_do_not_add_up_are_refused(runs):
     decode = runs[-1].record.phases[-1]
     first = replace(decode.steps[0], send_s=0.2)
     contradicting(runs, "its spans do not add up", steps=(first, *decode.steps[1:]))
+
+
+def test_a_token_too_many_is_refused(runs):
+    more = replace(runs[-1].record, token_ids=(*runs[-1].record.token_ids, 7))
+    with pytest.raises(MeasurementError, match="it has 4 tokens after 2 decode steps"):
+        check_consistency([*runs[:-1], dataclasses.replace(runs[-1], record=more)])

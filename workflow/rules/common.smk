@@ -121,8 +121,10 @@ def shown(file, section):
     """A result as Snakemake's report shows it, if it shows such files."""
     if not file.endswith((".md", ".svg", ".html")):
         return file
-    caption = f"../report/{Path(file).name}.rst"
-    return report(file, category=section, caption=caption)
+    caption = PROJECT / "workflow" / "report" / f"{Path(file).name}.rst"
+    return report(
+        file, category=section, caption=str(caption) if caption.exists() else None
+    )
 
 
 def per_run(pattern):

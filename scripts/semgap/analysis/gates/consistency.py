@@ -46,6 +46,8 @@ def _contradictions(record: RunRecord) -> Iterator[str]:
     names = [phase.name for phase in record.phases]
     if names != list(steps):
         yield f"its phases are {', '.join(names)}"
+    if len(record.token_ids) != 1 + workload.decode_steps:
+        yield f"it has {len(record.token_ids)} tokens after {workload.decode_steps} decode steps"
     for before, after in pairwise(record.phases):
         if after.begin_unix_ns < before.end_unix_ns or after.begin_ns < before.end_ns:
             yield f"the phase {after.name} begins before {before.name} has ended"
