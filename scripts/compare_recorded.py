@@ -18,8 +18,7 @@ def compare(
 ) -> None:
     from semgap.analysis.numbers.versus import VersusRow, read_results, recorded_in, versus_nearest
     from semgap.analysis.reports.versus import versus_markdown
-    from semgap.plumbing.csv_rows import write_rows
-    from semgap.plumbing.files import write_atomically
+    from semgap.plumbing.files import write_atomically, write_rows
 
     here = read_results(expectation, manifest, summary, comparisons)
     found = versus_nearest(here, recorded_in(reference))

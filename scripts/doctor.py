@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from semgap.doctor.finding import Finding, Level, lines
+from semgap.doctor import Finding, Level, lines
 from semgap.doctor.packages import check_packages, check_python
 
 PROJECT = Path(__file__).parents[1]

@@ -15,7 +15,7 @@ def download(
     revision: Annotated[str, "full hash of the commit"],
     folder: Annotated[Path, "writes this folder"],
 ) -> None:
-    from semgap.model.obtaining.hub import download_model
+    from semgap.model.hub import download_model
 
     size_bytes = download_model(repo, revision, folder)
     log.info("%.1f MB, verified", size_bytes / 1e6)

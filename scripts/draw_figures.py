@@ -16,7 +16,7 @@ def draw(
         list[Path], "writes these, each what its name says, in the form that its suffix names"
     ],
 ) -> None:
-    from semgap.analysis.figures.style import save
+    from semgap.analysis.figures import save
     from semgap.analysis.publish import figure, read_numbers
 
     found = read_numbers(expectation, manifest, runs, numbers)

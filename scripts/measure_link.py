@@ -20,9 +20,8 @@ def measure(
 
     with alone_on_this_machine(logging.getLogger("semgap").info):
         from semgap.linkbench.measure import measure_link
-        from semgap.linkbench.samples import TimeSample, WireSample
-        from semgap.plumbing.csv_rows import write_rows
-        from semgap.plumbing.files import write_record
+        from semgap.linkbench.rates import TimeSample, WireSample
+        from semgap.plumbing.files import write_record, write_rows
 
         time_samples, wire_samples, link_facts = measure_link(settings, scratch=times.parent)
     write_rows(times, TimeSample, time_samples)

@@ -7,8 +7,7 @@ from typing import Annotated
 from semgap.analysis.numbers.traffic import TrafficRow, traffic_of_run
 from semgap.measurement.run_record import RunRecord
 from semgap.pipeline.cli import run_script
-from semgap.plumbing.csv_rows import write_rows
-from semgap.plumbing.files import read_record
+from semgap.plumbing.files import read_record, write_rows
 
 
 def parse(

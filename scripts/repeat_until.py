@@ -18,11 +18,10 @@ def repeat(
 ) -> None:
     import yaml
 
-    from semgap.analysis.numbers.comparison import ComparisonRow
-    from semgap.analysis.numbers.stopping import wanted_repeats
+    from semgap.analysis.numbers.comparison import ComparisonRow, wanted_repeats
     from semgap.measurement.job_settings import StoppingRule
     from semgap.pipeline.config import read_config
-    from semgap.plumbing.csv_rows import read_rows
+    from semgap.plumbing.files import read_rows
 
     config = read_config(*configfile)
     repeats = {mode: config.workload.repeats_of(mode) for mode in config.modes}

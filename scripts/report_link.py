@@ -16,12 +16,17 @@ def report(
     round_trips: Annotated[Path, "writes this file (CSV)"],
     figures: Annotated[list[Path], "writes these files"],
 ) -> None:
-    from semgap.linkbench.plot import plot_goodput
-    from semgap.linkbench.rates import GoodputRow, RoundTripRow, goodput_rows, round_trip_rows
-    from semgap.linkbench.report import link_report
-    from semgap.linkbench.samples import LinkFacts, TimeSample, WireSample
-    from semgap.plumbing.csv_rows import read_rows, write_rows
-    from semgap.plumbing.files import read_record, write_atomically
+    from semgap.linkbench.rates import (
+        GoodputRow,
+        LinkFacts,
+        RoundTripRow,
+        TimeSample,
+        WireSample,
+        goodput_rows,
+        round_trip_rows,
+    )
+    from semgap.linkbench.report import link_report, plot_goodput
+    from semgap.plumbing.files import read_record, read_rows, write_atomically, write_rows
 
     link = read_record(facts, LinkFacts)
     samples = read_rows(times, TimeSample)

@@ -16,8 +16,7 @@ def report(
     from semgap.analysis.reports.overhead import OverheadRow, overhead_report, overhead_rows
     from semgap.linkbench.rates import GoodputRow, ceiling_of
     from semgap.measurement.run_record import RunRecord
-    from semgap.plumbing.csv_rows import read_rows, write_rows
-    from semgap.plumbing.files import read_record, write_atomically
+    from semgap.plumbing.files import read_record, read_rows, write_atomically, write_rows
 
     records = [read_record(path, RunRecord) for path in runs]
     captured = all(record.capture.captured for record in records)

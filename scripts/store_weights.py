@@ -15,7 +15,7 @@ def store(
 ) -> None:
     import json
 
-    from semgap.model.obtaining.sources import pretrained_weights, seeded_weights, store_weights
+    from semgap.model.sources import pretrained_weights, seeded_weights, store_weights
 
     if source is not None:
         found = pretrained_weights(source, settings.dtype, settings.source_remedy)

@@ -16,7 +16,7 @@ def verify(
     from semgap.analysis.claims.evaluation import OutcomeRow
     from semgap.analysis.gates.verification import check_bytes, check_claims
     from semgap.analysis.numbers.versus import VersusRow
-    from semgap.plumbing.csv_rows import read_rows
+    from semgap.plumbing.files import read_rows
 
     for report in (claims_report, versus_report):
         print(report.read_text(encoding="utf-8"))

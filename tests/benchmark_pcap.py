@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "scripts"))
 
 from semgap.pcap.reader import read_segments
 from semgap.pcap.traffic_window import TrafficWindow
-from semgap.plumbing.connections import SocketPair
+from semgap.plumbing.tcp_sockets import SocketPair
 
 _SNAP_BYTES = 96
 _HEADER_BYTES = 66

@@ -3,14 +3,12 @@
 from semgap.inference.steps import StepRecord
 from semgap.inference.worker_settings import WorkerSettings
 from semgap.measurement.job_settings import BenchmarkSettings, CaptureSettings, WorkloadSettings
-from semgap.measurement.probe import ProbeTraffic
-from semgap.measurement.provenance import Provenance
-from semgap.measurement.rehearsal import Rehearsal
-from semgap.measurement.run_record import Machine, PhaseRecord, RunRecord
-from semgap.measurement.tcpdump import CaptureStatus
+from semgap.measurement.provenance import Machine, Provenance
+from semgap.measurement.run_record import PhaseRecord, Rehearsal, RunRecord
+from semgap.measurement.tcpdump import CaptureStatus, ProbeTraffic
 from semgap.model.prompt import Prompt, prompt_digest
 from semgap.modes import POLICIES, policy_of
-from semgap.plumbing.connections import SocketPair
+from semgap.plumbing.tcp_sockets import SocketPair
 from semgap.plumbing.versions import Versions
 from semgap.policy import TensorClass
 

@@ -85,7 +85,7 @@ def store_model(architecture: dict[str, object], folder: Path):
     """Make a seeded model of an architecture; returns its folder of weights and its manifest."""
     from semgap.model.description import describe_model
     from semgap.model.model_settings import ModelSettings
-    from semgap.model.obtaining.sources import seeded_weights, store_weights
+    from semgap.model.sources import seeded_weights, store_weights
 
     settings = ModelSettings("small", "seeded", architecture=architecture)
     source = seeded_weights(json.dumps(architecture), settings.dtype, settings.seed)

@@ -14,10 +14,9 @@ import yaml
 
 from judges import needs
 from patience import PATIENCE_S
+from semgap.doctor import Finding, Level
 from semgap.doctor.experiment import duration_s, needs_of, weights_bytes_of
-from semgap.doctor.finding import Finding, Level
-from semgap.doctor.gpu import check_gpu
-from semgap.doctor.host import check_disk, check_machine, check_memory, check_writable
+from semgap.doctor.host import check_disk, check_gpu, check_machine, check_memory, check_writable
 from semgap.doctor.network import check_capture, check_port, check_tools
 from semgap.doctor.packages import check_packages, check_python
 from semgap.measurement.job_settings import CaptureSettings
@@ -223,7 +222,7 @@ def test_a_wrong_configuration_is_named(tmp_path):
 
 
 def test_a_finding_is_a_line_and_its_remedy_another():
-    from semgap.doctor.finding import lines
+    from semgap.doctor import lines
 
     assert list(lines([Finding("port", Level.PROBLEM, "It is taken.", "Free it.")])) == [
         "PROBLEM  port             It is taken.",

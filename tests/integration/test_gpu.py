@@ -10,26 +10,24 @@ import torch
 from forks import FORKS
 from judges import needs, needs_gpu
 from running_server import running_server
-from semgap.engine.engine_contract import load_engine
-from semgap.execution.executor_contract import GenerationLimits
+from semgap.engine import load_engine
+from semgap.execution import GenerationLimits, generate
 from semgap.execution.forward_pass import open_executor
-from semgap.execution.generation import generate
 from semgap.inference.client import InferenceClient
 from semgap.inference.worker import Worker
 from semgap.inference.worker_settings import WorkerSettings
 from semgap.measurement.job import run_benchmark
 from semgap.measurement.job_settings import BenchmarkSettings, CaptureSettings, WorkloadSettings
-from semgap.meters.meter_contract import Host, Span, meters_of
-from semgap.meters.running_meters import RunningMeters
+from semgap.meters import Host, RunningMeters, Span, meters_of
 from semgap.model.device import open_device
-from semgap.model.obtaining.seeded import seeded_weight
 from semgap.model.prompt import seeded_prompt
 from semgap.model.skeleton import ModelSkeleton
+from semgap.model.sources import seeded_weight
 from semgap.model.weights import map_weights
 from semgap.modes import POLICIES, policy_of
 from semgap.plumbing.nvml import opened_gpu
 from semgap.session.in_process import InProcessChannel
-from semgap.state.kv_cache import KvCache
+from semgap.state import KvCache
 
 pytestmark = needs_gpu
 

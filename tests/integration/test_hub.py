@@ -14,7 +14,7 @@ import transformers
 
 from hub_server import REPO, REVISION, Hub
 from patience import PATIENCE_S
-from semgap.model.obtaining.sources import pretrained_weights
+from semgap.model.sources import pretrained_weights
 from small_models import ARCHITECTURES, PROJECT
 
 SCRIPTS = PROJECT / "scripts"

@@ -14,9 +14,9 @@ from semgap.model.device import CpuDevice
 from semgap.model.manifest import Manifest
 from semgap.model.weights import map_weights
 from semgap.modes import policy_of
-from semgap.placements.placement_contract import Held
+from semgap.placements import Held
 from semgap.plumbing.tcp_sockets import free_port
-from semgap.transport.transport_contract import Timeouts, load_transport
+from semgap.transport import Timeouts, load_transport
 from small_models import store_model
 
 TIMEOUTS = Timeouts(connect_s=60.0, step_s=60.0)

@@ -9,8 +9,7 @@ import pytest
 
 from judges import needs
 from semgap.errors import NoSpaceError
-from semgap.measurement.probe import send_probe
-from semgap.measurement.tcpdump import capture
+from semgap.measurement.tcpdump import capture, send_probe
 from semgap.plumbing.files import write_atomically
 from small_models import PROJECT
 

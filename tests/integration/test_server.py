@@ -25,7 +25,7 @@ from semgap.inference.client import InferenceClient
 from semgap.inference.worker_settings import WorkerSettings
 from semgap.model.weights import map_weights
 from semgap.modes import policy_of
-from semgap.placements.placement_contract import Held
+from semgap.placements import Held
 from semgap.plumbing.files import read_record, write_record
 from semgap.plumbing.processes import OWNER_VARIABLE
 from semgap.plumbing.tcp_sockets import free_port
@@ -35,7 +35,7 @@ from semgap.server import control
 from semgap.server.endpoint import RunTime, ServerEndpoint, ServerJob, ServerSettings
 from semgap.server.lifecycle import ensure_server, log_file_of, stop_server
 from semgap.session.server import open_session
-from semgap.transport.transport_contract import RequestMessage
+from semgap.transport import RequestMessage
 from small_models import PROJECT
 
 

@@ -15,16 +15,10 @@ from semgap.errors import TransportError, WorkerLostError
 from semgap.measurement.tcpdump import capture
 from semgap.pcap.reader import read_segments
 from semgap.pcap.traffic_window import TrafficWindow
-from semgap.plumbing.connections import sockets_of
-from semgap.plumbing.tcp_sockets import free_port
+from semgap.plumbing.tcp_sockets import free_port, sockets_of
 from semgap.policy import TensorClass
 from semgap.protocol import Done, ReadMeters
-from semgap.transport.transport_contract import (
-    ReplyMessage,
-    RequestMessage,
-    Timeouts,
-    load_transport,
-)
+from semgap.transport import ReplyMessage, RequestMessage, Timeouts, load_transport
 
 TRANSPORTS = ("torch_rpc", "tcp")
 CALLS = 5

@@ -15,7 +15,7 @@ from packets import SYN, Packet, pcap
 from semgap.measurement.tcpdump import capture
 from semgap.pcap.reader import read_segments
 from semgap.pcap.traffic_window import TrafficWindow
-from semgap.plumbing.connections import SocketPair
+from semgap.plumbing.tcp_sockets import SocketPair
 
 END_OF_TIME_NS = 1 << 62
 FIELDS = ("tcp.srcport", "tcp.dstport", "tcp.len", "frame.len", "tcp.seq_raw", "tcp.flags.syn")

@@ -17,8 +17,8 @@ from semgap.measurement.job import run_benchmark
 from semgap.measurement.job_settings import BenchmarkSettings, CaptureSettings, WorkloadSettings
 from semgap.model.description import describe_model
 from semgap.model.model_settings import ModelSettings
-from semgap.model.obtaining.sources import pretrained_weights, seeded_weights, store_weights
 from semgap.model.prompt import seeded_prompt
+from semgap.model.sources import pretrained_weights, seeded_weights, store_weights
 from semgap.model.weights import map_weights
 from semgap.modes import policy_of
 from small_models import ARCHITECTURES, PROJECT, store_small_model

@@ -12,13 +12,13 @@ from sample_runs import phase, run
 from sample_table import LABELS
 from semgap.analysis.gates.counting import check_content, check_counts
 from semgap.analysis.numbers.counts import PredictedRow, count_rows
-from semgap.analysis.numbers.rows import table_rows
+from semgap.analysis.numbers.numbers import table_rows
 from semgap.analysis.numbers.summary import repeat_rows, summarise
 from semgap.analysis.numbers.traffic import TrafficRow, traffic_of_run
-from semgap.analysis.reports.wording import gigabytes_text
+from semgap.analysis.reports.columns import gigabytes_text
 from semgap.measurement.tcpdump import CaptureStatus
 from semgap.modes import policy_of
-from semgap.plumbing.csv_rows import read_rows, write_rows
+from semgap.plumbing.files import read_rows, write_rows
 from small_models import PROJECT, store_small_model
 from test_session import generated, start
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from recorded import numbers_of
 from sample_table import rendered
-from semgap.analysis.claims.claim import load_claims
+from semgap.analysis.claims import load_claims
 from semgap.analysis.claims.evaluation import Measured, OutcomeRow, Verdict, judge, verdict, worst
 from semgap.analysis.gates.verification import check_bytes, check_claims
 from semgap.analysis.numbers.versus import (
@@ -27,7 +27,7 @@ from semgap.analysis.reports.claims import claims_markdown, count_text, verdicts
 from semgap.analysis.reports.versus import versus_markdown
 from semgap.errors import ClaimError, ConfigError
 from semgap.maintain.archive import REFERENCE
-from semgap.plumbing.csv_rows import read_rows, write_rows
+from semgap.plumbing.files import read_rows, write_rows
 from semgap.policy import TensorClass
 from small_models import PROJECT
 

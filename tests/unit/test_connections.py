@@ -2,8 +2,13 @@
 
 import pytest
 
-from semgap.plumbing.connections import SocketPair, reverse_of, session_connections, strangers
-from semgap.plumbing.tcp_sockets import interface_towards
+from semgap.plumbing.tcp_sockets import (
+    SocketPair,
+    interface_towards,
+    reverse_of,
+    session_connections,
+    strangers,
+)
 
 CLIENT_END = SocketPair("127.0.0.1", 40_000, "127.0.0.1", 2_000)
 WORKER_END = reverse_of(CLIENT_END)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from sample_runs import phase, run, settings, step
 from sample_table import LABELS, MANIFEST, MODES, recorded
-from semgap.analysis.figures.style import save
+from semgap.analysis.figures import save
 from semgap.analysis.figures.time_line import median_step, spans_ms, time_line
 from semgap.analysis.gates.counting import check_content, check_counts
 from semgap.analysis.numbers.counts import count_rows
@@ -25,7 +25,7 @@ from semgap.errors import MeasurementError
 from semgap.meters.client_sockets import ClientSockets
 from semgap.model.manifest import CacheTensor, WeightTensor
 from semgap.modes import POLICIES
-from semgap.plumbing.tcp_counters import own_tcp_counters
+from semgap.plumbing.tcp_sockets import own_tcp_counters
 from semgap.policy import TensorClass
 
 replace = msgspec.structs.replace

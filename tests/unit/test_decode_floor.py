@@ -3,9 +3,9 @@
 import pytest
 
 from sample_table import LABELS
-from semgap.analysis.numbers.rows import PHASES, TableRow
+from semgap.analysis.numbers.numbers import PHASES, TableRow
 from semgap.analysis.numbers.summary import SummaryRow
-from semgap.analysis.reports.decode_floor import decode_markdown, decode_rows
+from semgap.analysis.reports.statistics import decode_markdown, decode_rows
 
 
 def table_row(phase, mode, **means):

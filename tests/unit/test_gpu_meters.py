@@ -10,8 +10,8 @@ from sample_table import LABELS, measured, numbers_of
 from semgap.analysis.numbers.summary import repeat_rows
 from semgap.analysis.numbers.traffic import TrafficRow
 from semgap.analysis.reports.notes import notes
+from semgap.meters import Host, Span, meters_of
 from semgap.meters.gpu_dmon import GpuDmon, dmon_rows
-from semgap.meters.meter_contract import Host, Span, meters_of
 
 SECOND_NS = 1_000_000_000
 DRIVER_580 = """\

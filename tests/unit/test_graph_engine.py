@@ -5,13 +5,12 @@ import itertools
 import pytest
 import torch
 
-from semgap.engine.engine_contract import load_engine
+from semgap.engine import load_engine
 from semgap.engine.graph import build_engine
 from semgap.engine.graph_parts.fused_gptj import fits
 from semgap.errors import ModelError
-from semgap.execution.executor_contract import GenerationLimits
+from semgap.execution import GenerationLimits, generate
 from semgap.execution.forward_pass import open_executor
-from semgap.execution.generation import generate
 from semgap.inference.client import InferenceClient
 from semgap.inference.worker import Worker
 from semgap.model.device import CpuDevice
@@ -21,8 +20,7 @@ from semgap.modes import POLICIES, policy_of
 from semgap.placements.delta import PLACEMENT as DELTA
 from semgap.placements.inline import PLACEMENT as INLINE
 from semgap.session.in_process import InProcessChannel
-from semgap.state.kept import Kept
-from semgap.state.kv_cache import KvCache
+from semgap.state import Kept, KvCache
 from small_models import ARCHITECTURES, store_model
 
 MODELS = {

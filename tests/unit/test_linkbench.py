@@ -7,12 +7,19 @@ import pytest
 
 from sample_runs import phase, run, step
 from semgap.analysis.reports.overhead import overhead_report, overhead_rows
-from semgap.linkbench.contenders.known import CEILING
+from semgap.linkbench.contenders import CEILING
 from semgap.linkbench.measure import message_sizes
-from semgap.linkbench.rates import ceiling_of, goodput_rows, known_within, round_trip_rows
+from semgap.linkbench.rates import (
+    LinkFacts,
+    TimeSample,
+    WireSample,
+    ceiling_of,
+    goodput_rows,
+    known_within,
+    round_trip_rows,
+)
 from semgap.linkbench.report import link_report
-from semgap.linkbench.samples import LinkFacts, TimeSample, WireSample
-from semgap.measurement.run_record import Machine
+from semgap.measurement.provenance import Machine
 
 MEGABYTES_64 = 64_000_000
 FACTS = LinkFacts(

@@ -11,9 +11,8 @@ import pytest
 import torch
 
 from semgap.errors import ConfigError, ModelError
-from semgap.model.obtaining.seeded import seeded_weight
-from semgap.model.obtaining.sources import pretrained_weights, seeded_weights, store_weights
 from semgap.model.prompt import seeded_prompt
+from semgap.model.sources import pretrained_weights, seeded_weight, seeded_weights, store_weights
 from semgap.model.weights import check_weight_files, map_weights, shard_plan
 from small_models import store_small_model
 

@@ -19,7 +19,7 @@ from semgap.errors import CaptureError
 from semgap.measurement.tcpdump import CaptureStatus
 from semgap.pcap.reader import Segments, read_segments
 from semgap.pcap.traffic_window import FlowBytes, TrafficWindow
-from semgap.plumbing.connections import SocketPair
+from semgap.plumbing.tcp_sockets import SocketPair
 
 LINKS = (1, 113, 276)
 SOME = settings(max_examples=60, deadline=None)

@@ -10,7 +10,7 @@ from snakemake_interface_logger_plugins.common import LogEvent
 from recorded import unpacked
 from semgap.measurement.run_record import RunRecord
 from semgap.plumbing.files import read_record
-from semgap.progress.announced import RunsAnnounced
+from semgap.progress import RunsAnnounced
 from semgap.progress.runs import lines, progress_of
 
 WANTED = dict.fromkeys(("local", "naive", "remote_cache", "semantic"), 3)

@@ -2,8 +2,8 @@
 
 import pytest
 
+from semgap.measurement.job import rehearse, settled
 from semgap.measurement.job_settings import WorkloadSettings
-from semgap.measurement.rehearsal import rehearse, settled
 
 
 def rehearsed(latencies_s, **settings):

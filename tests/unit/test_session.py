@@ -12,30 +12,26 @@ import torch
 import transformers
 
 from semgap.errors import ConfigError, ModelError, ReferenceIdError, RemoteError
-from semgap.execution.executor_contract import GenerationLimits
+from semgap.execution import GenerationLimits, generate
 from semgap.execution.forward_pass import open_executor
-from semgap.execution.generation import generate
 from semgap.inference.client import InferenceClient
 from semgap.inference.steps import SPANS
 from semgap.inference.worker import Worker
 from semgap.measurement.phases import Phases
-from semgap.meters import processor_speed
+from semgap.meters import PhaseMeters, Span, processor_speed
 from semgap.meters.gpu_kernels import union_length
-from semgap.meters.meter_contract import Span
-from semgap.meters.running_meters import PhaseMeters
 from semgap.model.device import CpuDevice, open_device
 from semgap.model.weights import map_weights
 from semgap.modes import POLICIES, places_of, policy_of
+from semgap.placements import Held
 from semgap.placements.delta import PLACEMENT as DELTA
-from semgap.placements.placement_contract import Held
-from semgap.plumbing.connections import sockets_of
+from semgap.plumbing.tcp_sockets import sockets_of
 from semgap.policy import TensorClass
 from semgap.protocol import Forward
+from semgap.session import Session
 from semgap.session.in_process import InProcessChannel
-from semgap.session.opening import Session
-from semgap.state.kv_cache import KvCache
-from semgap.state.unusable import make_unusable
-from semgap.transport.transport_contract import RequestMessage
+from semgap.state import KvCache, make_unusable
+from semgap.transport import RequestMessage
 from small_models import store_small_model
 
 PROMPT = torch.tensor([[3, 1, 4, 1, 5, 9, 2, 6]])

@@ -13,14 +13,18 @@ from hypothesis import strategies as st
 from scipy import special, stats
 
 from sample_table import LABELS, expectation, measured, rendered
-from semgap.analysis.numbers.comparison import ComparisonRow, comparisons
-from semgap.analysis.numbers.stopping import is_precise, wanted_repeats
+from semgap.analysis.numbers.comparison import (
+    ComparisonRow,
+    comparisons,
+    is_precise,
+    wanted_repeats,
+)
 from semgap.analysis.numbers.summary import SummaryRow, repeat_rows, summarise
 from semgap.analysis.reports.statistics import statistics_markdown, supported
 from semgap.analysis.reports.table import markdown
 from semgap.measurement.job_settings import StoppingRule
 from semgap.plumbing import statistics
-from semgap.plumbing.csv_rows import read_rows, write_rows
+from semgap.plumbing.files import read_rows, write_rows
 
 # R's data set `sleep`: extra hours of sleep with two drugs (Student, 1908).
 FIRST = [0.7, -1.6, -0.2, -1.2, -0.1, 3.4, 3.7, 0.8, 0.0, 2.0]

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from sample_table import LABELS, measured, numbers_of, rendered
 from semgap.analysis.numbers.summary import SummaryRow, repeat_rows, summarise
+from semgap.analysis.reports.columns import significant, with_deviation
 from semgap.analysis.reports.table import full_csv, latex, markdown
-from semgap.analysis.reports.wording import significant, with_deviation
 from semgap.errors import SemgapError
 from semgap.measurement.tcpdump import CaptureStatus
-from semgap.plumbing.csv_rows import csv_text, read_rows, write_rows
+from semgap.plumbing.files import csv_text, read_rows, write_rows
 from semgap.policy import Label
 
 

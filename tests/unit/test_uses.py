@@ -26,8 +26,8 @@ from recorded import unpacked
 from sample_runs import phase, run
 from sample_table import recorded
 from semgap.analysis import publish
-from semgap.analysis.claims.claim import load_claims
-from semgap.analysis.figures.style import save
+from semgap.analysis.claims import load_claims
+from semgap.analysis.figures import save
 from semgap.analysis.figures.time_line import time_line
 from semgap.analysis.gates.consistency import check_consistency
 from semgap.analysis.numbers.run_order import apart, order_text, overlapping
@@ -42,14 +42,19 @@ from semgap.meters.cpu_throttling import CpuThrottling
 from semgap.meters.gpu_dmon import dmon_rows
 from semgap.model.weights import write_shards
 from semgap.pipeline.config import load_config, read_config
-from semgap.plumbing import exclusive, limits, nvml, processes, tcp_counters
-from semgap.plumbing.connections import sockets_of
-from semgap.plumbing.csv_rows import read_rows
+from semgap.plumbing import exclusive, limits, nvml, processes, tcp_sockets
 from semgap.plumbing.exclusive import Claim, FolderLock, is_used
-from semgap.plumbing.files import free_bytes_of, read_record, write_atomically, write_record
+from semgap.plumbing.files import (
+    free_bytes_of,
+    read_record,
+    read_rows,
+    write_atomically,
+    write_record,
+)
 from semgap.plumbing.processes import describe_code, open_exit
+from semgap.plumbing.tcp_sockets import sockets_of
 from semgap.policy import Label
-from semgap.progress.failures import causes_in
+from semgap.progress import causes_in
 from small_models import PROJECT
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
@@ -288,11 +293,11 @@ def test_survived_a_kernel_that_counts_no_bytes_of_sockets(monkeypatch):
     with meter:
         pass
     assert meter.read(0, 0) != {}
-    monkeypatch.setattr(tcp_counters, "_WHOLE", 104)
-    tcp_counters.kernel_counts_bytes.cache_clear()
+    monkeypatch.setattr(tcp_sockets, "_WHOLE", 104)
+    tcp_sockets.kernel_counts_bytes.cache_clear()
     assert meter.read(0, 0) == {}
     monkeypatch.undo()
-    tcp_counters.kernel_counts_bytes.cache_clear()
+    tcp_sockets.kernel_counts_bytes.cache_clear()
 
 
 # System calls and attributes that are not everywhere
@@ -460,7 +465,7 @@ def test_survived_half_a_core_and_little_memory(groups):
     assert limits.usable_cores() == 4
     groups("cpu.max", "50000 100000")
     assert limits.usable_cores() == 0.5
-    assert processes.threads_or_all_cores(0) == 1
+    assert limits.threads_or_all_cores(0) == 1
     groups("memory.max", 600_000_000)
     groups("memory.current", 100_000_000)
     assert limits.usable_memory_bytes() == 600_000_000

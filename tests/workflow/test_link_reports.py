@@ -19,7 +19,6 @@ MODULES = {
     "semgap/linkbench/contenders/plain_sockets.py": MEASURED_AGAIN,
     "semgap/linkbench/wire.py": MEASURED_AGAIN,
     "report_link.py": {"report_link", "report_overhead"},
-    "semgap/linkbench/plot.py": {"report_link", "report_overhead"},
     "semgap/linkbench/report.py": {"report_link", "report_overhead"},
     "report_overhead.py": {"report_overhead"},
     "semgap/analysis/reports/overhead.py": {"report_overhead"},

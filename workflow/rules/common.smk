@@ -34,7 +34,7 @@ if str(SCRIPTS) not in sys.path:
 from semgap.analysis.catalogue import FIGURES, REPORTS, modules_of
 from semgap.pipeline.config import load_config
 from semgap.errors import ConfigError
-from semgap.analysis.claims.claim import load_claims
+from semgap.analysis.claims import load_claims
 from semgap.analysis.expectation import Expectation, ExpectedRun, expectation_file
 from semgap.pipeline.fingerprint import code_fingerprint
 from semgap.plumbing.registry import names_in
@@ -47,8 +47,8 @@ from semgap.model.model_settings import model_files
 from semgap.linkbench.link_settings import LinkJob
 from semgap.server.endpoint import ServerJob
 from semgap.pipeline.cli import settings_json
-from semgap.progress.announced import RunsAnnounced
-from semgap.progress.failures import Failures
+from semgap.progress import RunsAnnounced
+from semgap.progress import Failures
 from semgap.plumbing.yaml_files import read_yaml
 
 # Each key of a file once: Snakemake keeps the last of two without a word.

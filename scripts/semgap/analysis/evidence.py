@@ -6,13 +6,12 @@ from pathlib import Path
 
 from msgspec import structs
 
-from semgap.analysis.claims.claim import Claim
+from semgap.analysis.claims import Claim
 from semgap.analysis.expectation import Asked, Expectation
 from semgap.analysis.numbers.traffic import TrafficRow
 from semgap.measurement.run_record import RunRecord
 from semgap.model.manifest import Manifest
-from semgap.plumbing.csv_rows import read_rows
-from semgap.plumbing.files import read_record
+from semgap.plumbing.files import read_record, read_rows
 
 
 @dataclass(frozen=True)

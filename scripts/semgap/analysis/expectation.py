@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from semgap.analysis.claims.claim import Claim
+from semgap.analysis.claims import Claim
 from semgap.errors import SemgapError
 from semgap.measurement.job_settings import BenchmarkSettings, StoppingRule
 from semgap.model.model_settings import ModelSettings

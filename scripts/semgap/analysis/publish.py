@@ -21,8 +21,7 @@ from semgap.analysis.numbers.prediction import predict
 from semgap.analysis.numbers.summary import RepeatRow, SummaryRow, repeat_rows, summarise
 from semgap.measurement.run_record import RunRecord
 from semgap.model.manifest import Manifest
-from semgap.plumbing.csv_rows import read_rows, write_rows
-from semgap.plumbing.files import read_record
+from semgap.plumbing.files import read_record, read_rows, write_rows
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

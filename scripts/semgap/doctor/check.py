@@ -4,10 +4,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from semgap.analysis.numbers.versus import recorded_in
+from semgap.doctor import Finding, Level
 from semgap.doctor.experiment import duration_s, needs_of, weights_bytes_of
-from semgap.doctor.finding import Finding, Level
-from semgap.doctor.gpu import check_gpu
-from semgap.doctor.host import check_disk, check_machine, check_memory, check_writable
+from semgap.doctor.host import check_disk, check_gpu, check_machine, check_memory, check_writable
 from semgap.doctor.network import check_capture, check_port, check_tools
 from semgap.errors import ConfigError
 from semgap.pipeline.config import read_config

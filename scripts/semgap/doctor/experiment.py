@@ -8,13 +8,13 @@ from pathlib import Path
 
 import torch
 
-from semgap.engine.engine_contract import load_engine
+from semgap.engine import load_engine
 from semgap.errors import SemgapError
 from semgap.model.manifest import Manifest
 from semgap.model.skeleton import ModelSkeleton
 from semgap.modes import policy_of
 from semgap.pipeline.config import Config
-from semgap.placements.placement_contract import Content, load_placement
+from semgap.placements import Content, load_placement
 from semgap.plumbing.files import read_record
 from semgap.policy import WorkerPlace
 

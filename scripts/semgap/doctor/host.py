@@ -1,14 +1,18 @@
-"""Processors, memory, clock, and what else keeps the machine busy."""
+"""Processors, memory, clock, disk, the GPU, and what else keeps the machine busy."""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
+import torch
 
-from semgap.doctor.finding import Finding, Level
+from semgap.doctor import Finding, Level
+from semgap.errors import ConfigError
+from semgap.model.device import open_device
 from semgap.plumbing.files import free_bytes_of
 from semgap.plumbing.limits import available_memory_bytes, usable_cores
+from semgap.plumbing.nvml import driver_version, opened_gpu
 
 _WATCHED_S = 1.0
 # Above this share of all cores, the notes under a table warn too.
@@ -108,3 +112,51 @@ def check_writable(folder: Path) -> Finding:
 
 def _existing(folder: Path) -> Path:
     return next(one for one in (folder, *folder.absolute().parents) if one.exists())
+
+
+def check_gpu(device: str, needed_bytes: int) -> Iterator[Finding]:
+    """Whether the worker's device is there, with memory enough and not shared."""
+    if device == "cpu":
+        yield Finding("GPU", Level.OK, "not wanted: worker.device is cpu")
+        return
+    if torch.cuda.is_available():
+        # Before this process computes there and is itself among those that do.
+        yield from _sharing(device)
+    try:
+        found = open_device(device)
+    except ConfigError as error:
+        yield Finding("GPU", Level.PROBLEM, error.cause, error.remedy)
+        return
+    free_bytes, _total = torch.cuda.mem_get_info(found.torch_device)
+    said = (
+        f"{found.gpu_name}, driver {driver_version() or 'unknown'}, {free_bytes / 1e9:.1f} GB free"
+    )
+    if free_bytes < needed_bytes:
+        yield Finding(
+            "GPU",
+            Level.PROBLEM,
+            f"{said}, about {needed_bytes / 1e9:.1f} needed.",
+            "End other programs on it, or choose a smaller model or model.dtype: float16.",
+        )
+    else:
+        yield Finding("GPU", Level.OK, said)
+
+
+def _sharing(device: str) -> Iterator[Finding]:
+    index = torch.device(device).index or 0
+    with opened_gpu(f"GPU-{torch.cuda.get_device_properties(index).uuid}") as gpu:
+        others = gpu.processes()
+        if others:
+            yield Finding(
+                "GPU",
+                Level.NOTE,
+                f"Other programs compute on it: {', '.join(others)}.",
+                "End them: utilisation, power and energy are those of the whole board.",
+            )
+        if gpu.partitioned():
+            yield Finding(
+                "GPU",
+                Level.NOTE,
+                "It is partitioned (MIG).",
+                "Use a whole GPU: NVML's utilisation and power do not speak of one instance.",
+            )

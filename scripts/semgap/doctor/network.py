@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from semgap.doctor.finding import Finding, Level
+from semgap.doctor import Finding, Level
 from semgap.errors import SemgapError
 from semgap.measurement.job_settings import CaptureSettings
 from semgap.measurement.tcpdump import capture

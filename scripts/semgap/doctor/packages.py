@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
-from semgap.doctor.finding import Finding, Level
+from semgap.doctor import Finding, Level
 
 _LEAST_PYTHON = (3, 11)
 

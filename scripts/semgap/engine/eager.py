@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import transformers
 from torch import Tensor
 
-from semgap.engine.engine_contract import Engine
+from semgap.engine import Engine
 from semgap.errors import ModelError
 from semgap.model.cache_form import Slot, cache_tensors, restored_cache, slots_of
 from semgap.model.causal_lm import run_pass
 from semgap.model.skeleton import ModelSkeleton
-from semgap.state.kv_cache import KvCache
+from semgap.state import KvCache
 
 WEIGHT_COPIES = 1
 

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from semgap.engine.engine_contract import Engine
+from semgap.engine import Engine
 from semgap.engine.graph_parts import fused_gptj
 from semgap.engine.graph_parts.static_memory import StaticKvCache, StaticMemory
 from semgap.engine.graph_parts.static_pass import StaticPass, TransformersPass
 from semgap.errors import ModelError
 from semgap.model.skeleton import ModelSkeleton
-from semgap.state.kv_cache import KvCache
-from semgap.state.unusable import make_unusable
+from semgap.state import KvCache, make_unusable
 
 # As they came, and where passes read them.
 WEIGHT_COPIES = 2

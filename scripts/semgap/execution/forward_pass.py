@@ -5,10 +5,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from semgap.execution.executor_contract import Answer, Executor, GenerationLimits
+from semgap.execution import Answer, Executor, GenerationLimits
 from semgap.inference.client import InferenceClient
 from semgap.inference.steps import StepRecord
-from semgap.placements.placement_contract import Held
+from semgap.placements import Held
 from semgap.protocol import Chosen
 
 

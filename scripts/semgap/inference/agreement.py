@@ -7,14 +7,13 @@ import torch
 import transformers
 from torch import Tensor
 
-from semgap.engine.engine_contract import load_engine
-from semgap.errors import ModelError
+from semgap.engine import load_engine
+from semgap.errors import ModelError, not_a_number
 from semgap.model.causal_lm import run_pass
-from semgap.model.not_a_number import not_a_number
-from semgap.model.obtaining.sources import load_pretrained
 from semgap.model.skeleton import ModelSkeleton
+from semgap.model.sources import load_pretrained
 from semgap.model.weights import CONFIG_FILE, map_safetensors
-from semgap.state.kv_cache import KvCache
+from semgap.state import KvCache
 
 _PROMPT_TOKENS = 24
 _DECODE_STEPS = 2

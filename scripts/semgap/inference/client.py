@@ -13,9 +13,9 @@ from semgap import protocol
 from semgap.errors import RemoteError, SemgapError
 from semgap.inference.steps import StepRecord
 from semgap.model.manifest import Manifest
-from semgap.placements.placement_contract import Held, load_placement
+from semgap.placements import Held, load_placement
 from semgap.policy import Policy, TensorClass
-from semgap.transport.transport_contract import Channel, RequestMessage, Tensors, tensor_bytes
+from semgap.transport import Channel, RequestMessage, Tensors, tensor_bytes
 
 # Setup sends weights in messages of this size, so that neither side holds a second copy of them.
 _SETUP_MESSAGE_BYTES = 64_000_000

@@ -10,17 +10,15 @@ import torch
 from torch import Tensor
 
 from semgap import protocol
-from semgap.engine.engine_contract import Engine, load_engine
+from semgap.engine import Engine, load_engine
 from semgap.errors import ModelError, RemoteError, SemgapError
-from semgap.meters.running_meters import PhaseMeters
+from semgap.meters import PhaseMeters
 from semgap.model.device import Device
 from semgap.model.skeleton import ModelSkeleton
-from semgap.placements.placement_contract import Placement, load_placement
+from semgap.placements import Placement, load_placement
 from semgap.policy import TensorClass
-from semgap.state.kept import Kept
-from semgap.state.kv_cache import KvCache
-from semgap.state.unusable import make_unusable
-from semgap.transport.transport_contract import Handler, ReplyMessage, RequestMessage, Tensors
+from semgap.state import Kept, KvCache, make_unusable
+from semgap.transport import Handler, ReplyMessage, RequestMessage, Tensors
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,7 @@
 """Measures all contenders on one link in turns, so that noise affects all of them alike."""
 
 import contextlib
+import importlib.util
 import itertools
 import logging
 import multiprocessing
@@ -9,6 +10,7 @@ import random
 import socket
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
@@ -16,16 +18,24 @@ import torch
 from torch import Tensor
 
 from semgap.errors import MeasurementError
-from semgap.linkbench.contenders.contender import ACKNOWLEDGEMENT_BYTES, TIMEOUT_S, Contender, Link
+from semgap.linkbench.contenders import (
+    ACKNOWLEDGEMENT_BYTES,
+    CEILING,
+    TIMEOUT_S,
+    Contender,
+    Link,
+    gloo,
+    plain_sockets,
+    through_transport,
+)
 from semgap.linkbench.contenders.iperf3 import iperf3_goodput
-from semgap.linkbench.contenders.known import contenders
 from semgap.linkbench.link_settings import LinkJob
-from semgap.linkbench.rates import known_within
-from semgap.linkbench.samples import LinkFacts, TimeSample, WireSample
+from semgap.linkbench.rates import LinkFacts, TimeSample, WireSample, known_within
 from semgap.linkbench.wire import captured_exchanges
-from semgap.measurement.machine import describe_machine
+from semgap.measurement.provenance import describe_machine
 from semgap.model.device import open_device
 from semgap.plumbing.processes import die_with_parent
+from semgap.plumbing.registry import names_in
 from semgap.plumbing.tcp_sockets import congestion_control_of, free_port, prefer_unpaced
 from semgap.plumbing.versions import versions
 
@@ -114,6 +124,25 @@ def measure_link(
         no_wire_samples=reason,
     )
     return times, wire, facts
+
+
+def contenders() -> list[Contender]:
+    """All contenders that this machine has, in the order of the report."""
+    variants = [
+        (CEILING, plain_sockets, prefer_unpaced),
+        ("plain sockets, system's congestion control", plain_sockets, congestion_control_of),
+        *((name, through_transport, name) for name in names_in("transport")),
+    ]
+    chosen = [
+        Contender(name, partial(module.serve, variant), partial(module.connect, variant))
+        for name, module, variant in variants
+    ]
+    chosen.append(Contender("gloo", gloo.serve, gloo.connect))
+    if importlib.util.find_spec("zmq") is not None:
+        from semgap.linkbench.contenders import zeromq
+
+        chosen.append(Contender("ZeroMQ", zeromq.serve, zeromq.connect))
+    return chosen
 
 
 def message_sizes(largest_bytes: int) -> list[int]:

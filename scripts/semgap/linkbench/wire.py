@@ -10,12 +10,12 @@ from tempfile import TemporaryDirectory
 import msgspec
 from torch import Tensor
 
-from semgap.linkbench.contenders.contender import ACKNOWLEDGEMENT_BYTES, Link
-from semgap.linkbench.samples import WireSample
+from semgap.linkbench.contenders import ACKNOWLEDGEMENT_BYTES, Link
+from semgap.linkbench.rates import WireSample
 from semgap.measurement.tcpdump import CaptureUnavailableError, capture
 from semgap.pcap.reader import read_segments
 from semgap.pcap.traffic_window import TrafficWindow
-from semgap.plumbing.connections import reverse_of, sockets_of
+from semgap.plumbing.tcp_sockets import reverse_of, sockets_of
 
 _SIZES_BYTES = (1_000, 64_000, 1_000_000, 64_000_000)
 # After a first message, which wakes both sides up.

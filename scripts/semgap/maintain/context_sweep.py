@@ -4,11 +4,10 @@ from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
+from semgap.analysis.figures import SMALL
 from semgap.analysis.figures.modes import QUANTITIES
-from semgap.analysis.figures.style import SMALL
-from semgap.analysis.numbers.numbers import Numbers
-from semgap.analysis.numbers.rows import TableRow
-from semgap.analysis.reports.wording import gigabytes_text, latency_text
+from semgap.analysis.numbers.numbers import Numbers, TableRow
+from semgap.analysis.reports.columns import gigabytes_text, latency_text
 from semgap.plumbing.markup import escaped_markdown, markdown_table
 
 # Marks and lines for what covers each other, in shades that stay apart in a grey print.

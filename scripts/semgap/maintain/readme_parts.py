@@ -5,7 +5,7 @@ from pathlib import Path
 
 from semgap.analysis.numbers.comparison import BASELINE_MODE, PROPOSED_MODE, ComparisonRow
 from semgap.analysis.numbers.summary import SummaryRow
-from semgap.plumbing.csv_rows import read_rows
+from semgap.plumbing.files import read_rows
 
 _REFERENCE = Path("results", "reference")
 _EAGER, _GRAPH = _REFERENCE / "gptj-6b-h100-tcp", _REFERENCE / "gptj-6b-h100-tcp-graph"

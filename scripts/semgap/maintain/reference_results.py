@@ -13,10 +13,10 @@ from pathlib import Path
 
 from semgap.analysis import publish
 from semgap.analysis.catalogue import FIGURES
-from semgap.analysis.claims.claim import load_claims
+from semgap.analysis.claims import load_claims
 from semgap.analysis.evidence import Evidence, read_evidence
 from semgap.analysis.expectation import Asked
-from semgap.analysis.figures.style import save
+from semgap.analysis.figures import save
 from semgap.analysis.numbers.numbers import Numbers
 from semgap.analysis.numbers.versus import VersusRow, read_recorded, recorded_in, versus_nearest
 from semgap.analysis.reports.claims import accepted_text, seen_text
@@ -24,8 +24,7 @@ from semgap.analysis.reports.versus import versus_markdown
 from semgap.maintain.archive import REFERENCE, unpack
 from semgap.maintain.context_sweep import contexts, contexts_markdown
 from semgap.maintain.readme_parts import recorded_in_readme
-from semgap.plumbing.csv_rows import write_rows
-from semgap.plumbing.files import read_record, write_atomically
+from semgap.plumbing.files import read_record, write_atomically, write_rows
 from semgap.plumbing.markup import markdown_table
 
 PROJECT = Path(__file__).parents[3]

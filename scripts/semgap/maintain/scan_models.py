@@ -21,7 +21,7 @@ from semgap.model.causal_lm import run_pass
 from semgap.model.description import describe_model
 from semgap.model.manifest import Manifest
 from semgap.model.model_settings import ModelSettings
-from semgap.model.obtaining.sources import seeded_weights, store_weights
+from semgap.model.sources import seeded_weights, store_weights
 from semgap.plumbing.files import write_atomically
 from semgap.plumbing.markup import escaped_markdown, markdown_table
 

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import secrets
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -12,25 +12,28 @@ import msgspec
 import numpy as np
 from torch import Tensor
 
-from semgap.execution.executor_contract import GenerationLimits, load_executor
+from semgap.errors import not_a_number
+from semgap.execution import GenerationLimits, load_executor
 from semgap.inference.client import InferenceClient
-from semgap.measurement.job_settings import BenchmarkSettings, CaptureSettings
-from semgap.measurement.machine import describe_machine
+from semgap.measurement.job_settings import BenchmarkSettings, CaptureSettings, WorkloadSettings
 from semgap.measurement.phases import Phases
-from semgap.measurement.probe import send_probe
-from semgap.measurement.provenance import describe_provenance
-from semgap.measurement.rehearsal import rehearse
-from semgap.measurement.run_record import RunRecord
-from semgap.measurement.tcpdump import Capture, CaptureStatus, CaptureUnavailableError, capture
-from semgap.meters.meter_contract import Span
+from semgap.measurement.provenance import describe_machine, describe_provenance
+from semgap.measurement.run_record import Rehearsal, RunRecord, settled
+from semgap.measurement.tcpdump import (
+    Capture,
+    CaptureStatus,
+    CaptureUnavailableError,
+    capture,
+    send_probe,
+)
+from semgap.meters import Span
 from semgap.model.manifest import Manifest
-from semgap.model.not_a_number import not_a_number
 from semgap.model.prompt import Prompt, prompt_digest
-from semgap.plumbing.connections import SocketPair
-from semgap.plumbing.processes import threads_or_all_cores
+from semgap.plumbing.limits import threads_or_all_cores
+from semgap.plumbing.tcp_sockets import SocketPair
 from semgap.plumbing.versions import versions
 from semgap.policy import Policy
-from semgap.session.opening import load_session_module
+from semgap.session import load_session_module
 
 log = logging.getLogger(__name__)
 
@@ -142,6 +145,20 @@ def run_benchmark(
         capture=status or CaptureStatus(False, unavailable, settings.capture.interface),
     )
     return record, answer.logits
+
+
+def rehearse(
+    run_phases: Callable[[], Mapping[str, float]], workload: WorkloadSettings
+) -> tuple[Rehearsal, ...]:
+    """Rehearse until two rehearsals in a row agree, or as often as the settings allow.
+
+    Args:
+        run_phases: runs all timed phases once and returns their latencies in seconds.
+    """
+    rehearsals: tuple[Rehearsal, ...] = ()
+    while len(rehearsals) < workload.rehearsals_at_most and not settled(rehearsals, workload):
+        rehearsals += (Rehearsal(dict(run_phases())),)
+    return rehearsals
 
 
 @contextlib.contextmanager

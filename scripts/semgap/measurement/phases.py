@@ -10,15 +10,13 @@ from itertools import islice
 import msgspec
 
 from semgap.errors import MeasurementError
-from semgap.execution.executor_contract import Executor
-from semgap.execution.generation import generate
+from semgap.execution import Executor, generate
 from semgap.inference.client import InferenceClient
 from semgap.inference.steps import StepRecord
 from semgap.measurement.run_record import PhaseRecord
-from semgap.meters.meter_contract import Host, Span, meters_of
-from semgap.meters.running_meters import RunningMeters
-from semgap.plumbing.connections import SocketPair, shown, sockets_of, strangers
-from semgap.session.opening import Session
+from semgap.meters import Host, RunningMeters, Span, meters_of
+from semgap.plumbing.tcp_sockets import SocketPair, shown, sockets_of, strangers
+from semgap.session import Session
 
 # Quiet time around each phase, so that time stamps separate the phases' packets.
 _QUIET_S = 0.02

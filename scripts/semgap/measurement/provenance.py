@@ -1,7 +1,8 @@
-"""Where a run's numbers come from: commit, packages, and what the machine is set to."""
+"""Where a run's numbers come from: commit, packages, the machine and what it is set to."""
 
 import contextlib
 import os
+import platform
 import re
 import subprocess
 from importlib import metadata
@@ -10,12 +11,25 @@ from typing import NamedTuple
 
 import msgspec
 
+from semgap.plumbing.limits import usable_cores, usable_memory_bytes
+
 _PROJECT = Path(__file__).parents[3]
 _SYSTEM = Path("/sys/devices/system")
 _CODE = ("Snakefile", "workflow", "scripts")
 _NO_CHECKOUT = "not a git repository"
 # Git sets these variables in hooks; they redirect it to another repository.
 _REDIRECTIONS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_COMMON_DIR", "GIT_PREFIX")
+
+
+class Machine(msgspec.Struct, frozen=True):
+    """The machine a run was made on."""
+
+    name: str
+    kernel: str
+    cpu: str
+    cores: float  # that the run could use; a control group may allow half a one
+    memory_bytes: int  # main memory that the run could use
+    gpu: str  # name of the GPU that computed, empty if a CPU did
 
 
 class GpuProvenance(msgspec.Struct, frozen=True):
@@ -142,3 +156,22 @@ def _text_of(file: Path) -> str:
         return file.read_text(encoding="utf-8").strip()
     except OSError:
         return ""
+
+
+def describe_machine(gpu: str) -> Machine:
+    """Describe this machine; ``gpu`` is the name of the GPU that computes, or empty."""
+    return Machine(
+        name=platform.node(),
+        kernel=platform.release(),
+        cpu=_cpu_model(),
+        cores=usable_cores(),
+        memory_bytes=usable_memory_bytes(),
+        gpu=gpu,
+    )
+
+
+def _cpu_model() -> str:
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()

@@ -3,12 +3,10 @@
 import msgspec
 
 from semgap.inference.steps import StepRecord
-from semgap.measurement.job_settings import BenchmarkSettings
-from semgap.measurement.probe import ProbeTraffic
-from semgap.measurement.provenance import Provenance
-from semgap.measurement.rehearsal import Rehearsal
-from semgap.measurement.tcpdump import CaptureStatus
-from semgap.plumbing.connections import SocketPair
+from semgap.measurement.job_settings import BenchmarkSettings, WorkloadSettings
+from semgap.measurement.provenance import Machine, Provenance
+from semgap.measurement.tcpdump import CaptureStatus, ProbeTraffic
+from semgap.plumbing.tcp_sockets import SocketPair
 from semgap.plumbing.versions import Versions
 from semgap.policy import Policy
 
@@ -31,15 +29,22 @@ class PhaseRecord(msgspec.Struct, frozen=True):
     readings: dict[str, dict[str, float]]
 
 
-class Machine(msgspec.Struct, frozen=True):
-    """The machine a run was made on."""
+class Rehearsal(msgspec.Struct, frozen=True):
+    """One rehearsal of all timed phases."""
 
-    name: str
-    kernel: str
-    cpu: str
-    cores: float  # that the run could use; a control group may allow half a one
-    memory_bytes: int  # main memory that the run could use
-    gpu: str  # name of the GPU that computed, empty if a CPU did
+    latencies_s: dict[str, float]  # by phase
+
+
+def settled(rehearsals: tuple[Rehearsal, ...], workload: WorkloadSettings) -> bool:
+    """Whether each phase took about as long in the last rehearsal as in the one before."""
+    if len(rehearsals) < 2:
+        return False
+    before, last = (rehearsal.latencies_s for rehearsal in rehearsals[-2:])
+    return all(
+        max(before[name], last[name])
+        <= workload.rehearsals_agree_ratio * min(before[name], last[name])
+        for name in last
+    )
 
 
 class RunRecord(msgspec.Struct, frozen=True):

@@ -1,4 +1,4 @@
-"""A tcpdump capture of one interface for the length of one benchmark job."""
+"""A tcpdump capture of one interface for one benchmark job, and traffic that proves it sees."""
 
 import contextlib
 import os
@@ -6,7 +6,9 @@ import re
 import select
 import shutil
 import signal
+import socket
 import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +18,7 @@ import msgspec
 from semgap.errors import CaptureError
 from semgap.plumbing.files import free_bytes_of, no_space_in
 from semgap.plumbing.processes import describe_code, die_with_parent
+from semgap.plumbing.tcp_sockets import SocketPair
 
 
 class CaptureStatus(msgspec.Struct, frozen=True):
@@ -204,3 +207,52 @@ def _count(pattern: bytes, report: bytes) -> int:
             f"tcpdump's closing report is not understood: {report!r}.", "Use tcpdump 4.99 or newer."
         )
     return int(match.group(1))
+
+
+class ProbeTraffic(msgspec.Struct, frozen=True):
+    """Bytes sent on purpose over the captured interface, to prove that the capture sees them."""
+
+    socket: SocketPair
+    payload_bytes: int
+
+
+_PAYLOAD_BYTES = 1_000_003
+_TIMEOUT_S = 20.0
+
+
+def send_probe(address: str) -> ProbeTraffic:
+    """Send about 1 MB over a fresh TCP connection from ``address`` to itself.
+
+    Raises:
+        CaptureError: it does not get through within ``_TIMEOUT_S``.
+    """
+    try:
+        with socket.create_server((address, 0)) as server:
+            server.settimeout(_TIMEOUT_S)
+            receiver = threading.Thread(target=_drain, args=(server,), daemon=True)
+            receiver.start()
+            with socket.create_connection(server.getsockname(), _TIMEOUT_S) as sender:
+                local_ip, local_port = sender.getsockname()[:2]
+                remote_ip, remote_port = sender.getpeername()[:2]
+                sender.sendall(bytes(_PAYLOAD_BYTES))
+            receiver.join(_TIMEOUT_S)
+    except OSError as error:
+        raise CaptureError(
+            f"Traffic from {address} to itself, sent to test the capture, does not get through: "
+            f"{error}.",
+            "Set capture.interface_address to an address of this machine, and check that its "
+            "interface is up ('ip link set lo up').",
+        ) from error
+    return ProbeTraffic(
+        SocketPair(local_ip, local_port, remote_ip, remote_port), payload_bytes=_PAYLOAD_BYTES
+    )
+
+
+def _drain(server: socket.socket) -> None:
+    # The sender meets the same failure and reports it.
+    with contextlib.suppress(OSError):
+        connection, _peer = server.accept()
+        connection.settimeout(_TIMEOUT_S)
+        with connection:
+            while connection.recv(1 << 20):
+                pass

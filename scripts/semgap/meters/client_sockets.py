@@ -1,23 +1,11 @@
 """Payload that crossed the client's TCP connections, as the kernel counts it."""
 
-from semgap.meters.meter_contract import Host, Meter, Readings, Span
-from semgap.plumbing.tcp_counters import TcpCounters, kernel_counts_bytes, own_tcp_counters
-
-HOST = Host.CLIENT
-SPAN = Span.PHASE
-NEEDS_GPU = False
-
-
-def open_meter(_gpu_uuid: str) -> Meter:
-    return ClientSockets()
+from semgap.meters import Meter, Readings
+from semgap.plumbing.tcp_sockets import TcpCounters, kernel_counts_bytes, own_tcp_counters
 
 
 class ClientSockets(Meter):
     """All connections with other processes; one that is made meanwhile counts from its begin."""
-
-    def __init__(self) -> None:
-        self._before: dict[int, TcpCounters] = {}
-        self._after: dict[int, TcpCounters] = {}
 
     def __enter__(self) -> None:
         self._before = own_tcp_counters()
@@ -25,7 +13,7 @@ class ClientSockets(Meter):
     def __exit__(self, *_exception: object) -> None:
         self._after = own_tcp_counters()
 
-    def read(self, _begin_ns: int, _end_ns: int) -> Readings:
+    def read(self, begin_ns: int, end_ns: int) -> Readings:
         if not kernel_counts_bytes():
             return {}
         new = TcpCounters(0, 0, 0, 0, 0)
@@ -41,3 +29,6 @@ class ClientSockets(Meter):
             "socket_down_segments": totals.received_segments,
             "socket_retransmitted_bytes": totals.retransmitted_bytes,
         }
+
+
+METER = ClientSockets

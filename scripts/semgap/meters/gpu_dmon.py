@@ -7,14 +7,10 @@ import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
 
-from semgap.meters.meter_contract import Host, Meter, Readings, Span
+from semgap.meters import Host, Meter, Readings, Span
 from semgap.plumbing.processes import die_with_parent
 
 log = logging.getLogger(__name__)
-
-HOST = Host.WORKER
-SPAN = Span.BACK_TO_BACK
-NEEDS_GPU = True
 
 # A line speaks of the second before it.
 _PERIOD_NS = 1_000_000_000
@@ -26,14 +22,15 @@ _QUANTITIES = {
 }
 
 
-def open_meter(gpu_uuid: str) -> Meter:
-    return GpuDmon(gpu_uuid)
-
-
 class GpuDmon(Meter):
     """A running dmon, whose lines a thread reads."""
 
-    def __init__(self, gpu_uuid: str) -> None:
+    host = Host.WORKER
+    span = Span.BACK_TO_BACK
+    needs_gpu = True
+
+    def __init__(self, gpu_uuid: str = "") -> None:
+        super().__init__(gpu_uuid)
         self._command = ["nvidia-smi", "dmon", "-s", "um", "-d", "1", "-i", gpu_uuid]
         self._lines: list[tuple[int, str]] = []
         self._process: subprocess.Popen[str] | None = None
@@ -103,3 +100,6 @@ def dmon_rows(lines: Iterable[str]) -> Iterator[Mapping[tuple[str, str], float]]
                 for column, cell in zip(columns, cells, strict=True)
                 if cell.replace(".", "", 1).isdigit()
             }
+
+
+METER = GpuDmon

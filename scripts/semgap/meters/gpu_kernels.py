@@ -5,21 +5,18 @@ from collections.abc import Iterable
 import torch
 from torch.autograd import DeviceType  # type: ignore[attr-defined]
 
-from semgap.meters.meter_contract import Host, Meter, Readings, Span
-
-HOST = Host.WORKER
-SPAN = Span.PASS
-NEEDS_GPU = True
-
-
-def open_meter(_gpu_uuid: str) -> Meter:
-    return GpuKernels()
+from semgap.meters import Host, Meter, Readings, Span
 
 
 class GpuKernels(Meter):
     """Length of the union of all kernels' intervals, copies and fills among them."""
 
-    def __init__(self) -> None:
+    host = Host.WORKER
+    span = Span.PASS
+    needs_gpu = True
+
+    def __init__(self, gpu_uuid: str = "") -> None:
+        super().__init__(gpu_uuid)
         self._profile = torch.profiler.profile(
             activities=[torch.profiler.ProfilerActivity.CUDA], acc_events=True
         )
@@ -31,7 +28,7 @@ class GpuKernels(Meter):
         torch.cuda.synchronize()
         self._profile.stop()
 
-    def read(self, _begin_ns: int, _end_ns: int) -> Readings:
+    def read(self, begin_ns: int, end_ns: int) -> Readings:
         intervals_us = [
             (event.time_range.start, event.time_range.end)
             for event in self._profile.events()
@@ -54,3 +51,6 @@ def union_length(intervals: Iterable[tuple[float, float]]) -> float:
         total += max(0.0, end - max(begin, covered_until))
         covered_until = max(covered_until, end)
     return total
+
+
+METER = GpuKernels

@@ -2,11 +2,7 @@
 
 import torch
 
-from semgap.meters.meter_contract import Host, Meter, Readings, Span
-
-HOST = Host.WORKER
-SPAN = Span.BACK_TO_BACK
-NEEDS_GPU = True
+from semgap.meters import Host, Meter, Readings, Span
 
 # A decode step consists of products of a matrix and a vector, and they read faster than sums do.
 # Together the matrices are many times the GPU's cache; each is large enough for the full rate.
@@ -14,18 +10,14 @@ _MATRICES, _ROWS, _COLUMNS = 4, 28_672, 4_096
 _READS = 20
 
 
-def open_meter(_gpu_uuid: str) -> Meter:
-    return GpuMemoryRead()
-
-
 class GpuMemoryRead(Meter):
     """Measures once all meters have been left, so that none of them sees it."""
 
-    def __enter__(self) -> None: ...
+    host = Host.WORKER
+    span = Span.BACK_TO_BACK
+    needs_gpu = True
 
-    def __exit__(self, *_exception: object) -> None: ...
-
-    def read(self, _begin_ns: int, _end_ns: int) -> Readings:
+    def read(self, begin_ns: int, end_ns: int) -> Readings:
         try:
             return {"gpu_memory_read_bytes_per_s": _bytes_per_s()}
         except torch.OutOfMemoryError:
@@ -48,3 +40,6 @@ def _bytes_per_s() -> float:
         torch.cuda.synchronize()
         best_s = min(best_s, begin.elapsed_time(end) / 1e3)
     return matrices.nbytes / best_s
+
+
+METER = GpuMemoryRead

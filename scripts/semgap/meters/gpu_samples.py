@@ -1,25 +1,15 @@
 """GPU utilisation and clock as NVML samples them."""
 
-import contextlib
 import statistics
 import threading
 import time
 from typing import NamedTuple
 
-from semgap.meters.meter_contract import Host, Meter, Readings, Span
-from semgap.plumbing.nvml import opened_gpu
-
-HOST = Host.WORKER
-SPAN = Span.BACK_TO_BACK
-NEEDS_GPU = True
+from semgap.meters import NvmlMeter, Readings, Span
 
 _PERIOD_S = 0.1
 # A sample speaks of the time before it.
 _SETTLED_NS = 1_000_000_000
-
-
-def open_meter(gpu_uuid: str) -> Meter:
-    return GpuSamples(gpu_uuid)
 
 
 class _Sample(NamedTuple):
@@ -28,25 +18,25 @@ class _Sample(NamedTuple):
     sm_clock_mhz: float | None
 
 
-class GpuSamples(Meter):
+class GpuSamples(NvmlMeter):
     """Samples a GPU every 0.1 s, in a thread of its own."""
 
-    def __init__(self, gpu_uuid: str) -> None:
-        self._gpu_uuid = gpu_uuid
+    span = Span.BACK_TO_BACK
+
+    def __init__(self, gpu_uuid: str = "") -> None:
+        super().__init__(gpu_uuid)
         self._samples: list[_Sample] = []
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._sample, name="nvml", daemon=True)
 
     def __enter__(self) -> None:
-        with contextlib.ExitStack() as stack:
-            self._gpu = stack.enter_context(opened_gpu(self._gpu_uuid))
-            self._thread.start()
-            self._opened = stack.pop_all()
+        super().__enter__()
+        self._thread.start()
 
     def __exit__(self, *_exception: object) -> None:
-        with self._opened:
-            self._ended.set()
-            self._thread.join()
+        self._ended.set()
+        self._thread.join()
+        super().__exit__()
 
     def read(self, begin_ns: int, end_ns: int) -> Readings:
         within = [one for one in self._samples if begin_ns + _SETTLED_NS <= one.at_ns < end_ns]
@@ -62,5 +52,8 @@ class GpuSamples(Meter):
 
     def _sample(self) -> None:
         while not self._ended.wait(_PERIOD_S):
-            percent, clock_mhz = self._gpu.utilisation_percent(), self._gpu.sm_clock_mhz()
+            percent, clock_mhz = self.gpu.utilisation_percent(), self.gpu.sm_clock_mhz()
             self._samples.append(_Sample(time.monotonic_ns(), percent, clock_mhz))
+
+
+METER = GpuSamples

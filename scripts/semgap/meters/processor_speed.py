@@ -6,25 +6,16 @@ the processor, so differences between repeats are judged beside it.
 
 import time
 
-from semgap.meters.meter_contract import Host, Meter, Readings, Span
-
-HOST = Host.CLIENT
-SPAN = Span.BESIDE
-NEEDS_GPU = False
+from semgap.meters import Meter, Readings, Span
 
 # Some milliseconds: long enough to be timed, short beside a job.
 _ADDITIONS = 100_000
 
 
-def open_meter(_gpu_uuid: str) -> Meter:
-    return ProcessorSpeed()
-
-
 class ProcessorSpeed(Meter):
     """The mean duration of a loop of additions in one thread of the client."""
 
-    _before_s = 0.0
-    _after_s = 0.0
+    span = Span.BESIDE
 
     def __enter__(self) -> None:
         self._before_s = _loop_s()
@@ -32,7 +23,7 @@ class ProcessorSpeed(Meter):
     def __exit__(self, *_exception: object) -> None:
         self._after_s = _loop_s()
 
-    def read(self, _begin_ns: int, _end_ns: int) -> Readings:
+    def read(self, begin_ns: int, end_ns: int) -> Readings:
         return {"reference_loop_s": (self._before_s + self._after_s) / 2}
 
 
@@ -42,3 +33,6 @@ def _loop_s() -> float:
     for number in range(_ADDITIONS):
         total += number
     return time.perf_counter() - begin_s
+
+
+METER = ProcessorSpeed

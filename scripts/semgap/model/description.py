@@ -14,7 +14,7 @@ from semgap.model.manifest import CacheTensor, Manifest, WeightTensor
 from semgap.model.model_settings import ModelSettings
 from semgap.model.skeleton import ModelSkeleton
 from semgap.model.weights import CONFIG_FILE, describe_file, map_safetensors
-from semgap.plumbing.threads import in_threads
+from semgap.plumbing.limits import in_threads
 
 _REMEDY = "Delete the folder and run again: it is made anew."
 _PREFILL_POSITIONS = 2

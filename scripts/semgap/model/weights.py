@@ -13,7 +13,7 @@ from torch import Tensor
 from semgap.errors import ModelError
 from semgap.model.manifest import Manifest, WeightFile
 from semgap.plumbing.files import digest_of, open_to_all
-from semgap.plumbing.threads import in_threads
+from semgap.plumbing.limits import in_threads
 
 CONFIG_FILE = "config.json"
 _SHARD_BYTES = 2_000_000_000

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from semgap.pcap.reader import Integers, Segments
-from semgap.plumbing.connections import SocketPair
+from semgap.plumbing.tcp_sockets import SocketPair
 
 # A TCP sequence number has 32 bits.
 _SEQUENCE_NUMBERS = 1 << 32

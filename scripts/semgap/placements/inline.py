@@ -1,5 +1,5 @@
 """Sent with every step and returned; the worker keeps nothing."""
 
-from semgap.placements.placement_contract import Placement
+from semgap.placements import Placement
 
 PLACEMENT = Placement()

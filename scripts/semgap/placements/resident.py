@@ -4,9 +4,8 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from semgap.placements.placement_contract import Content, Crossing, Held, Placement
-from semgap.state.kept import Kept
-from semgap.state.kv_cache import KvCache
+from semgap.placements import Content, Crossing, Held, Placement
+from semgap.state import Kept, KvCache
 
 
 class Resident(Placement):

@@ -1,8 +1,11 @@
-"""What this process may use of the machine: by affinity and by control groups (cgroups(7))."""
+"""What this process may use of the machine, by affinity and control groups (cgroups(7))."""
 
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TypeVar
 
 import psutil
 
@@ -21,6 +24,11 @@ def usable_cores() -> float:
         if quota.isdigit() and period.isdigit() and int(period):
             cores = min(cores, int(quota) / int(period))
     return cores
+
+
+def threads_or_all_cores(threads: int) -> int:
+    """Return ``threads``, or the number of cores this process may use where it is 0."""
+    return threads or math.ceil(usable_cores())
 
 
 def usable_memory_bytes() -> int:
@@ -75,3 +83,17 @@ def _text_of(file: Path) -> str:
         return file.read_text(encoding="ascii").strip()
     except OSError:
         return ""
+
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def in_threads(work: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+    """Do work that releases the interpreter's lock, on all cores.
+
+    Returns:
+        The results in the order of the items. The first error is raised.
+    """
+    with ThreadPoolExecutor(threads_or_all_cores(0)) as pool:
+        return list(pool.map(work, items))

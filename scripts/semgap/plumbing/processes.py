@@ -2,7 +2,6 @@
 
 import ctypes
 import errno
-import math
 import os
 import pwd
 import select
@@ -13,8 +12,6 @@ import time
 from pathlib import Path
 
 import psutil
-
-from semgap.plumbing.limits import usable_cores
 
 OWNER_VARIABLE = "SEMGAP_OWNER_PID"
 _PR_SET_PDEATHSIG = 1
@@ -150,11 +147,6 @@ def end_with_owner() -> None:
         os._exit(_INTERRUPTED)
 
     threading.Thread(target=watch, name="owner-watch", daemon=True).start()
-
-
-def threads_or_all_cores(threads: int) -> int:
-    """Return ``threads``, or the number of cores this process may use where it is 0."""
-    return threads or math.ceil(usable_cores())
 
 
 def describe_exit(status: int) -> str:

@@ -14,8 +14,7 @@ from typing import TypeVar
 import msgspec
 
 from semgap.errors import ServerError
-from semgap.plumbing.connections import ProcessSockets
-from semgap.plumbing.tcp_sockets import set_receive_timeout, set_send_timeout
+from semgap.plumbing.tcp_sockets import ProcessSockets, set_receive_timeout, set_send_timeout
 from semgap.plumbing.versions import Versions
 from semgap.server.endpoint import RunTime, ServerEndpoint
 
@@ -175,3 +174,18 @@ def ask(
             "Stop the server and run again: it may be of another version.",
         )
     return reply
+
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_TIME_NAMESPACE = Path("/proc/self/ns/time")
+
+
+def monotonic_clock_id() -> str:
+    """Equal in two processes whose time stamps of the monotonic clock can be compared.
+
+    That is so within one boot of one machine, but for time namespaces, which shift the clock.
+    """
+    # Kernels before 5.6 have no time namespaces, and sandboxes may hide both.
+    namespace = _TIME_NAMESPACE.readlink() if _TIME_NAMESPACE.exists() else ""
+    boot_id = _BOOT_ID.read_text(encoding="ascii").strip() if _BOOT_ID.exists() else ""
+    return f"{boot_id} {namespace}"

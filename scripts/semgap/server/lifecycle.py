@@ -17,11 +17,11 @@ import msgspec
 import psutil
 
 from semgap.errors import ServerError
-from semgap.plumbing.clock import monotonic_clock_id
 from semgap.plumbing.exclusive import claim_of_folder
 from semgap.plumbing.processes import open_exit
 from semgap.plumbing.versions import Versions, versions
 from semgap.server import control
+from semgap.server.control import monotonic_clock_id
 from semgap.server.endpoint import ServerEndpoint
 
 log = logging.getLogger(__name__)

@@ -13,14 +13,13 @@ import torch
 from semgap.errors import SemgapError
 from semgap.inference.worker import Worker
 from semgap.model.device import open_device
-from semgap.plumbing.clock import monotonic_clock_id
-from semgap.plumbing.connections import ProcessSockets, sockets_of
-from semgap.plumbing.processes import threads_or_all_cores
-from semgap.plumbing.tcp_sockets import free_port
+from semgap.plumbing.limits import threads_or_all_cores
+from semgap.plumbing.tcp_sockets import ProcessSockets, free_port, sockets_of
 from semgap.plumbing.versions import Versions
 from semgap.server import control
+from semgap.server.control import monotonic_clock_id
 from semgap.server.endpoint import ServerEndpoint
-from semgap.transport.transport_contract import Timeouts, load_transport
+from semgap.transport import Timeouts, load_transport
 
 log = logging.getLogger(__name__)
 

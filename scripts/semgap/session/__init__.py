@@ -1,0 +1,48 @@
+"""A session: a fresh worker, a channel to it, and what is known about both processes."""
+
+import importlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from semgap.inference.worker_settings import WorkerSettings
+from semgap.plumbing.tcp_sockets import ProcessSockets
+from semgap.policy import WorkerPlace
+from semgap.transport import Channel
+
+
+@dataclass(frozen=True)
+class Session:
+    """One benchmark job's worker."""
+
+    channel: Channel  # carries requests to the worker
+    transport: str  # the name of the transport behind the channel
+    # lists the worker process's TCP sockets at the moment
+    worker_sockets: Callable[[], ProcessSockets]
+
+
+class SessionModule(Protocol):
+    """The function that a module in this folder defines to be a place for workers."""
+
+    def open_session(
+        self, settings: WorkerSettings, endpoint_file: Path | None
+    ) -> AbstractContextManager[Session]:
+        """Open a session with a worker of its own; it ends with the block.
+
+        Args:
+            settings: of a worker in this process; those of a server are the endpoint's.
+            endpoint_file: describes the server, where the worker is one of a server's.
+
+        Raises:
+            ServerError: the server cannot be reached or started.
+            WorkerLostError: the worker ended, with how it ended.
+        """
+        ...
+
+
+def load_session_module(place: WorkerPlace) -> SessionModule:
+    """Import the module for ``place``, and no other."""
+    module: SessionModule = importlib.import_module(f"semgap.session.{place}")
+    return module

@@ -11,11 +11,11 @@ import torch
 from semgap.inference.worker import Worker
 from semgap.inference.worker_settings import WorkerSettings
 from semgap.model.device import open_device
-from semgap.plumbing.connections import sockets_of
-from semgap.plumbing.processes import threads_or_all_cores
+from semgap.plumbing.limits import threads_or_all_cores
+from semgap.plumbing.tcp_sockets import sockets_of
 from semgap.policy import WorkerPlace
-from semgap.session.opening import Session
-from semgap.transport.transport_contract import Channel, Handler, ReplyMessage, RequestMessage
+from semgap.session import Session
+from semgap.transport import Channel, Handler, ReplyMessage, RequestMessage
 
 
 @contextlib.contextmanager

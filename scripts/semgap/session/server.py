@@ -9,13 +9,13 @@ import torch
 
 from semgap.errors import ServerError, TransportError, WorkerLostError
 from semgap.inference.worker_settings import WorkerSettings
-from semgap.plumbing.connections import ProcessSockets
 from semgap.plumbing.files import read_record
+from semgap.plumbing.tcp_sockets import ProcessSockets
 from semgap.server import control
 from semgap.server.endpoint import ServerEndpoint
 from semgap.server.lifecycle import ensure_server, log_file_of
-from semgap.session.opening import Session
-from semgap.transport.transport_contract import Timeouts, load_transport
+from semgap.session import Session
+from semgap.transport import Timeouts, load_transport
 
 # After a lost connection, the server learns of the worker's end within moments.
 _END_TIMEOUT_S = 1.0

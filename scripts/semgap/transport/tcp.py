@@ -13,6 +13,15 @@ from semgap.errors import TransportError, WorkerLostError
 from semgap.plumbing.tcp_sockets import prefer_unpaced
 from semgap.policy import TensorClass
 from semgap.protocol import Reply, Request
+from semgap.transport import (
+    Channel,
+    Framing,
+    Handler,
+    ReplyMessage,
+    RequestMessage,
+    Tensors,
+    Timeouts,
+)
 from semgap.transport.tcp_parts.host_memory import HostMemory
 from semgap.transport.tcp_parts.tcp_frames import (
     PREFIX,
@@ -24,15 +33,6 @@ from semgap.transport.tcp_parts.tcp_frames import (
     read_prefix,
 )
 from semgap.transport.tcp_parts.tcp_stream import TcpStream
-from semgap.transport.transport_contract import (
-    Channel,
-    Framing,
-    Handler,
-    ReplyMessage,
-    RequestMessage,
-    Tensors,
-    Timeouts,
-)
 
 FRAMING = Framing(message_bytes=150, tensor_bytes=16)
 

@@ -25,7 +25,7 @@ from semgap.errors import TransportError, WorkerLostError
 from semgap.plumbing.tcp_sockets import interface_towards
 from semgap.policy import TensorClass
 from semgap.protocol import Reply, Request
-from semgap.transport.transport_contract import (
+from semgap.transport import (
     Channel,
     Framing,
     Handler,

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import msgspec
 
-from semgap.analysis.claims.claim import AnswersClaim, BytesClaim, Claim, GrowthClaim, RatioClaim
+from semgap.analysis.claims import AnswersClaim, BytesClaim, Claim, GrowthClaim, RatioClaim
 from semgap.analysis.numbers.comparison import BASELINE_MODE
 from semgap.analysis.numbers.summary import RepeatRow
 from semgap.measurement.run_record import RunRecord

@@ -3,9 +3,8 @@
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from semgap.analysis.figures.style import MARKS, SMALL, shown
-from semgap.analysis.numbers.numbers import Numbers
-from semgap.analysis.numbers.rows import PHASES
+from semgap.analysis.figures import MARKS, SMALL, shown
+from semgap.analysis.numbers.numbers import PHASES, Numbers
 
 
 def latencies(numbers: Numbers) -> Figure:

@@ -2,9 +2,8 @@
 
 from matplotlib.figure import Figure
 
-from semgap.analysis.figures.style import SMALL, shown
-from semgap.analysis.numbers.numbers import Numbers
-from semgap.analysis.numbers.rows import PHASES
+from semgap.analysis.figures import SMALL, shown
+from semgap.analysis.numbers.numbers import PHASES, Numbers
 
 # Quantity, its unit as the figure shows it, and the axis's name.
 QUANTITIES = (("latency_s", 1.0, "latency (s)"), ("network_bytes", 1e9, "network (GB)"))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from semgap.analysis.figures.style import SMALL, shown
+from semgap.analysis.figures import SMALL, shown
 from semgap.analysis.numbers.numbers import Numbers
 from semgap.inference.steps import StepRecord
 from semgap.measurement.run_record import RunRecord

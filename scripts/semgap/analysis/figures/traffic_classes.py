@@ -5,10 +5,9 @@ from statistics import fmean
 
 from matplotlib.figure import Figure
 
-from semgap.analysis.figures.style import FILLS, SMALL, shown
+from semgap.analysis.figures import FILLS, SMALL, shown
 from semgap.analysis.numbers.counts import CountRow
-from semgap.analysis.numbers.numbers import Numbers
-from semgap.analysis.numbers.rows import PHASES
+from semgap.analysis.numbers.numbers import PHASES, Numbers
 
 _CLASSES = ("weights", "kv_cache", "tokens", "logits", "framing")
 _NAMES = ("weights", "KV cache", "tokens", "logits", "framing")

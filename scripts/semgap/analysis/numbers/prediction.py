@@ -6,9 +6,9 @@ from semgap.analysis.numbers.counts import PredictedRow
 from semgap.analysis.numbers.traffic import DOWN, UP
 from semgap.measurement.run_record import RunRecord
 from semgap.model.manifest import Manifest
-from semgap.placements.placement_contract import Content, Crossing, load_placement
+from semgap.placements import Content, Crossing, load_placement
 from semgap.policy import Policy, TensorClass, WorkerPlace
-from semgap.transport.transport_contract import load_transport
+from semgap.transport import load_transport
 
 _TOKEN_BYTES = 8  # int64
 

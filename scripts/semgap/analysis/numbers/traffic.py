@@ -1,15 +1,14 @@
 """Bytes of each phase and direction, from a run's capture or, without one, from its transport."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
 
 from semgap.errors import CaptureError
-from semgap.measurement.run_record import PhaseRecord, RunRecord
+from semgap.measurement.run_record import RunRecord
 from semgap.pcap.reader import read_segments
 from semgap.pcap.traffic_window import TrafficWindow
-from semgap.plumbing.connections import reverse_of, session_connections
+from semgap.plumbing.tcp_sockets import reverse_of, session_connections
 from semgap.policy import WorkerPlace
 
 UP = "up"
@@ -36,16 +35,19 @@ def traffic_of_run(record: RunRecord, capture_file: Path) -> list[TrafficRow]:
     """Count what a run moved.
 
     Raises:
-        CaptureError: the capture cannot be read, is cut off, lacks what was sent on purpose, shows
-            somebody else at the session's ports, or other bytes than the tensors explain.
+        CaptureError: the capture cannot be read, is cut off, lacks what was sent on purpose, or
+            shows somebody else at the session's ports.
     """
     in_process = record.policy.worker is WorkerPlace.IN_PROCESS
     if not record.capture.captured:
         source = "in process" if in_process else "transport"
         return [
-            TrafficRow(phase.name, direction, source, 0 if in_process else content_bytes)
+            TrafficRow(phase.name, direction, source, 0 if in_process else sum(content_bytes))
             for phase in record.phases
-            for direction, content_bytes, _tensors in _tensors_of(phase)
+            for direction, content_bytes in (
+                (UP, (step.total_up_bytes for step in phase.steps)),
+                (DOWN, (step.total_down_bytes for step in phase.steps)),
+            )
         ]
     upward = frozenset(record.client_sockets)
     if not in_process:
@@ -80,59 +82,11 @@ def traffic_of_run(record: RunRecord, capture_file: Path) -> list[TrafficRow]:
             )
     for name, window in phases.items():
         _check_window(window, f"in the phase {name} of {record.name}", capture_file)
-    rows = [
+    return [
         TrafficRow(name, direction, "tcpdump", *window.count(pairs))
         for name, window in phases.items()
         for direction, pairs in ((UP, upward), (DOWN, downward))
     ]
-    check_bounds(rows, record, capture_file)
-    return rows
-
-
-def check_bounds(rows: Iterable[TrafficRow], record: RunRecord, capture_file: Path) -> None:
-    """Check that the captured bytes are at least the tensors' content and at most that plus
-    framing.
-
-    Raises:
-        CaptureError: less crossed than the tensors' content, or more than framing explains.
-    """
-    in_process = record.policy.worker is WorkerPlace.IN_PROCESS
-    captured = {(row.phase, row.direction): row.payload_bytes for row in rows}
-    for phase in record.phases:
-        for direction, content_bytes, tensors in _tensors_of(phase):
-            least = most = 0
-            if not in_process:
-                least = content_bytes
-                most = least + _framing_limit_bytes(content_bytes, tensors, len(phase.steps))
-            found = captured[phase.name, direction]
-            if not least <= found <= most:
-                why = (
-                    "the capture misses packets or connections."
-                    if found < least
-                    else "something else than the session's tensors was counted."
-                )
-                raise _unusable(
-                    capture_file,
-                    f"shows {found} bytes {direction} in the phase {phase.name} of {record.name}, "
-                    f"but its tensors and their framing take {least} to {most}: {why}",
-                )
-
-
-def _tensors_of(phase: PhaseRecord) -> tuple[tuple[str, int, int], ...]:
-    """For each direction the content in bytes and the number of the tensors that crossed."""
-    steps = phase.steps
-    return (
-        (UP, sum(one.total_up_bytes for one in steps), sum(one.up_tensors for one in steps)),
-        (DOWN, sum(one.total_down_bytes for one in steps), sum(one.down_tensors for one in steps)),
-    )
-
-
-def _framing_limit_bytes(content_bytes: int, tensors: int, messages: int) -> int:
-    """Most bytes that a transport adds to the tensors' content.
-
-    PyTorch RPC needs the most: 10.7 KB were seen for a message of 124 tensors.
-    """
-    return content_bytes // 200 + 2_000 * (messages + 1) + 200 * tensors
 
 
 def _check_window(window: TrafficWindow, when: str, capture_file: Path) -> None:

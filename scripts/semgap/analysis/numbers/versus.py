@@ -13,8 +13,7 @@ from semgap.analysis.numbers.comparison import BASELINE_MODE, ComparisonRow
 from semgap.analysis.numbers.counts import FRAMING_BYTES_PER_MESSAGE, FRAMING_SHARE
 from semgap.analysis.numbers.summary import SummaryRow
 from semgap.model.manifest import Manifest
-from semgap.plumbing.csv_rows import read_rows
-from semgap.plumbing.files import read_record
+from semgap.plumbing.files import read_record, read_rows
 
 
 class Agreement(StrEnum):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from semgap.analysis.claims.evaluation import OutcomeRow, Verdict, worst
 from semgap.analysis.numbers.numbers import Numbers
-from semgap.analysis.reports.wording import ABSENT, significant
+from semgap.analysis.reports.columns import ABSENT, significant
 from semgap.plumbing.markup import markdown_table
 
 

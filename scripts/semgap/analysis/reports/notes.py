@@ -3,19 +3,16 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from semgap.analysis.numbers.comparison import BASELINE_MODE
-from semgap.analysis.numbers.numbers import Numbers
-from semgap.analysis.numbers.rows import TableRow
+from semgap.analysis.numbers.comparison import BASELINE_MODE, half_width_percent, is_precise
+from semgap.analysis.numbers.numbers import Numbers, TableRow
 from semgap.analysis.numbers.run_order import order_text
-from semgap.analysis.numbers.stopping import half_width_percent, is_precise
 from semgap.analysis.numbers.summary import SAMPLING_METERS
 from semgap.analysis.reports.claims import count_text
+from semgap.analysis.reports.columns import gigabytes_text, latency_text, significant
 from semgap.analysis.reports.provenance import commit_text
 from semgap.analysis.reports.statistics import supported
 from semgap.analysis.reports.warnings import warnings
-from semgap.analysis.reports.wording import gigabytes_text, latency_text, significant
-from semgap.measurement.rehearsal import settled
-from semgap.measurement.run_record import RunRecord
+from semgap.measurement.run_record import RunRecord, settled
 from semgap.plumbing.markup import escaped_markdown
 from semgap.policy import WorkerPlace
 

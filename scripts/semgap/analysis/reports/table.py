@@ -4,12 +4,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from semgap.analysis.numbers.numbers import Numbers
-from semgap.analysis.numbers.rows import TableRow
-from semgap.analysis.reports.columns import COLUMNS
+from semgap.analysis.numbers.numbers import Numbers, TableRow
+from semgap.analysis.reports.columns import ABSENT, COLUMNS
 from semgap.analysis.reports.notes import notes
-from semgap.analysis.reports.wording import ABSENT
-from semgap.plumbing.csv_rows import csv_text
+from semgap.plumbing.files import csv_text
 from semgap.plumbing.markup import escaped_markdown, markdown_table
 
 _HEADER = ("Phase", "Mode", *(column.header for column in COLUMNS))

@@ -11,7 +11,7 @@ from semgap.analysis.numbers.counts import (
     CountRow,
 )
 from semgap.analysis.numbers.numbers import Numbers
-from semgap.analysis.reports.wording import ABSENT
+from semgap.analysis.reports.columns import ABSENT
 from semgap.plumbing.markup import escaped_markdown, markdown_table
 from semgap.policy import Label
 

@@ -9,8 +9,7 @@ import transformers
 from torch import Tensor
 
 from semgap.errors import ModelError
-from semgap.state.kv_cache import KvCache
-from semgap.state.unusable import make_unusable
+from semgap.state import KvCache, make_unusable
 
 _POSITIONS = -2
 

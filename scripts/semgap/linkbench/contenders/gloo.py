@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch._C._distributed_c10d import ProcessGroup, ProcessGroupGloo, TCPStore
 
-from semgap.linkbench.contenders.contender import TIMEOUT_S, Link, Ready
+from semgap.linkbench.contenders import TIMEOUT_S, Link, Ready
 
 _CLIENT, _PEER = 0, 1
 _END = -1

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 from collections.abc import Collection
 
-from semgap.linkbench.contenders.contender import TIMEOUT_S
+from semgap.linkbench.contenders import TIMEOUT_S
 
 _SECONDS = "1"
 _BITS_PER_BYTE = 8

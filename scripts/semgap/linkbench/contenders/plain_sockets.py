@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from semgap.linkbench.contenders.contender import TIMEOUT_S, Link, Ready
+from semgap.linkbench.contenders import TIMEOUT_S, Link, Ready
 
 _SIZES = struct.Struct("<qq")
 

@@ -5,10 +5,10 @@ import functools
 import torch
 from torch import Tensor
 
-from semgap.linkbench.contenders.contender import TIMEOUT_S, Link, Ready
+from semgap.linkbench.contenders import TIMEOUT_S, Link, Ready
 from semgap.policy import TensorClass
 from semgap.protocol import Done, Forward
-from semgap.transport.transport_contract import (
+from semgap.transport import (
     Channel,
     Handler,
     ReplyMessage,

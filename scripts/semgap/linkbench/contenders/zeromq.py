@@ -6,7 +6,7 @@ import torch
 import zmq
 from torch import Tensor
 
-from semgap.linkbench.contenders.contender import TIMEOUT_S, Link, Ready
+from semgap.linkbench.contenders import TIMEOUT_S, Link, Ready
 
 _SIZES = struct.Struct("<qq")
 _END = -1

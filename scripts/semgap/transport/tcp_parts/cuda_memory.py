@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from semgap.protocol import Reply, Request
+from semgap.transport import Tensors
 from semgap.transport.tcp_parts.tcp_frames import ALIGNMENT, DTYPES, Layout, Placed, encode, head_of
 from semgap.transport.tcp_parts.tcp_stream import TcpStream
-from semgap.transport.transport_contract import Tensors
 
 # Large enough that a copy takes longer than starting it, small enough that the first is soon begun.
 _SLOT_BYTES = 8_000_000

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from semgap.errors import TransportError
 from semgap.protocol import Reply, Request
+from semgap.transport import Tensors
 from semgap.transport.tcp_parts.tcp_frames import ALIGNMENT, Layout, Placed, encode, head_of
 from semgap.transport.tcp_parts.tcp_stream import Buffer, TcpStream
-from semgap.transport.transport_contract import Tensors
 
 _SMALL_BYTES = 1 << 16
 _PREPARED_BYTES = 1 << 20
