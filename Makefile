@@ -49,10 +49,9 @@ table: problems  ## measure what is missing, build results/table.md and print it
 	@$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIGS) -- all
 	@cat results/table.md
 
-report: problems  ## build the table and results/report.html, which opens offline
-	@$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIGS) -- page
-	@$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIGS) --report results/report.html -- page
-	@echo "results/report.html; one page with everything is among its results (page.html)"
+report: problems  ## build the table and results/report.html, one page that opens offline
+	@$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIGS) -- report
+	@echo "Open results/report.html"
 
 status: environment  ## say how far the experiment of CONFIG is and how long the rest takes
 	@$(BIN)/python scripts/status.py --config $(CONFIGS)

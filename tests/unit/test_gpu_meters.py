@@ -104,7 +104,8 @@ def test_the_notes_explain_each_difference_above_ten_points():
         )
         machine = msgspec.structs.replace(record.machine, gpu="a GPU")
         runs.append((msgspec.structs.replace(record, phases=phases, machine=machine), traffic, ()))
-    (said,) = (note for note in notes(numbers_of(runs)) if note.startswith("nvml"))
+    how = notes(numbers_of(runs))["How it was measured"]
+    (said,) = (note for note in how if note.startswith("nvml"))
     assert "reads +10 to +25 percentage points" in said
     assert said.count("45 % where kernels took 20 % (timed 1.000 s, back to back 0.5000 s)") == 4
     assert "prefill:" not in said

@@ -5,8 +5,10 @@ import dataclasses
 import pytest
 from msgspec.structs import replace
 
-from recorded import unpacked
+from recorded import numbers_of, unpacked
 from semgap.analysis import publish
+from semgap.analysis.catalogue import FIGURES
+from semgap.analysis.figures import save
 from semgap.errors import MeasurementError
 from semgap.maintain.reference_results import evidence_in
 from semgap.policy import TensorClass
@@ -121,3 +123,18 @@ def test_evidence_with_an_error_is_not_published(evidence, planted):
     plant, said = ERRORS[planted]
     with pytest.raises(MeasurementError, match=said):
         publish.numbers(plant(evidence))
+
+
+@pytest.mark.parametrize("name", FIGURES)
+@pytest.mark.parametrize("folder", ["mini-tcp", "gptj-6b-h100-tcp-graph"])
+def test_each_figure_is_drawn_in_a_columns_width_with_text_as_text(name, folder, tmp_path):
+    save(publish.figure(name, numbers_of(folder)), tmp_path / "figure.svg")
+    drawn = (tmp_path / "figure.svg").read_text()
+    assert 'width="252pt"' in drawn
+    assert "Framework-Level (\\sys)" in drawn or name == "claims"
+    assert FIGURES[name].caption.endswith(".")
+
+
+def test_a_mode_that_moves_nothing_is_shown_at_zero(tmp_path):
+    save(publish.figure("decode", numbers_of("mini-tcp")), tmp_path / "figure.svg")
+    assert ">0 GB</text>" in (tmp_path / "figure.svg").read_text()

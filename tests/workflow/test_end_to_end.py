@@ -302,9 +302,3 @@ def test_a_record_names_its_code_and_packages(finished):
     assert provenance.packages["torch"] == metadata.version("torch")
     assert provenance.commit == ""  # a copy of the project is no checkout
     assert "unknown: no git checkout" in (finished.folder / "results" / "table.md").read_text()
-
-
-def test_the_report_is_made(finished, tmp_path):
-    done = finished.snakemake("--report", str(tmp_path / "report.html"))
-    assert done.returncode == 0, done.stdout
-    assert "mean over the repeats" in (tmp_path / "report.html").read_text()

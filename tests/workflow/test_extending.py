@@ -76,8 +76,7 @@ def test_a_key_is_validated_has_a_default_is_documented_and_reaches_the_job(exte
 def test_a_report_is_published_by_its_line_in_the_catalogue(extended_further):
     said = (extended_further.folder / "results" / "my-model" / "slowest.md").read_text()
     assert said.startswith(("# Slowest\n\nprefill of ", "# Slowest\n\ndecode of "))
-    # It has no caption in workflow/report/.
     files = ("config/default.yaml", "config/my-model.yaml")
-    done = extended_further.snakemake("--configfile", *files, "--report", "report.html")
+    done = extended_further.snakemake("--configfile", *files, "--", "report")
     assert done.returncode == 0, done.stdout
-    assert "slowest.md" in (extended_further.folder / "report.html").read_text()
+    assert "slowest.md" in (extended_further.folder / "results" / "report.html").read_text()

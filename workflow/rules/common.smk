@@ -31,7 +31,7 @@ if set("{}") & set(f"{PROJECT}{Path.cwd()}"):
 if str(SCRIPTS) not in sys.path:
     sys.path.insert(0, str(SCRIPTS))
 
-from semgap.analysis.catalogue import FIGURES, REPORTS, modules_of
+from semgap.analysis.catalogue import FIGURES, REPORTS, modules_of, report_parts
 from semgap.pipeline.config import load_config
 from semgap.errors import ConfigError
 from semgap.analysis.claims import load_claims
@@ -47,8 +47,7 @@ from semgap.model.model_settings import model_files
 from semgap.linkbench.link_settings import LinkJob
 from semgap.server.endpoint import ServerJob
 from semgap.pipeline.cli import settings_json
-from semgap.progress import RunsAnnounced
-from semgap.progress import Failures
+from semgap.progress import Failures, RunsAnnounced
 from semgap.plumbing.yaml_files import read_yaml
 
 # Each key of a file once: Snakemake keeps the last of two without a word.
@@ -114,16 +113,6 @@ def job(script, *more):
             *more,
             "{params.flags}",
         ]
-    )
-
-
-def shown(file, section):
-    """A result as Snakemake's report shows it, if it shows such files."""
-    if not file.endswith((".md", ".svg", ".html")):
-        return file
-    caption = PROJECT / "workflow" / "report" / f"{Path(file).name}.rst"
-    return report(
-        file, category=section, caption=str(caption) if caption.exists() else None
     )
 
 

@@ -39,7 +39,7 @@ rule report_link:
         wire=rules.measure_link.output.wire,
         facts=rules.measure_link.output.facts,
     output:
-        markdown=shown(f"{EXPERIMENT}/transport.md", "Link"),
+        markdown=f"{EXPERIMENT}/transport.md",
         goodput=f"{EXPERIMENT}/transport.goodput.csv",
         round_trips=f"{EXPERIMENT}/transport.round_trips.csv",
         figures=multiext(f"{EXPERIMENT}/transport", ".svg", ".png"),
@@ -64,7 +64,7 @@ rule report_overhead:
         runs=per_run(rules.benchmark.output.run),
         goodput=rules.report_link.output.goodput,
     output:
-        markdown=shown(f"{EXPERIMENT}/overhead.md", "Link"),
+        markdown=f"{EXPERIMENT}/overhead.md",
         csv=f"{EXPERIMENT}/overhead.csv",
     log:
         f"{EXPERIMENT}/logs/report_overhead.log",

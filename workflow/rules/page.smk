@@ -2,36 +2,35 @@
 
 
 localrules:
-    page,
+    report,
 
 
-rule render_page:
+rule render_report:
     """Put all reports and figures on one page that opens offline."""
     input:
         files=[
-            *(f"{EXPERIMENT}/{name}" for name in REPORTS if name.endswith(".md")),
+            *(f"{EXPERIMENT}/{name}" for name in report_parts()),
             rules.compare_recorded.output.report,
-            *(f"{EXPERIMENT}/figures/{name}.svg" for name in FIGURES),
         ],
     output:
-        page=shown(f"{EXPERIMENT}/page.html", "All on one page"),
+        pages=[f"{EXPERIMENT}/report.html", "results/report.html"],
     log:
-        f"{EXPERIMENT}/logs/render_page.log",
+        f"{EXPERIMENT}/logs/render_report.log",
     benchmark:
-        f"{EXPERIMENT}/job_times/render_page.tsv"
+        f"{EXPERIMENT}/job_times/render_report.tsv"
     conda:
         ENVIRONMENT
     params:
-        code=code_of("render_page.py"),
+        code=code_of("render_report.py"),
         experiment=CONFIG.experiment,
         flags=flags,
     message:
         "Putting all reports on one page"
     shell:
-        job("render_page.py", "--experiment {params.experiment}")
+        job("render_report.py", "--experiment {params.experiment}")
 
 
-use rule render_page as render_link_page with:
+use rule render_report as render_link_page with:
     input:
         files=[
             rules.report_link.output.markdown,
@@ -39,7 +38,7 @@ use rule render_page as render_link_page with:
             rules.report_overhead.output.markdown,
         ],
     output:
-        page=shown(f"{EXPERIMENT}/link.html", "Link"),
+        pages=[f"{EXPERIMENT}/link.html"],
     log:
         f"{EXPERIMENT}/logs/render_link_page.log",
     benchmark:
@@ -48,8 +47,8 @@ use rule render_page as render_link_page with:
         "Putting the reports on the link on one page"
 
 
-rule page:
-    """Build the table and the page."""
+rule report:
+    """Build the table and the report."""
     input:
         "results/table.md",
-        rules.render_page.output.page,
+        rules.render_report.output.pages,

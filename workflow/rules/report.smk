@@ -13,10 +13,7 @@ rule render_table:
         numbers=rules.aggregate.output.numbers,
     output:
         reports=[
-            *(
-                shown(f"{EXPERIMENT}/{name}", one.section)
-                for name, one in REPORTS.items()
-            ),
+            *(f"{EXPERIMENT}/{name}" for name in REPORTS),
             *(f"results/{name}" for name in REPORTS if name.startswith("table.")),
         ],
     log:
@@ -44,11 +41,9 @@ rule draw_figures:
     output:
         figures=[
             file
-            for name, one in FIGURES.items()
-            for file in (
-                shown(f"{EXPERIMENT}/figures/{name}.svg", one.section),
-                f"{EXPERIMENT}/figures/{name}.pdf",
-                f"{EXPERIMENT}/figures/{name}.png",
+            for name in FIGURES
+            for file in multiext(
+                f"{EXPERIMENT}/figures/{name}", ".svg", ".pdf", ".png"
             )
         ],
     log:

@@ -15,7 +15,7 @@ rule compare_recorded:
         comparisons=f"{EXPERIMENT}/comparisons.csv",
     output:
         rows=f"{EXPERIMENT}/versus-reference.csv",
-        report=shown(f"{EXPERIMENT}/versus-reference.md", "Recorded results"),
+        report=f"{EXPERIMENT}/versus-reference.md",
     log:
         f"{EXPERIMENT}/logs/compare_recorded.log",
     conda:

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple
 
 
 class Published(NamedTuple):
-    """A file: where it stands on the page, and the function that makes it."""
+    """A file: where it stands in the report, the function that makes it, and what to see in it."""
 
     section: str
     place: str
+    caption: str = ""  # of a figure
 
     @property
     def module(self) -> str:
@@ -27,39 +28,90 @@ class Published(NamedTuple):
         return found
 
 
+FOUND, CLAIMS, TIME = "What was found", "What is claimed", "Where the time goes"
+CROSSING, SOURCE, LINK = "What crosses", "Where the numbers come from", "The link"
+# Both in the order of the report.
 REPORTS = {
-    "table.md": Published("Table", "reports.table.markdown"),
-    "table.csv": Published("Table", "reports.table.full_csv"),
-    "table.tex": Published("Table", "reports.table.latex"),
-    "claims.md": Published("Claims", "reports.claims.claims_markdown"),
-    "stats.md": Published("Latency", "reports.statistics.statistics_markdown"),
-    "traffic.md": Published("Traffic", "reports.traffic.traffic_markdown"),
-    "provenance.md": Published("Provenance", "reports.provenance.provenance_markdown"),
+    "table.md": Published(FOUND, "reports.table.markdown"),
+    "table.csv": Published(FOUND, "reports.table.full_csv"),
+    "table.tex": Published(FOUND, "reports.table.latex"),
+    "modes.md": Published(FOUND, "reports.modes.modes_markdown"),
+    "claims.md": Published(CLAIMS, "reports.claims.claims_markdown"),
+    "stats.md": Published(TIME, "reports.statistics.statistics_markdown"),
+    "traffic.md": Published(CROSSING, "reports.traffic.traffic_markdown"),
+    "provenance.md": Published(SOURCE, "reports.provenance.provenance_markdown"),
 }
 # Without the suffix, which says the form.
 FIGURES = {
-    "modes": Published("Latency", "figures.modes.modes"),
-    "latencies": Published("Latency", "figures.latencies.latencies"),
-    "time-line": Published("Latency", "figures.time_line.time_line"),
-    "traffic": Published("Traffic", "figures.traffic_classes.traffic_classes"),
+    "decode": Published(
+        FOUND,
+        "figures.modes.decode",
+        "All decode steps of each mode: a dot per repeat, the mean with its standard deviation, "
+        "and the ratio to Local. Look how far each mode is from Local in seconds and in bytes: "
+        "both axes are logarithmic.",
+    ),
+    "prefill": Published(
+        FOUND, "figures.modes.prefill", "The same for the prefill, which has no KV cache to send."
+    ),
+    "claims": Published(
+        CLAIMS,
+        "figures.claims.claims",
+        "Each claim's number with its interval, on the band that the claim accepts: green passes, "
+        "red fails, black is not decided by these data.",
+    ),
+    "time-line": Published(
+        TIME,
+        "figures.time_line.time_line",
+        "The median decode step of each mode from left to right, all on one logarithmic axis: most "
+        "of Naive's step is the network, most of Local's is the model.",
+    ),
+    "overhead": Published(
+        TIME,
+        "figures.overhead.overhead",
+        "What the framework-level mode adds to Local in one decode step, span by span; a negative "
+        "bar took less time than in Local.",
+    ),
+    "traffic": Published(
+        CROSSING,
+        "figures.traffic.traffic",
+        "What one decode step must move, by class of tensor, on a logarithmic axis: weights are "
+        "the largest, then the KV cache, then the logits.",
+    ),
+    "order": Published(
+        SOURCE,
+        "figures.order.order",
+        "When each run was made, and how many cores other processes used meanwhile: modes take "
+        "turns, so that a slow minute meets all of them.",
+    ),
 }
 
 
 # Made by other rules.
 OTHERS = {
-    "versus-reference.md": "Recorded results",
-    "transport.md": "Link",
-    "transport.svg": "Link",
-    "overhead.md": "Link",
+    "versus-reference.md": CLAIMS,
+    **dict.fromkeys(("transport.md", "transport.svg", "overhead.md"), LINK),
 }
 
 
-def section_of(file: str) -> str:
-    """Where a file stands on the page, by its name: a report's, or a figure's with a suffix."""
+def report_parts() -> list[str]:
+    """The files that results/report.html shows, in its order: a section's reports, then figures."""
+    shown = {
+        **{name: one.section for name, one in REPORTS.items() if name.endswith(".md")},
+        **{f"figures/{name}.svg": one.section for name, one in FIGURES.items()},
+    }
+    return [
+        name
+        for section in dict.fromkeys(shown.values())
+        for name, of_section in shown.items()
+        if of_section == section
+    ]
+
+
+def published_as(file: str) -> Published:
+    """What is known of a file by its name: a report's, or a figure's with a suffix."""
     if file in OTHERS:
-        return OTHERS[file]
-    published = REPORTS.get(file) or FIGURES[file.rpartition(".")[0]]
-    return published.section
+        return Published(OTHERS[file], "")
+    return REPORTS.get(file) or FIGURES[file.rpartition(".")[0]]
 
 
 def modules_of(catalogue: Mapping[str, Published]) -> list[str]:

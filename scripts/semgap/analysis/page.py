@@ -16,7 +16,9 @@ nav a { margin-right: 1rem; white-space: nowrap; }
 .scrolls { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: 1rem 0; }
 th, td { border-bottom: 1px solid #8886; padding: .25rem .6rem; vertical-align: top; }
-figure { margin: 1rem 0; } figure img { width: 100%; background: #fff; }
+figure { margin: 1.5rem 0; max-width: 27rem; } figure img { width: 100%; }
+figcaption { font-size: .9rem; }
+@media (prefers-color-scheme: dark) { figure img { filter: invert(.9) hue-rotate(180deg); } }
 .from { font-size: .85rem; opacity: .75; }
 code { overflow-wrap: anywhere; } td[style*="right"], td code { white-space: nowrap; }
 """
@@ -28,12 +30,12 @@ class Section:
 
     Attributes:
         title: its heading; a file's own is left out where it says the same.
-        files: Markdown is rendered, SVG embedded.
+        files: Markdown is rendered, SVG embedded; each with a caption, which a figure shows.
         said: what is said before them, as Markdown.
     """
 
     title: str
-    files: Sequence[Path]
+    files: Sequence[tuple[Path, str]]
     said: str = ""
 
 
@@ -47,7 +49,7 @@ def page(title: str, sections: Sequence[Section]) -> str:
     parts = [
         f'<section id="s{number}"><h2>{html.escape(section.title)}</h2>'
         + str(render.render(section.said))
-        + "".join(_part(file, section.title, render) for file in section.files)
+        + "".join(_part(*one, section.title, render) for one in section.files)
         + "</section>"
         for number, section in enumerate(sections)
     ]
@@ -70,12 +72,13 @@ def page(title: str, sections: Sequence[Section]) -> str:
 """
 
 
-def _part(file: Path, title: str, render: MarkdownIt) -> str:
+def _part(file: Path, caption: str, title: str, render: MarkdownIt) -> str:
     if file.suffix == ".svg":
         content = base64.b64encode(file.read_bytes()).decode()
+        said = html.escape(caption)
         body = (
-            f'<figure><img alt="{html.escape(title)}" src="data:image/svg+xml;base64,{content}">'
-            "</figure>"
+            f'<figure><img alt="{said or html.escape(title)}" '
+            f'src="data:image/svg+xml;base64,{content}"><figcaption>{said}</figcaption></figure>'
         )
     else:
         body = _lowered(str(render.render(file.read_text(encoding="utf-8"))))

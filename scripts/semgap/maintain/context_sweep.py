@@ -1,17 +1,23 @@
 """What of decode grows with the prompt: experiments that differ in the prompt's length alone."""
 
 from collections.abc import Mapping
+from statistics import fmean
 
 from matplotlib.figure import Figure
 
-from semgap.analysis.figures import SMALL
-from semgap.analysis.figures.modes import QUANTITIES
+from semgap.analysis.figures import BLACK, BLUE, ORANGE, VERMILION, WIDTH_IN
+from semgap.analysis.numbers.comparison import BASELINE_MODE
 from semgap.analysis.numbers.numbers import Numbers, TableRow
+from semgap.analysis.numbers.prediction import predict
 from semgap.analysis.reports.columns import gigabytes_text, latency_text
 from semgap.plumbing.markup import escaped_markdown, markdown_table
 
-# Marks and lines for what covers each other, in shades that stay apart in a grey print.
-_LINES = (("0.0", "o", "-"), ("0.0", "s", "--"), ("0.4", "^", "-."), ("0.4", "x", ":"))
+_LOOKS = ((BLACK, "o"), (VERMILION, "s"), (BLUE, "^"), (ORANGE, "D"))
+CAPTION = (
+    "Decode over the prompt's length. Marks are measured; a line in the lower panel is the "
+    "prediction from the model's shape, and in the upper one Local's mean step plus the predicted "
+    "bytes ÷ the goodput of the mode's longest prompt. Only the modes that send the KV cache grow."
+)
 
 
 def contexts_markdown(sweep: Mapping[int, Numbers]) -> str:
@@ -29,21 +35,46 @@ def contexts_markdown(sweep: Mapping[int, Numbers]) -> str:
 
 
 def contexts(sweep: Mapping[int, Numbers]) -> Figure:
-    """Latency and bytes of decode over the prompt's length, a line for each mode that has any."""
-    figure = Figure(figsize=(8.0, 3.2), layout="constrained")
+    """Latency and bytes of decode over the prompt's length: measured points, predicted lines."""
+    figure = Figure(figsize=(WIDTH_IN, 4.4), layout="constrained")
     lengths = sorted(sweep)
-    for axes, (quantity, unit, name) in zip(figure.subplots(1, 2), QUANTITIES, strict=True):
-        for mode, (shade, mark, line) in zip(sweep[lengths[0]].labels, _LINES, strict=True):
-            values = [_decode_of(sweep[length], mode).mean(quantity) or 0.0 for length in lengths]
-            if any(values):
-                points = [value / unit for value in values]
-                axes.plot(lengths, points, color=shade, marker=mark, linestyle=line, label=mode)
-        axes.set(xscale="log", yscale="log", xlabel="prompt (tokens)", ylabel=f"decode, {name}")
-        axes.set_xticks(lengths, [str(length) for length in lengths])
-        axes.minorticks_off()
+    latency, network = figure.subplots(2, 1, sharex=True)
+    labels = sweep[lengths[0]].labels
+    local_s = fmean(_mean(sweep[length], BASELINE_MODE, "latency_s") for length in lengths)
+    for (mode, label), (colour, mark) in zip(labels.items(), _LOOKS, strict=True):
+        look = {"color": colour, "marker": mark, "linestyle": "none"}
+        took_s = [_mean(sweep[length], mode, "latency_s") for length in lengths]
+        latency.plot(lengths, took_s, label=label.text, **look)
+        moved = [_mean(sweep[length], mode, "network_bytes") for length in lengths]
+        if not any(moved):
+            latency.plot(lengths, [local_s] * len(lengths), color=colour, linewidth=0.8)
+            continue
+        network.plot(lengths, [size / 1e9 for size in moved], **look)
+        predicted = [_predicted_bytes(sweep[length], mode) for length in lengths]
+        network.plot(lengths, [size / 1e9 for size in predicted], color=colour, linewidth=0.8)
+        rate = moved[-1] / max(took_s[-1] - local_s, 1e-9)
+        model_s = [local_s + size / rate for size in predicted]
+        latency.plot(lengths, model_s, color=colour, linewidth=0.8)
+    for axes, title in ((latency, "Decode: latency (s)"), (network, "Decode: network (GB)")):
+        axes.set(xscale="log", yscale="log", title=title)
+        axes.tick_params(axis="y", left=True, labelleft=True)
+        axes.yaxis.set_major_formatter("{x:g}")
         axes.grid(visible=True, linewidth=0.3)
-    figure.axes[0].legend(fontsize=SMALL)
+    network.set_xlabel("prompt (tokens)")
+    network.set_xticks(lengths, [str(length) for length in lengths])
+    network.minorticks_off()
+    figure.legend(loc="outside lower center", ncols=2)
     return figure
+
+
+def _predicted_bytes(numbers: Numbers, mode: str) -> int:
+    record = next(one for one in numbers.records if one.mode == mode)
+    rows = predict(record, numbers.manifest)
+    return sum(row.expected_bytes for row in rows if row.phase == "decode")
+
+
+def _mean(numbers: Numbers, mode: str, quantity: str) -> float:
+    return _decode_of(numbers, mode).mean(quantity) or 0.0
 
 
 def _decode_of(numbers: Numbers, mode: str) -> TableRow:

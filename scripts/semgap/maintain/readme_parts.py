@@ -1,99 +1,71 @@
-"""What the README shows of the recorded results, from the files that were built of them."""
+"""What README and results/reference/README.md show of the recorded results."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 from semgap.analysis.numbers.comparison import BASELINE_MODE, PROPOSED_MODE, ComparisonRow
-from semgap.analysis.numbers.summary import SummaryRow
+from semgap.maintain.context_sweep import CAPTION
 from semgap.plumbing.files import read_rows
 
-_REFERENCE = Path("results", "reference")
-_EAGER, _GRAPH = _REFERENCE / "gptj-6b-h100-tcp", _REFERENCE / "gptj-6b-h100-tcp-graph"
-# Both engines on one machine, many steps.
-_STEPS = tuple(_REFERENCE / f"gptj-6b-h100-decode-{engine}" for engine in ("eager", "graph"))
-_SWEEP = _REFERENCE / "gptj-6b-h100-context"
-_SMALL = _REFERENCE / "mini-torch_rpc"
-_SHOWN = (_EAGER, _GRAPH, _SMALL)
+HEADLINE = Path("results", "reference", "gptj-6b-h100-tcp-graph")
+# What makes each record; the default's configuration needs no name.
+COMMANDS = {
+    "gptj-6b-h100-context": "make context SET=gpu-host CONFIG=config/gptj-6b-seeded.yaml",
+    "gptj-6b-h100-decode-eager": "make decode-rate SET=gpu-host CONFIG=config/gptj-6b-seeded.yaml",
+    "gptj-6b-h100-decode-graph": "make decode-rate SET=gpu-host CONFIG=config/gptj-6b-seeded.yaml",
+    "gptj-6b-h100-tcp": "make table SET=gpu-host CONFIG=config/gptj-6b-eager.yaml",
+    "gptj-6b-h100-tcp-graph": "make table SET=gpu-host CONFIG=config/gptj-6b-graph.yaml",
+    "gptj-6b-h100-torch_rpc": "make table SET=gpu-host CONFIG=config/gptj-6b-seeded.yaml",
+    "mini-tcp": "make table CONFIG=config/mini-tcp.yaml",
+    "mini-tcp-1gbit": "docs/links.md",
+    "mini-torch_rpc": "make table",
+}
 
 
-def recorded_in_readme(project: Path) -> str:
-    """The recorded experiments that the README shows, and links to the others."""
-    return "\n".join(
-        (
-            _experiment(project, _EAGER),
-            _engines(project),
-            _experiment(project, _GRAPH),
-            _sweep(project),
-            _experiment(project, _SMALL),
-            _others(project),
-        )
-    )
-
-
-def _experiment(project: Path, place: Path) -> str:
-    table, _, notes = (project / place / "table.md").read_text(encoding="utf-8").partition("\n\n")
-    said = [note for note in notes.splitlines() if note.startswith(("- Exp", "- Comp", "- Meas"))]
-    warnings = notes.count("- **Warning**")
-    doubts = f", with {warnings} warnings" if warnings else ""
-    return "\n\n".join(
-        (
-            table,
-            "\n".join([*said, f"- All notes{doubts}: [{place}/table.md]({place}/table.md)"]),
-            f"![Latency and network traffic of each mode, logarithmic axes]({place}/modes.svg)\n",
-        )
-    )
-
-
-def _engines(project: Path) -> str:
-    """What the faster engine changes, in front of its table."""
-    eager_step_s, graph_step_s = (_local_step_s(project / place) for place in _STEPS)
-    with_eager, with_graph = (
-        f"{ratios['naive']:.3g}, {ratios['remote_cache']:.3g} and {ratios[PROPOSED_MODE]:.3g} times"
-        for ratios in (_decode_of_local(project / place) for place in (_EAGER, _GRAPH))
-    )
-    return (
-        "A slow Local flatters every other mode. With `worker.engine: graph` "
-        f"([docs/engines.md](docs/engines.md)) a decode step of Local takes "
-        f"{1e3 * graph_step_s:.1f} instead of {1e3 * eager_step_s:.1f} ms on the same machine, and "
-        "what it costs not to know grows: decode of Naive, Remote Cache and \\sys takes "
-        f"{with_graph} as long as Local, where with `eager`, on another machine of the kind, it "
-        f"took {with_eager}.\n"
-    )
-
-
-def _local_step_s(folder: Path) -> float:
-    means = {
-        (row.phase, row.mode, row.quantity): row.mean
-        for row in read_rows(folder / "summary.csv", SummaryRow)
-    }
-    return means["decode", BASELINE_MODE, "latency_per_step_s"]
-
-
-def _decode_of_local(folder: Path) -> Mapping[str, float]:
-    """Each mode's decode latency as a multiple of that of ``local``."""
-    return {
+def headline(project: Path) -> str:
+    """The one table and figure of the README, and what they show."""
+    folder = project / HEADLINE
+    ratios = {
         row.mode: row.ratio
         for row in read_rows(folder / "comparisons.csv", ComparisonRow)
         if (row.phase, row.baseline) == ("decode", BASELINE_MODE)
     }
+    table, _, _notes = (folder / "table.md").read_text(encoding="utf-8").partition("\n\n")
+    return (
+        f"{table}\n\nDecoding takes {ratios['naive']:.3g} times as long as Local if nothing is "
+        f"known of a tensor, {ratios['remote_cache']:.3g} times if only the weights are kept, and "
+        f"{ratios[PROPOSED_MODE]:.3g} times if the KV cache is kept, too. Notes and warnings: "
+        f"[{HEADLINE}/table.md]({HEADLINE}/table.md).\n\n"
+        f'<img src="{HEADLINE}/decode.svg" width="420" alt="Decode of each mode: latency and '
+        'network traffic of every repeat, logarithmic axes">\n'
+    )
 
 
-def _sweep(project: Path) -> str:
+def all_recorded(reference: Path) -> str:
+    """Each recorded experiment: the command that makes it, its table and its notes."""
     return "\n".join(
-        (
-            "What grows with the prompt, GPT-J 6B on the same kind of GPU, one repeat each "
-            f"(`make context`; [{_SWEEP}/]({_SWEEP}/)):\n",
-            (project / _SWEEP / "context.md").read_text(encoding="utf-8"),
-            f"![Latency and network traffic of decode over the prompt's length]"
-            f"({_SWEEP}/context.svg)\n",
+        part
+        for name, command in COMMANDS.items()
+        for part in (
+            _sweep(reference, name, command)
+            if (reference / name / "context.md").exists()
+            else _experiment(reference, name, command)
         )
     )
 
 
-def _others(project: Path) -> str:
-    places = sorted(
-        file.parent.relative_to(project)
-        for file in (project / _REFERENCE).glob("*/manifest.json")
-        if file.parent.relative_to(project) not in _SHOWN
+def _experiment(reference: Path, name: str, command: str) -> Iterator[str]:
+    text = (reference / name / "table.md").read_text(encoding="utf-8")
+    table, _, notes = text.partition("\n\n")
+    said = [line for line in notes.splitlines() if line.startswith(("- Exp", "- Comp", "- Meas"))]
+    yield f"## {name}\n\n`{command}`\n\n{table}\n"
+    yield "\n".join(
+        [*said, f"- {notes.count('**Warning**')} warnings: [table.md]({name}/table.md)"]
     )
-    return f"Recorded too: {', '.join(f'[{one.name}]({one}/table.md)' for one in places)}\n"
+    yield f"\n![Decode of each mode]({name}/decode.svg)\n"
+
+
+def _sweep(reference: Path, name: str, command: str) -> Iterator[str]:
+    yield f"## {name}\n\n`{command}`\n"
+    yield (reference / name / "context.md").read_text(encoding="utf-8")
+    yield f"![Decode over the prompt's length]({name}/context.svg)\n\n{CAPTION}\n"

@@ -23,7 +23,7 @@ from semgap.analysis.reports.claims import accepted_text, seen_text
 from semgap.analysis.reports.versus import versus_markdown
 from semgap.maintain.archive import REFERENCE, unpack
 from semgap.maintain.context_sweep import contexts, contexts_markdown
-from semgap.maintain.readme_parts import recorded_in_readme
+from semgap.maintain.readme_parts import all_recorded, headline
 from semgap.plumbing.files import read_record, write_atomically, write_rows
 from semgap.plumbing.markup import markdown_table
 
@@ -31,7 +31,10 @@ PROJECT = Path(__file__).parents[3]
 # Where a recorded experiment is laid out with all that follows from it.
 BUILD = PROJECT / "build" / "reference"
 # What people read of it is kept beside its archive, and what new results are compared with.
-KEPT = ("table.md", "summary.csv", "comparisons.csv", "claims.md", "modes.svg", "time-line.svg")
+KEPT = (
+    *("table.md", "summary.csv", "comparisons.csv", "claims.md", "stats.md"),
+    *("decode.svg", "time-line.svg"),
+)
 # Those whose verdicts docs/artifact.md has.
 JUDGED = (
     *("gptj-6b-h100-tcp", "gptj-6b-h100-tcp-graph", "gptj-6b-h100-torch_rpc"),
@@ -135,7 +138,8 @@ def main() -> None:
     for folder in recorded_in(REFERENCE):
         compare(folder)
     outdated = [
-        replaced(PROJECT / "README.md", BEGIN, recorded_in_readme(PROJECT)),
+        replaced(PROJECT / "README.md", BEGIN, headline(PROJECT)),
+        replaced(REFERENCE / "README.md", BEGIN, all_recorded(REFERENCE)),
         replaced(ARTIFACT, CLAIMS_BEGIN, claims_in_artifact(numbers)),
     ]
     sys.exit(any(outdated))

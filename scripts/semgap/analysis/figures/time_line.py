@@ -1,42 +1,48 @@
-"""time-line.svg: where the time of one decode step of each mode goes."""
+"""Where the time of one decode step of each mode goes."""
 
 from collections.abc import Sequence
+from itertools import accumulate, groupby
 
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
-from semgap.analysis.figures import SMALL, shown
+from semgap.analysis.figures import (
+    BLACK,
+    BLUE,
+    ORANGE,
+    VERMILION,
+    Row,
+    label_rows,
+    log_axis,
+    stacked,
+)
 from semgap.analysis.numbers.numbers import Numbers
 from semgap.inference.steps import StepRecord
 from semgap.measurement.run_record import RunRecord
 
-# How each looks: shades and hatches that stay apart in a grey print.
-_LOOKS = {
-    "placement on the client": ("0.95", "xx"),
-    "serialising": ("0.85", ".."),
-    "sending up": ("0.55", ""),
-    "copying to the worker's device": ("0.35", "//"),
-    "waiting for the worker": ("0.95", ""),
-    "the worker beside the pass": ("0.75", "//"),
-    "the forward pass": ("0.15", ""),
-    "copying back": ("0.35", "\\\\"),
-    "receiving": ("0.55", "\\\\"),
+COLOURS = {"client": ORANGE, "network": VERMILION, "copies": BLUE, "model": BLACK}
+# What a span is part of, in the order of time.
+GROUPS = {
+    "placement_s": "client",
+    "serialise_s": "client",
+    "send_s": "network",
+    "host_to_device_s": "copies",
+    "queue_s": "model",
+    "other_worker_s": "model",
+    "compute_s": "model",
+    "device_to_host_s": "copies",
+    "receive_s": "network",
 }
+_BEGIN_MS = 0.01
 
 
 def spans_ms(step: StepRecord) -> dict[str, float]:
-    """The step's spans in milliseconds, in the order of the figure; their sum is its latency."""
-    spans_s = {
-        "placement on the client": step.placement_s,
-        "serialising": step.serialise_s,
-        "sending up": step.send_s,
-        "copying to the worker's device": step.host_to_device_s,
-        "waiting for the worker": step.queue_s,
-        "the worker beside the pass": step.worker_s - step.compute_s,
-        "the forward pass": step.compute_s,
-        "copying back": step.device_to_host_s,
-        "receiving": step.receive_s,
+    """The step's spans in milliseconds, in the order of time; their sum is its latency."""
+    other_worker_s = step.worker_s - step.compute_s
+    return {
+        name: 1e3 * (other_worker_s if name == "other_worker_s" else getattr(step, name))
+        for name in GROUPS
     }
-    return {name: 1e3 * span for name, span in spans_s.items()}
 
 
 def median_step(records: Sequence[RunRecord]) -> StepRecord:
@@ -55,30 +61,29 @@ def median_step(records: Sequence[RunRecord]) -> StepRecord:
 
 
 def time_line(numbers: Numbers) -> Figure:
-    """Draw a bar for each mode, each on an axis of its own: they differ by orders of magnitude."""
-    labels = numbers.labels
-    figure = Figure(figsize=(8.0, 0.8 * len(labels) + 1.2), layout="constrained")
-    panels = figure.subplots(len(labels), 1, squeeze=False)[:, 0]
-    for axes, (mode, label) in zip(panels, labels.items(), strict=True):
-        begin_ms = 0.0
+    """Draw the median step of each mode from left to right, all on one logarithmic axis."""
+    figure, (axes,) = stacked([len(numbers.labels) * 2], legend_in=0.2)
+    rows = []
+    for place, (mode, label) in enumerate(numbers.labels.items()):
         step = median_step([record for record in numbers.records if record.mode == mode])
-        for name, span_ms in spans_ms(step).items():
-            shade, hatch = _LOOKS[name]
+        spans = spans_ms(step)
+        ends = list(accumulate(spans.values()))
+        for begin, end, name in zip((0.0, *ends), ends, spans, strict=False):
+            left = max(begin, _BEGIN_MS)
             axes.barh(
-                0,
-                span_ms,
-                left=begin_ms,
-                color=shade,
-                hatch=hatch,
-                edgecolor="black",
-                linewidth=0.4,
-                label=name,
+                2 * place, max(0.0, end - left), left=left, height=0.4, color=COLOURS[GROUPS[name]]
             )
-            begin_ms += span_ms
-        axes.set(yticks=[], xlim=(0, begin_ms), title=f"{shown(label.text)}: {begin_ms:,.1f} ms")
-        axes.title.set_fontsize(9)
-        axes.tick_params(labelsize=SMALL)
-    panels[-1].set_xlabel("one decode step (ms)")
-    handles, names = panels[0].get_legend_handles_labels()
-    figure.legend(handles, names, loc="outside lower center", ncols=3, fontsize=SMALL)
+        sums = {
+            group: sum(spans[name] for name in names)
+            for group, names in groupby(sorted(GROUPS, key=GROUPS.__getitem__), GROUPS.__getitem__)
+        }
+        rows.append(Row(label.text, f"{ends[-1]:,.1f} ms"))
+        said = " · ".join(f"{group} {sums[group]:,.2f}" for group in COLOURS)
+        rows.append(Row("", said))
+    label_rows(axes, rows)
+    axes.set_title("One decode step (ms)")
+    axes.set_xlim(left=_BEGIN_MS)
+    log_axis(axes)
+    handles = [Patch(color=colour, label=group) for group, colour in COLOURS.items()]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
     return figure

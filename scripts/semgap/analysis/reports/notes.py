@@ -19,43 +19,51 @@ from semgap.policy import WorkerPlace
 _FAR_POINTS = 10.0
 
 
-def notes(numbers: Numbers) -> list[str]:
-    """One sentence or two each, in Markdown; the warnings come last."""
+def notes(numbers: Numbers) -> dict[str, list[str]]:
+    """Sentences in Markdown by heading, what makes the numbers less certain first."""
     manifest, record, rows = numbers.manifest, numbers.records[0], numbers.table
     steps = record.settings.workload.decode_steps
     machine, versions = record.machine, record.versions
     places = {one.transport for one in numbers.records} - {str(WorkerPlace.IN_PROCESS)}
     tolerance = max(one.policy.logit_tolerance for one in numbers.records)
     pretrained = "" if manifest.pretrained else "; this is not the pretrained model"
-    return [
-        f"Experiment `{record.settings.experiment}`: {manifest.name} "
-        f"({manifest.parameters / 1e6:,.1f} M parameters, {manifest.weights_bytes / 1e6:,.2f} MB "
-        f"of {manifest.dtype}), weights {manifest.origin}{pretrained}; "
-        f"{record.prompt_tokens}-token prompt, {steps} decode steps.",
-        _repeats_note(rows, numbers.records),
-        *_stopping_notes(numbers),
-        f"Computed on {machine.gpu or f'{machine.cpu}, {record.compute_threads} threads'}; "
-        f"{machine.cores:g} cores, {machine.memory_bytes / 1e9:.1f} GB; Linux {machine.kernel}, "
-        f"Python {versions.python}, torch {versions.torch}, transformers {versions.transformers}.",
-        _commit_note(numbers.records),
-        _rehearsal_note(numbers.records),
-        f"Transport: {', '.join(sorted(places)) or 'none'}; TCP connections on interface "
-        f"{record.capture.interface}; client and worker share one machine.",
-        _network_note(record),
-        *_setup_notes(numbers.setup),
-        _token_note(rows),
-        *supported(numbers.comparisons, numbers.labels),
-        *_utilisation_notes(rows, record),
-        f"Claims (claims.md): {count_text(numbers.claims)}.",
-        "Every repeat of every mode gave the same tokens as `local`, with logits within the "
-        f"tolerance of its policy (at most {tolerance:g}).",
-        "Limits: a single node, no real network link; the semantic-blind baselines are simulated "
-        "at PyTorch level.",
-        *(
+    groups = {
+        "Warnings": [
             f"**Warning**: {what}."
             for what in warnings([row.quantities["latency_s"] for row in rows], numbers.records)
-        ),
-    ]
+        ],
+        "What was run": [
+            f"Experiment `{record.settings.experiment}`: {manifest.name} "
+            f"({manifest.parameters / 1e6:,.1f} M parameters, {manifest.weights_bytes / 1e6:,.2f} "
+            f"MB of {manifest.dtype}), weights {manifest.origin}{pretrained}; "
+            f"{record.prompt_tokens}-token prompt, {steps} decode steps.",
+            f"Computed on {machine.gpu or f'{machine.cpu}, {record.compute_threads} threads'}; "
+            f"{machine.cores:g} cores, {machine.memory_bytes / 1e9:.1f} GB; Linux "
+            f"{machine.kernel}, Python {versions.python}, torch {versions.torch}, transformers "
+            f"{versions.transformers}.",
+            _commit_note(numbers.records),
+            f"Transport: {', '.join(sorted(places)) or 'none'}; TCP connections on interface "
+            f"{record.capture.interface}; client and worker share one machine.",
+            *_setup_notes(numbers.setup),
+        ],
+        "What the data support": [
+            _repeats_note(rows, numbers.records),
+            *_stopping_notes(numbers),
+            _token_note(rows),
+            *supported(numbers.comparisons, numbers.labels),
+            "Every repeat of every mode gave the same tokens as `local`, with logits within the "
+            f"tolerance of its policy (at most {tolerance:g}).",
+            f"Claims (claims.md): {count_text(numbers.claims)}.",
+            "Limits: a single node, no real network link; the semantic-blind baselines are "
+            "simulated at PyTorch level.",
+        ],
+        "How it was measured": [
+            _rehearsal_note(numbers.records),
+            _network_note(record),
+            *_utilisation_notes(rows, record),
+        ],
+    }
+    return {heading: said for heading, said in groups.items() if said}
 
 
 def _rehearsal_note(records: Sequence[RunRecord]) -> str:

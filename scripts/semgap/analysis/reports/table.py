@@ -33,7 +33,10 @@ def markdown(numbers: Numbers) -> str:
     """The table and the notes under it."""
     cells = [_cells(row, escaped_markdown(row.label)) for row in numbers.table]
     body = markdown_table(_HEADER, cells, text_columns=2)
-    remarks = "\n".join(f"- {note}" for note in notes(numbers))
+    remarks = "\n\n".join(
+        "\n".join([f"{heading}:\n", *(f"- {note}" for note in said)])
+        for heading, said in notes(numbers).items()
+    )
     return f"{body}\n\n{remarks}\n"
 
 
@@ -45,7 +48,9 @@ def latex(numbers: Numbers) -> str:
     body = frame.style.hide(axis="index").to_latex(
         hrules=True, column_format="ll" + "r" * len(COLUMNS)
     )
-    remarks = "\n".join(f"% {' '.join(note.split())}" for note in notes(numbers))
+    remarks = "\n".join(
+        f"% {' '.join(note.split())}" for said in notes(numbers).values() for note in said
+    )
     return f"{remarks}\n{body}"
 
 
