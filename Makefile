@@ -1,15 +1,19 @@
 # `make table`, `make check` and `make test` are the ones to know; `make help` lists the others.
 
+# What makes the environment: Python 3.11 or newer.
 PYTHON ?= python3
 # The set of pinned versions: envs/lock-$(SET).txt
 SET ?= current
+# The experiment.
 CONFIG ?= config/default.yaml
+# For Snakemake; benchmarks never overlap, whatever it is.
 CORES ?= 1
 # What `make precise` chose for CONFIG; every other target measures and shows as many repeats.
 PRECISE = build/precise-$(notdir $(CONFIG))
 CONFIGS = $(CONFIG) $(wildcard $(PRECISE))
-# For `make precise`: the reach of a ratio's interval, and the repeats of a mode that may be made for it.
+# For `make precise`: the reach of a ratio's interval, in percent.
 WITHIN ?= 5
+# For `make precise`: the repeats of a mode that may be made for it.
 AT_MOST ?= 20
 # For `make context`: the prompts' lengths.
 CONTEXTS ?= 128 512 1024 2000
@@ -17,10 +21,13 @@ CONTEXTS ?= 128 512 1024 2000
 ENGINES ?= eager graph
 # For `make doctor`: what else it speaks of.
 EXPERIMENTS ?= $(filter-out config/claims.yaml,$(wildcard config/*.yaml))
+# What Snakemake leaves out: our lines and errors are shown anyway. QUIET= shows all.
+QUIET ?= --quiet all
 # Where no .venv is to be made, what runs Snakemake.
 SNAKEMAKE ?= $(BIN)/snakemake
-# For `make kit`: the GPU host's Python, and what is installed there and need not be brought.
+# For `make kit`: the GPU host's Python.
 KIT_PYTHON ?= 3.12
+# For `make kit`: what is installed there and need not be brought.
 KIT_HOST_HAS ?= torch transformers tokenizers safetensors numpy pandas scipy sympy mpmath \
 	networkx setuptools hf-xet regex
 
@@ -42,15 +49,18 @@ WORKFLOW_CODE := Snakefile workflow
 	decode-runs line-rate parse-rate check test thorough format static unit integration reruns \
 	workflow clean locks docs models kit environment tcpdump judges stop reference-tables
 
-help:  ## list the targets
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+help:  ## list the targets and the variables
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
+	@echo; echo "Variables, as in 'make table CONFIG=config/mini-tcp.yaml':"
+	@awk '/^# /{said=substr($$0, 3); next} /^[A-Z_]+ \?=/{print $$1 "\t" said} {said=""}' \
+		$(MAKEFILE_LIST) | expand -t 18
 
 table: problems  ## measure what is missing, build results/table.md and print it
-	@$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIGS) -- all
+	@$(BIN)/snakemake --cores $(CORES) $(QUIET) --configfile $(CONFIGS) -- all
 	@cat results/table.md
 
 report: problems  ## build the table and results/report.html, one page that opens offline
-	@$(BIN)/snakemake --cores $(CORES) --configfile $(CONFIGS) -- report
+	@$(BIN)/snakemake --cores $(CORES) $(QUIET) --configfile $(CONFIGS) -- report
 	@echo "Open results/report.html"
 
 status: environment  ## say how far the experiment of CONFIG is and how long the rest takes
@@ -66,7 +76,7 @@ problems: environment tcpdump
 	@$(BIN)/python scripts/doctor.py --problems --config $(CONFIGS) --lock envs/lock-$(SET).txt || true
 
 verify: problems  ## build the table and hold it against claims and recorded results
-	@$(BIN)/snakemake --cores $(CORES) --quiet --configfile $(CONFIGS) -- verify
+	@$(BIN)/snakemake --cores $(CORES) $(QUIET) --configfile $(CONFIGS) -- verify
 
 precise: problems  ## add repeats until each latency ÷ local is known within WITHIN percent
 	@$(BIN)/python scripts/repeat_until.py --configfile $(CONFIGS) --overlay $(PRECISE) \

@@ -26,7 +26,7 @@ def measure(
 
     from semgap.plumbing.exclusive import alone_on_this_machine
 
-    say = partial(logging.getLogger("semgap").info, "%s, repeat %s: %s", mode, settings.repeat)
+    say = partial(logging.getLogger("semgap").warning, "%s, repeat %s: %s", mode, settings.repeat)
     # Before anything large is imported: that, too, would disturb whoever measures.
     with alone_on_this_machine(say):
         import msgspec

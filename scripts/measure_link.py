@@ -18,7 +18,7 @@ def measure(
 
     from semgap.plumbing.exclusive import alone_on_this_machine
 
-    with alone_on_this_machine(logging.getLogger("semgap").info):
+    with alone_on_this_machine(logging.getLogger("semgap").warning):
         from semgap.linkbench.measure import measure_link
         from semgap.linkbench.rates import TimeSample, WireSample
         from semgap.plumbing.files import write_record, write_rows

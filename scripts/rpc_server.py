@@ -33,7 +33,7 @@ def start(
     )
     write_record(endpoint, described)
     if described.settings.external:
-        logging.getLogger("semgap").info("%s", how_to_start(endpoint))
+        logging.getLogger("semgap").warning("%s", how_to_start(endpoint))
     else:
         ensure_server(described, endpoint)
 

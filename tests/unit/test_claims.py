@@ -206,11 +206,34 @@ def test_a_mode_that_was_not_measured_supports_nothing():
 
 def test_a_claim_about_large_models_says_nothing_of_small_ones():
     (row,) = (row for row in judge(CLAIMS, evidence_of("mini-tcp")) if row.claim == "C10")
-    assert (row.verdict, row.phase, row.seen) == (Verdict.NOT_SUPPORTED, None, None)
+    assert (row.verdict, row.phase, row.seen) == (Verdict.NOT_APPLICABLE, None, None)
     assert row.why == "it speaks of larger models"
     slow = scaled(evidence_of("mini-tcp"), "semantic", "latency_s", 10)
     assert "C10" not in failed(slow)
     assert "C10" in failed(scaled(evidence_of("gptj-6b-h100-tcp"), "semantic", "latency_s", 10))
+
+
+def test_a_claim_about_gpus_says_nothing_of_processors():
+    found = verdicts(judge(CLAIMS, evidence_of("mini-tcp")))
+    assert found["C11"] == found["C12"] == Verdict.NOT_APPLICABLE
+    assert count_text(judge(CLAIMS, evidence_of("mini-tcp"))).endswith(", 3 NOT APPLICABLE")
+
+
+def test_a_bound_of_bytes_follows_from_the_models_shape():
+    """The two records are of models whose ratios differ by more than ten times."""
+    bounds = {
+        name: {
+            (row.claim, row.phase): row.at_least / row.seen
+            for row in judge(CLAIMS, evidence_of(name))
+            if row.claim in ("C2", "C3")
+        }
+        for name in ("mini-tcp", "gptj-6b-h100-tcp")
+    }
+    for of_record in bounds.values():
+        assert len(of_record) == 4
+        assert all(0.88 < share < 0.92 for share in of_record.values())
+    fewer = scaled(evidence_of("mini-tcp"), "naive", "network_bytes", 0.85)
+    assert "C2" in failed(fewer)
 
 
 def test_one_repeat_supports_bytes_and_no_latency():

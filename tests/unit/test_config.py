@@ -99,7 +99,7 @@ def test_a_minimal_file_is_completed():
         ("labels", {"local": 3}, r"'labels\[...\]' is \{'local': 3\}"),
         ("labels", {"local": "two\nlines"}, r"'labels\[...\]' is .*two.*matching regex"),
         ("labels", {"local": {"text": "a"}}, r"lacks the key 'labels\[...\].latex'"),
-        ("workload.prompt_tokens", 32.0, r"'workload.prompt_tokens'.* is 32.0. Allowed is: `int`"),
+        ("workload.prompt_tokens", 32.5, r"'workload.prompt_tokens'.* is 32.5. Allowed is: `int`"),
         ("server.step_timeout_s", math.nan, r"'server.step_timeout_s' is nan"),
         ("server.start_timeout_s", math.inf, r"'server.start_timeout_s' is inf"),
     ],

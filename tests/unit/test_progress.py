@@ -111,6 +111,7 @@ def test_each_run_that_ends_is_told_with_what_the_rest_takes(workflow_log):
     run_job(tell, 9, "semantic", repeat=2)
     run_job(tell, 10, "naive")
     run_job(tell, 11, "local")
+    assert said.pop(0) == "4 runs are to be measured."
     assert said[0].startswith("Measured 1 of 4: semantic, repeat 1, in 3 s; so far 0.31 GB")
     assert said[0].endswith("the rest takes about 9 s.")
     assert said[1].startswith("Measured 2 of 4: semantic, repeat 2, in 3 s; so far 0.62 GB")
@@ -124,5 +125,5 @@ def test_each_run_that_ends_is_told_with_what_the_rest_takes(workflow_log):
 def test_what_cannot_be_told_stops_no_workflow(workflow_log):
     said, tell = workflow_log
     run_job(tell, 7, "a mode without a record")
-    assert said[0].startswith("How long the rest takes cannot be told:")
-    assert "a mode without a record/rep1.json' does not exist" in said[0]
+    assert said[-1].startswith("How long the rest takes cannot be told:")
+    assert "a mode without a record/rep1.json' does not exist" in said[-1]

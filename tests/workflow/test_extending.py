@@ -77,6 +77,6 @@ def test_a_report_is_published_by_its_line_in_the_catalogue(extended_further):
     said = (extended_further.folder / "results" / "my-model" / "slowest.md").read_text()
     assert said.startswith(("# Slowest\n\nprefill of ", "# Slowest\n\ndecode of "))
     files = ("config/default.yaml", "config/my-model.yaml")
-    done = extended_further.snakemake("--configfile", *files, "--", "report")
+    done = extended_further.snakemake("--configfile", *files, targets=("report",))
     assert done.returncode == 0, done.stdout
     assert "slowest.md" in (extended_further.folder / "results" / "report.html").read_text()

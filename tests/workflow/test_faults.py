@@ -77,6 +77,16 @@ def read_until(process, text):
     return seen
 
 
+def wait_for_log(process, experiment, run, text):
+    """Wait until the log of a benchmark job says ``text``; jobs say little on the screen."""
+    log = experiment.results / "logs" / "benchmark" / f"{run}.log"
+    deadline_s = time.monotonic() + 5 * PATIENCE_S
+    while not (log.exists() and text in log.read_text()):
+        assert time.monotonic() < deadline_s
+        assert process.poll() is None, process.stdout.read()
+        time.sleep(0.02)
+
+
 def test_survived_a_killed_and_an_interrupted_run(begun):
     kept = {path: path.stat().st_mtime_ns for path in begun.results.glob("runs/*/*.json")}
     assert len(kept) == 6
@@ -86,8 +96,9 @@ def test_survived_a_killed_and_an_interrupted_run(begun):
     process.wait()
     assert ends_empty(begun.folder)
 
+    (begun.results / "logs" / "benchmark" / "naive.rep1.log").unlink(missing_ok=True)
     process = start(begun, "all")
-    read_until(process, "repeat 1: the worker builds the model")
+    wait_for_log(process, begun, "naive.rep1", "the worker builds the model")
     os.killpg(process.pid, signal.SIGINT)
     process.communicate(timeout=5 * PATIENCE_S)
     assert process.returncode != 0
@@ -231,8 +242,9 @@ def test_refused_strangers_at_the_workers_port(finished, tmp_path):
     """Over PyTorch RPC, whose store takes whoever comes and goes on listening."""
     experiment = finished.copy_to(tmp_path)
     (experiment.results / "runs" / "semantic" / "rep1.json").unlink()
+    (experiment.results / "logs" / "benchmark" / "semantic.rep1.log").unlink(missing_ok=True)
     process = start(experiment)
-    said = read_until(process, "semantic, repeat 1: the worker builds the model")
+    wait_for_log(process, experiment, "semantic.rep1", "the worker builds the model")
     server_log = (experiment.results / "server" / "server.log").read_text()
     port = int(re.findall(r"for a session at port (\d+)", server_log)[-1])
     end_s = time.monotonic() + PATIENCE_S
@@ -241,7 +253,7 @@ def test_refused_strangers_at_the_workers_port(finished, tmp_path):
             sender.sendall(bytes(64_000))
         # Several in each phase's window; the store keeps what comes, and a flood fills the memory.
         time.sleep(0.005)
-    said += process.communicate(timeout=5 * PATIENCE_S)[0]
+    said = process.communicate(timeout=5 * PATIENCE_S)[0]
     assert process.returncode != 0, said
     assert re.search(r"somebody else (connected to its session|used the session's ports)", said)
     assert not (experiment.folder / "results" / "table.md").exists()

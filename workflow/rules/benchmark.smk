@@ -41,7 +41,7 @@ rule benchmark:
 ANNOUNCED = RunsAnnounced(
     "benchmark",
     lambda wildcards: Path(rules.benchmark.output.run.format(**wildcards)),
-    logger.info,
+    say,
 )
 FAILURES = Failures()
 for handler in (ANNOUNCED, FAILURES):

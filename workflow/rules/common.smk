@@ -190,6 +190,11 @@ def stamps_of_source(wildcards):
     return [f"{file} {stat.st_size} {stat.st_mtime_ns}" for file, stat in stats]
 
 
+def say(text):
+    """Tell the user, also where Snakemake is told to be quiet."""
+    print(text, file=sys.stderr, flush=True)
+
+
 def stop_server():
     """Called when a run ends, well or not: nothing that it started stays behind."""
     if Path(ENDPOINT).exists():
@@ -220,7 +225,7 @@ def say_what_is_left_out():
 def say_why():
     """Called when a run has failed: its last lines are the causes, not that there are some."""
     if causes := FAILURES.text():
-        logger.error(causes)
+        say(causes)
         # Snakemake would add that some job failed.
         sys.exit(1)
 

@@ -32,7 +32,7 @@ rule compare_recorded:
 rule verify:
     """Print claims and comparison with recorded results; fails where a claim is contradicted."""
     input:
-        "results/table.md",
+        table="results/table.md",
         claims=f"{EXPERIMENT}/claims.csv",
         claims_report=f"{EXPERIMENT}/claims.md",
         versus=rules.compare_recorded.output.rows,

@@ -101,6 +101,7 @@ def load_pretrained(folder: Path, dtype: str, remedy: str) -> transformers.PreTr
                 f"Run 'git lfs pull' in '{folder}', or copy the file there.",
             )
     check_config_values((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    transformers.utils.logging.disable_progress_bar()
     try:
         loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
             folder,

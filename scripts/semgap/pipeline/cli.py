@@ -15,7 +15,12 @@ import msgspec
 
 from semgap.errors import SemgapError
 from semgap.plumbing.files import NO_SPACE
-from semgap.plumbing.processes import end_with_owner, forget_preferences, yield_idle_cores
+from semgap.plumbing.processes import (
+    OWNER_VARIABLE,
+    end_with_owner,
+    forget_preferences,
+    yield_idle_cores,
+)
 
 log = logging.getLogger("semgap")
 
@@ -134,7 +139,10 @@ def _message_of(error: Exception, log_file: Path | None) -> str:
 
 
 def log_to(log_file: Path | None) -> None:
-    """Show progress on standard error and, with tracebacks, in a file.
+    """Write what this project logs, of libraries warnings alone, to a file, with tracebacks.
+
+    It is shown on standard error, too. A job of a workflow shows only what a user has to know: the
+    workflow says how far it is.
 
     Raises:
         OSError: the file cannot be written.
@@ -142,6 +150,7 @@ def log_to(log_file: Path | None) -> None:
     # Otherwise logging prints a traceback for each record that it cannot write to a full disk.
     logging.raiseExceptions = False
     screen = logging.StreamHandler()
+    screen.setLevel(logging.WARNING if OWNER_VARIABLE in os.environ else logging.INFO)
     screen.setFormatter(_WithoutTraceback("%(message)s"))
     handlers: list[logging.Handler] = [screen]
     if log_file is not None:
@@ -149,7 +158,8 @@ def log_to(log_file: Path | None) -> None:
         file = logging.FileHandler(log_file, mode="w", encoding="utf-8")
         file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
         handlers.append(file)
-    logging.basicConfig(level=logging.INFO, handlers=handlers)
+    logging.basicConfig(level=logging.WARNING, handlers=handlers)
+    log.setLevel(logging.INFO)
 
 
 def _explain(message: str, error: BaseException) -> None:

@@ -183,7 +183,8 @@ def load_config(values: Mapping[str, Any]) -> Config:
         # YAML 1.1 takes an unquoted `off` for false.
         values = {**values, "capture": {**capture, "use": "off"}}
     try:
-        config = msgspec.convert(values, Config)
+        # Snakemake's --config makes texts of the numbers within a section: server='{port: 29700}'.
+        config = msgspec.convert(values, Config, strict=False)
     except msgspec.ValidationError as error:
         raise _explained(str(error), values) from None
     by_mode = config.workload.repeats if isinstance(config.workload.repeats, dict) else {}

@@ -46,6 +46,8 @@ class RunsAnnounced(logging.Handler):
             match fields.get("event"):
                 case LogEvent.RUN_INFO:
                     self.planned = fields["stats"].get(self._rule, 0)
+                    if self.planned:
+                        self._say(f"{self.planned} runs are to be measured.")
                 case LogEvent.JOB_INFO if fields["rule_name"] == self._rule:
                     self._begun[fields["jobid"]] = fields["wildcards"], self._clock()
                 case LogEvent.JOB_FINISHED if fields["job_id"] in self._begun:

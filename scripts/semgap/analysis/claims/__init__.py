@@ -20,7 +20,9 @@ class _Claim(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     sentence: str  # in Markdown
     at_least: float | None = None
     at_most: float | None = None
-    least_parameters: int = 0  # smaller models are none that the claim speaks of
+    # The claim speaks only of models with at least so many parameters, and only of GPUs.
+    min_parameters: int = 0
+    on_gpu: bool = False
 
 
 class BytesClaim(_Claim, frozen=True, tag_field="kind", tag="bytes"):
@@ -29,6 +31,8 @@ class BytesClaim(_Claim, frozen=True, tag_field="kind", tag="bytes"):
     phases: tuple[Phase, ...]
     mode: str
     over: str | None = None
+    # The ratio is at least this share of the one that arithmetic on the model's shape predicts.
+    min_of_predicted: float = 0.0
 
 
 class RatioClaim(_Claim, frozen=True, tag_field="kind", tag="ratio"):

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from itertools import pairwise
 
@@ -24,13 +24,14 @@ class Verdict(StrEnum):
     PASS = "PASS"
     FAIL = "FAIL"
     NOT_SUPPORTED = "NOT SUPPORTED BY THIS DATA"
+    NOT_APPLICABLE = "NOT APPLICABLE"
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
     """The verdict on what has several: NOT_SUPPORTED if it has none."""
     return min(
         verdicts,
-        key=(Verdict.FAIL, Verdict.NOT_SUPPORTED, Verdict.PASS).index,
+        key=(Verdict.FAIL, Verdict.NOT_SUPPORTED, Verdict.PASS, Verdict.NOT_APPLICABLE).index,
         default=Verdict.NOT_SUPPORTED,
     )
 
@@ -82,6 +83,7 @@ class _Seen:
     intervals: Sequence[tuple[float, float]] = ()
     n: int = 0
     why: str | None = None
+    at_least: float | None = None  # a bound that follows from the model's shape
 
 
 def judge(claims: Sequence[Claim], measured: Measured) -> list[OutcomeRow]:
@@ -89,27 +91,37 @@ def judge(claims: Sequence[Claim], measured: Measured) -> list[OutcomeRow]:
     return [
         _outcome(claim, phase, seen)
         for claim in claims
+        for why in (_not_applicable(claim, measured),)
         for phase, seen in (
-            _see(claim, measured)
-            if measured.manifest.parameters >= claim.least_parameters
-            else [(_EVERY_PHASE, _Seen(None, why="it speaks of larger models"))]
+            [(_EVERY_PHASE, _Seen(None, why=why))] if why else _see(claim, measured)
         )
     ]
 
 
+def _not_applicable(claim: Claim, measured: Measured) -> str | None:
+    """Why a claim says nothing of what was measured, if it does not."""
+    if measured.manifest.parameters < claim.min_parameters:
+        return "it speaks of larger models"
+    if claim.on_gpu and not measured.records[0].machine.gpu:
+        return "it speaks of a GPU"
+    return None
+
+
 def _outcome(claim: Claim, phase: str, seen: _Seen) -> OutcomeRow:
+    at_least = claim.at_least if seen.at_least is None else seen.at_least
+    verdicts = [verdict(one, at_least, claim.at_most) for one in seen.intervals]
     return OutcomeRow(
         claim=claim.id,
         sentence=claim.sentence,
         phase=phase or None,
         what=seen.what,
-        at_least=claim.at_least,
+        at_least=at_least,
         at_most=claim.at_most,
         seen=seen.value,
         low=min((low for low, _high in seen.intervals), default=None),
         high=max((high for _low, high in seen.intervals), default=None),
         n=seen.n,
-        verdict=worst(verdict(one, claim.at_least, claim.at_most) for one in seen.intervals),
+        verdict=worst(verdicts) if seen.what else Verdict.NOT_APPLICABLE,
         why=seen.why,
         source="runs/" if isinstance(claim, GrowthClaim | AnswersClaim) else "repeats.csv",
     )
@@ -149,7 +161,16 @@ def _bytes(claim: BytesClaim, measured: Measured) -> Iterator[tuple[str, _Seen]]
         other = list(measured.values(phase, claim.over, "network_bytes").values())
         ratios = [one / two for one in own for two in other if two]
         what = f"bytes of {claim.mode} ÷ those of {claim.over}"
-        yield phase, _each(what, ratios, n=min(len(own), len(other)))
+        seen = _each(what, ratios, n=min(len(own), len(other)))
+        predicted = [
+            measured.values(phase, mode, "expected_network_bytes")
+            for mode in (claim.mode, claim.over)
+        ]
+        if all(predicted):
+            above, below = (next(iter(sizes.values())) for sizes in predicted)
+            at_least = max(claim.at_least or 0.0, claim.min_of_predicted * above / below)
+            seen = replace(seen, at_least=at_least)
+        yield phase, seen
 
 
 def _ratio(claim: RatioClaim, measured: Measured) -> Iterator[tuple[str, _Seen]]:

@@ -42,6 +42,15 @@ class VersusRow(msgspec.Struct, frozen=True):
     agreement: Agreement | None
 
 
+def agreement_text(rows: Sequence[VersusRow]) -> str:
+    """How the bytes of all phases and modes compare: "EQUAL, beside those of mini-tcp"."""
+    found = {row.agreement for row in rows} - {None}
+    if not found:
+        return "nothing recorded to compare with"
+    worst = max((one for one in found if one), key=list(Agreement).index)
+    return f"{worst}, beside those of {rows[0].reference}"
+
+
 @dataclass(frozen=True)
 class Results:
     """What is compared of an experiment."""

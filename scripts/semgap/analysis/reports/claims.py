@@ -17,10 +17,10 @@ def verdicts(outcomes: Sequence[OutcomeRow]) -> dict[str, Verdict]:
 
 
 def count_text(outcomes: Sequence[OutcomeRow]) -> str:
-    """How many claims passed: "11 PASS, 0 FAIL, 2 NOT SUPPORTED BY THIS DATA"."""
+    """How many claims passed: "9 PASS, 0 FAIL, 2 NOT SUPPORTED BY THIS DATA"."""
     found = list(verdicts(outcomes).values())
     return ", ".join(
-        f"{found.count(one)} {one}" for one in (Verdict.PASS, Verdict.FAIL, Verdict.NOT_SUPPORTED)
+        f"{count} {one}" for one in Verdict if (count := found.count(one)) or one is Verdict.FAIL
     )
 
 
@@ -56,9 +56,10 @@ def claims_markdown(numbers: Numbers) -> str:
 Ratios of numbers that scatter are seen with the 95 % interval of their geometric mean over the
 rounds, by Student's t of the logarithms, as in `stats.md`. {Verdict.PASS}: all of the interval is
 accepted. {Verdict.FAIL}: none of it is.
-{Verdict.NOT_SUPPORTED}: a part of it is, or nothing was seen. Bytes and tokens do not scatter: they
-are seen with their range, and one number that is not accepted is a {Verdict.FAIL}. The claims and
-their bounds are those of `config/claims.yaml`.
+{Verdict.NOT_SUPPORTED}: a part of it is, or nothing was measured.
+{Verdict.NOT_APPLICABLE}: the claim speaks of other models or devices. Bytes and tokens do not
+scatter: they are seen with their range, and one number that is not accepted is a {Verdict.FAIL}.
+The claims are those of `config/claims.yaml`.
 
 {details}
 """
