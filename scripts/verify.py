@@ -19,12 +19,14 @@ def verify(
     from semgap.analysis.claims.evaluation import OutcomeRow
     from semgap.analysis.gates.verification import check_bytes, check_claims
     from semgap.analysis.numbers.versus import VersusRow, agreement_text
-    from semgap.analysis.reports.claims import count_text
+    from semgap.analysis.reports.claims import count_text, verdicts
     from semgap.plumbing.files import read_rows
 
-    for report in (claims_report, versus_report):
-        print(report.read_text(encoding="utf-8"))
     outcomes, beside = read_rows(claims, OutcomeRow), read_rows(versus, VersusRow)
+    sentences = {row.claim: row.sentence for row in outcomes}
+    for claim, verdict in verdicts(outcomes).items():
+        print(f"{claim:4} {verdict:27} {sentences[claim]}")
+    print(f"What was seen: {claims_report}. Beside recorded results: {versus_report}.", flush=True)
     check_claims(outcomes, claims_report)
     check_bytes(beside, versus_report)
     warned = table.read_text(encoding="utf-8").count("**Warning**")

@@ -102,6 +102,7 @@ MODULES = {
     "semgap/state.py": {"rpc_server"} | CHECKED | ALL_RUNS,
     "semgap/plumbing/markup.py": ANALYSIS,
     "semgap/modes.py": set(),
+    "semgap/errors.py": set(),
     "semgap/policy.py": {"rpc_server"} | ALL_RUNS,
     "semgap/plumbing/processes.py": EVERYTHING,
     "semgap/model/prompt.py": {"make_prompt"} | ALL_RUNS,
@@ -308,7 +309,11 @@ REWORDED = [
     ("semgap/pipeline/cli.py", "also write all that is logged", "write, too, all that is logged"),
     ("store_weights.py", "writes this folder", "makes this folder"),
     ("benchmark.py", "writes the run record, last", "writes the record of the run, last"),
-    ("class ClaimError", "class OtherError(SemgapError): ...\n\n\nclass ClaimError"),
+    (
+        "semgap/errors.py",
+        "class ClaimError",
+        "class OtherError(SemgapError): ...\n\n\nclass ClaimError",
+    ),
     ("semgap/model/sources.py", "wrote %s", "has written %s"),
     ("semgap/measurement/job_settings.py", "Steps of one token after", "Steps of a token after"),
 ]

@@ -102,13 +102,23 @@ def test_the_page_has_every_report_and_figure(page, finished):
     for title in (
         "What was found",
         "What is claimed",
+        "What was run, and what the data support",
         "Where the time goes",
         "What crosses",
         "Where the numbers come from",
         "The link",
     ):
         assert f"<h2>{title}</h2>" in text
-    reports = ("table", "modes", "claims", "versus-reference", "traffic", "stats", "provenance")
+    reports = (
+        "found",
+        "notes",
+        "modes",
+        "claims",
+        "versus-reference",
+        "traffic",
+        "stats",
+        "provenance",
+    )
     for file in (f"{name}.md" for name in reports):
         assert f"From <code>results/tiny/{file}</code>" in text
     assert "snakemake --cores 1 results/tiny/link.html" in text

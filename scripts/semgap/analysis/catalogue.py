@@ -29,14 +29,17 @@ class Published(NamedTuple):
 
 
 FOUND, CLAIMS, TIME = "What was found", "What is claimed", "Where the time goes"
+NOTES, ELSEWHERE = "What was run, and what the data support", ""
 CROSSING, SOURCE, LINK = "What crosses", "Where the numbers come from", "The link"
 # Both in the order of the report.
 REPORTS = {
-    "table.md": Published(FOUND, "reports.table.markdown"),
-    "table.csv": Published(FOUND, "reports.table.full_csv"),
-    "table.tex": Published(FOUND, "reports.table.latex"),
+    "table.md": Published(ELSEWHERE, "reports.table.markdown"),
+    "table.csv": Published(ELSEWHERE, "reports.table.full_csv"),
+    "table.tex": Published(ELSEWHERE, "reports.table.latex"),
+    "found.md": Published(FOUND, "reports.table.found_markdown"),
     "modes.md": Published(FOUND, "reports.modes.modes_markdown"),
     "claims.md": Published(CLAIMS, "reports.claims.claims_markdown"),
+    "notes.md": Published(NOTES, "reports.table.notes_markdown"),
     "stats.md": Published(TIME, "reports.statistics.statistics_markdown"),
     "traffic.md": Published(CROSSING, "reports.traffic.traffic_markdown"),
     "provenance.md": Published(SOURCE, "reports.provenance.provenance_markdown"),
@@ -96,7 +99,7 @@ OTHERS = {
 def report_parts() -> list[str]:
     """The files that results/report.html shows, in its order: a section's reports, then figures."""
     shown = {
-        **{name: one.section for name, one in REPORTS.items() if name.endswith(".md")},
+        **{name: one.section for name, one in REPORTS.items() if one.section != ELSEWHERE},
         **{f"figures/{name}.svg": one.section for name, one in FIGURES.items()},
     }
     return [

@@ -16,8 +16,10 @@ nav a { margin-right: 1rem; white-space: nowrap; }
 .scrolls { overflow-x: auto; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; margin: 1rem 0; }
 th, td { border-bottom: 1px solid #8886; padding: .25rem .6rem; vertical-align: top; }
-figure { margin: 1.5rem 0; max-width: 27rem; } figure img { width: 100%; }
+figure { display: inline-block; vertical-align: top; margin: 1rem 1rem 1rem 0; width: 26rem; }
+figure, figure img { max-width: 100%; } figure img { width: 100%; }
 figcaption { font-size: .9rem; }
+@media (max-width: 40rem) { table { font-size: .66rem; } th, td { padding: .2rem .2rem; } }
 @media (prefers-color-scheme: dark) { figure img { filter: invert(.9) hue-rotate(180deg); } }
 .from { font-size: .85rem; opacity: .75; }
 code { overflow-wrap: anywhere; } td[style*="right"], td code { white-space: nowrap; }
@@ -73,17 +75,17 @@ def page(title: str, sections: Sequence[Section]) -> str:
 
 
 def _part(file: Path, caption: str, title: str, render: MarkdownIt) -> str:
+    source = f'<p class="from">From <code>{html.escape(str(file))}</code></p>'
     if file.suffix == ".svg":
         content = base64.b64encode(file.read_bytes()).decode()
         said = html.escape(caption)
-        body = (
+        return (
             f'<figure><img alt="{said or html.escape(title)}" '
-            f'src="data:image/svg+xml;base64,{content}"><figcaption>{said}</figcaption></figure>'
+            f'src="data:image/svg+xml;base64,{content}"><figcaption>{said}{source}</figcaption>'
+            "</figure>"
         )
-    else:
-        body = _lowered(str(render.render(file.read_text(encoding="utf-8"))))
-        body = body.removeprefix(f"<h3>{html.escape(title)}</h3>")
-    return f'{body}<p class="from">From <code>{html.escape(str(file))}</code></p>'
+    body = _lowered(str(render.render(file.read_text(encoding="utf-8"))))
+    return body.removeprefix(f"<h3>{html.escape(title)}</h3>") + source
 
 
 def _lowered(body: str) -> str:

@@ -16,6 +16,7 @@ from semgap.measurement.run_record import RunRecord, settled
 from semgap.plumbing.markup import escaped_markdown
 from semgap.policy import WorkerPlace
 
+WARNINGS = "Warnings"
 _FAR_POINTS = 10.0
 
 
@@ -28,7 +29,7 @@ def notes(numbers: Numbers) -> dict[str, list[str]]:
     tolerance = max(one.policy.logit_tolerance for one in numbers.records)
     pretrained = "" if manifest.pretrained else "; this is not the pretrained model"
     groups = {
-        "Warnings": [
+        WARNINGS: [
             f"**Warning**: {what}."
             for what in warnings([row.quantities["latency_s"] for row in rows], numbers.records)
         ],

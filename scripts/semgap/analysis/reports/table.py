@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import pandas as pd
 
 from semgap.analysis.numbers.numbers import Numbers, TableRow
+from semgap.analysis.reports.claims import count_text
 from semgap.analysis.reports.columns import ABSENT, COLUMNS
-from semgap.analysis.reports.notes import notes
+from semgap.analysis.reports.notes import WARNINGS, notes
 from semgap.plumbing.files import csv_text
 from semgap.plumbing.markup import escaped_markdown, markdown_table
 
@@ -31,13 +32,28 @@ def full_csv(numbers: Numbers) -> str:
 
 def markdown(numbers: Numbers) -> str:
     """The table and the notes under it."""
-    cells = [_cells(row, escaped_markdown(row.label)) for row in numbers.table]
-    body = markdown_table(_HEADER, cells, text_columns=2)
-    remarks = "\n\n".join(
+    return f"{_table(numbers)}\n\n{notes_markdown(numbers)}"
+
+
+def found_markdown(numbers: Numbers) -> str:
+    """The table, how many claims hold, and how many warnings there are."""
+    warned = len(notes(numbers).get(WARNINGS, ()))
+    said = f"Claims: {count_text(numbers.claims)}. Warnings: {warned}."
+    return f"{_table(numbers)}\n\n{said}\n"
+
+
+def notes_markdown(numbers: Numbers) -> str:
+    """The notes, grouped."""
+    groups = (
         "\n".join([f"{heading}:\n", *(f"- {note}" for note in said)])
         for heading, said in notes(numbers).items()
     )
-    return f"{body}\n\n{remarks}\n"
+    return "\n\n".join(groups) + "\n"
+
+
+def _table(numbers: Numbers) -> str:
+    cells = [_cells(row, escaped_markdown(row.label)) for row in numbers.table]
+    return markdown_table(_HEADER, cells, text_columns=2)
 
 
 def latex(numbers: Numbers) -> str:
