@@ -84,6 +84,7 @@ precise: problems  ## add repeats until each latency ÷ local is known within WI
 	@cat results/table.md
 
 context: environment tcpdump context-runs  ## what grows with the prompt: an experiment for each of CONTEXTS
+	@PYTHONPATH=scripts $(BIN)/python -m semgap.maintain.context_sweep $(CONTEXTS:%=results/context-%)
 
 context-runs:
 	@mkdir -p build

@@ -18,6 +18,10 @@ One file describes one experiment. `default.yaml` is the embedded default and ru
 
     make table CONFIG=config/gptj-6b.yaml
 
+or change single keys of a section with
+
+    snakemake --cores 1 --config server='{port: 29700, transport: tcp}' -- results/table.md
+
 The file is validated before any job starts: an unknown key, a wrong type or an impossible value is
 an error that names the key and what is allowed. A key that is left out has its default. This page
 and `workflow/schemas/config.schema.json`, which editors can use, are written from the declaration

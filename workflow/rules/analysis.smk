@@ -1,6 +1,6 @@
 """From runs to numbers: what the runs are and what they computed is checked, then they are averaged.
 
-What fails a check is not published: the table of before is withdrawn, until the check is passed.
+If a check fails, nothing is published and the last table is deleted, until the check passes.
 """
 
 

@@ -2,7 +2,7 @@
 
 The rule's output describes settings only, so it stays when the server goes: a benchmark job that
 finds no server starts it again, and the end of a run stops it. An external server is only described:
-it is somebody else's to start and to stop.
+its user starts and stops it.
 """
 
 

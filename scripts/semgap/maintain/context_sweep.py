@@ -1,15 +1,23 @@
-"""What of decode grows with the prompt: experiments that differ in the prompt's length alone."""
+"""What of decode grows with the prompt: experiments that differ in the prompt's length alone.
 
+Usage: python -m semgap.maintain.context_sweep results/context-… writes results/context.md and .svg.
+"""
+
+import sys
 from collections.abc import Mapping
+from pathlib import Path
 from statistics import fmean
 
 from matplotlib.figure import Figure
 
-from semgap.analysis.figures import BLACK, BLUE, ORANGE, VERMILION, WIDTH_IN
+from semgap.analysis import publish
+from semgap.analysis.expectation import Asked
+from semgap.analysis.figures import BLACK, BLUE, ORANGE, VERMILION, WIDTH_IN, save
 from semgap.analysis.numbers.comparison import BASELINE_MODE
 from semgap.analysis.numbers.numbers import Numbers, TableRow
 from semgap.analysis.numbers.prediction import predict
 from semgap.analysis.reports.columns import gigabytes_text, latency_text
+from semgap.plumbing.files import read_record, write_atomically
 from semgap.plumbing.markup import escaped_markdown, markdown_table
 
 _LOOKS = ((BLACK, "o"), (VERMILION, "s"), (BLUE, "^"), (ORANGE, "D"))
@@ -67,6 +75,17 @@ def contexts(sweep: Mapping[int, Numbers]) -> Figure:
     return figure
 
 
+def measured(folder: Path) -> Numbers:
+    """The numbers of a finished experiment."""
+    asked = folder / "built_from.json"
+    runs = [
+        folder / "runs" / run.mode / f"rep{run.settings.repeat}.json"
+        for run in read_record(asked, Asked).expectation.runs
+    ]
+    files = [folder / f"{name}.csv" for name in publish.NUMBERS]
+    return publish.read_numbers(asked, folder / "model" / "manifest.json", runs, files)
+
+
 def _predicted_bytes(numbers: Numbers, mode: str) -> int:
     record = next(one for one in numbers.records if one.mode == mode)
     rows = predict(record, numbers.manifest)
@@ -84,3 +103,11 @@ def _decode_of(numbers: Numbers, mode: str) -> TableRow:
 
 def _cell(row: TableRow) -> str:
     return f"{gigabytes_text(row)} GB, {latency_text(row)} s"
+
+
+if __name__ == "__main__":
+    sweep = {one.records[0].prompt_tokens: one for one in map(measured, map(Path, sys.argv[1:]))}
+    text = contexts_markdown(sweep)
+    write_atomically(Path("results/context.md"), text.encode())
+    save(contexts(sweep), Path("results/context.svg"))
+    print(f"{text}\nresults/context.svg shows it.")

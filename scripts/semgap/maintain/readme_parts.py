@@ -1,11 +1,16 @@
 """What README and results/reference/README.md show of the recorded results."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from semgap.analysis.numbers.comparison import BASELINE_MODE, PROPOSED_MODE, ComparisonRow
+from semgap.analysis.numbers.numbers import Numbers
+from semgap.analysis.reports.columns import ABSENT
+from semgap.doctor.experiment import needs_of
 from semgap.maintain.context_sweep import CAPTION
+from semgap.pipeline.config import read_config
 from semgap.plumbing.files import read_rows
+from semgap.plumbing.markup import markdown_table
 
 HEADLINE = Path("results", "reference", "gptj-6b-h100-tcp-graph")
 # What makes each record; the default's configuration needs no name.
@@ -39,6 +44,32 @@ def headline(project: Path) -> str:
         f'<img src="{HEADLINE}/decode.svg" width="420" alt="Decode of each mode: latency and '
         'network traffic of every repeat, logarithmic axes">\n'
     )
+
+
+def needs(project: Path, recorded: Mapping[str, Numbers]) -> str:
+    """What each recorded experiment with a configuration of its own needs, and how long it took."""
+    rows = []
+    for name, command in COMMANDS.items():
+        found = recorded.get(name)
+        if found is None or not command.startswith("make table"):
+            continue
+        file = command.partition("CONFIG=")[2] or "config/default.yaml"
+        needed = needs_of(read_config(project / file), found.manifest.weights_bytes)
+        took_s = sum(record.end_s - record.begin_s for record in found.records)
+        sizes = (needed.memory_bytes, needed.gpu_memory_bytes, needed.disk_bytes)
+        rows.append(
+            [
+                f"`{file}`",
+                *(f"{size / 1e9:.1f}" if size else ABSENT for size in sizes),
+                str(needed.runs),
+                f"{took_s / 60:.1f}",
+            ]
+        )
+    header = (
+        *("Experiment", "Memory (GB)", "GPU memory (GB)", "Disk (GB)"),
+        *("Runs", "They took (min)"),
+    )
+    return f"{markdown_table(header, rows)}\n"
 
 
 def all_recorded(reference: Path) -> str:

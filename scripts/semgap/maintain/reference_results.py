@@ -23,7 +23,7 @@ from semgap.analysis.reports.claims import accepted_text, seen_text
 from semgap.analysis.reports.versus import versus_markdown
 from semgap.maintain.archive import REFERENCE, unpack
 from semgap.maintain.context_sweep import contexts, contexts_markdown
-from semgap.maintain.readme_parts import all_recorded, headline
+from semgap.maintain.readme_parts import all_recorded, headline, needs
 from semgap.plumbing.files import read_record, write_atomically, write_rows
 from semgap.plumbing.markup import markdown_table
 
@@ -42,6 +42,7 @@ JUDGED = (
 )
 ARTIFACT = PROJECT / "docs" / "artifact.md"
 BEGIN, END = "<!-- recorded results: make reference-tables -->\n", "<!-- end -->\n"
+NEEDS_BEGIN = "<!-- needs: make reference-tables -->\n"
 CLAIMS_BEGIN = "<!-- claims: make reference-tables -->\n"
 
 
@@ -140,6 +141,7 @@ def main() -> None:
     outdated = [
         replaced(PROJECT / "README.md", BEGIN, headline(PROJECT)),
         replaced(REFERENCE / "README.md", BEGIN, all_recorded(REFERENCE)),
+        replaced(ARTIFACT, NEEDS_BEGIN, needs(PROJECT, numbers)),
         replaced(ARTIFACT, CLAIMS_BEGIN, claims_in_artifact(numbers)),
     ]
     sys.exit(any(outdated))

@@ -25,8 +25,8 @@ class Span(enum.StrEnum):
     PHASE = "phase"
     """Each phase, while it is timed."""
     BESIDE = "beside"
-    """Each timed phase, entered before its other meters and left after them, on the client: what
-    its own work must not be counted by."""
+    """Each timed phase, entered before its other meters and left after them, on the client, so that
+    they do not count this meter's own work."""
     PASS = "pass"
     """Each forward pass of the worker, in phases that are run again and not timed, since the meter
     slows what it watches. The readings of a phase's passes add up."""

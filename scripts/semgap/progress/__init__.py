@@ -1,4 +1,4 @@
-"""What a running workflow says of itself: each run as it ends, and at the end what failed."""
+"""Messages of a running workflow: each run as it ends, and at the end what failed."""
 
 import logging
 import re
@@ -53,7 +53,7 @@ class RunsAnnounced(logging.Handler):
                 case LogEvent.JOB_FINISHED if fields["job_id"] in self._begun:
                     self._finished(*self._begun.pop(fields["job_id"]))
         except Exception as error:
-            # No workflow fails because of what it says of itself.
+            # An error in a message must not fail the workflow.
             self._say(f"How long the rest takes cannot be told: {error}")
 
     def _finished(self, wildcards: Mapping[str, str], begin_s: float) -> None:

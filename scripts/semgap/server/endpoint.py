@@ -34,10 +34,7 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = 0
     external: Annotated[
         bool,
-        Meta(
-            description="The server is started and stopped by somebody else, on this machine "
-            "(docs/links.md)."
-        ),
+        Meta(description="The user starts and stops the server, on this machine (docs/links.md)."),
     ] = False
     idle_timeout_s: Annotated[
         _Seconds, Meta(description="The server ends after so long without a session (s).")
