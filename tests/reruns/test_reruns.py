@@ -306,7 +306,7 @@ def test_nothing_runs_again_without_a_change(finished):
 
 
 REWORDED = [
-    ("semgap/pipeline/cli.py", "also write all that is logged", "write, too, all that is logged"),
+    ("semgap/pipeline/cli.py", "write all that is logged", "write whatever is logged"),
     ("store_weights.py", "writes this folder", "makes this folder"),
     ("benchmark.py", "writes the run record, last", "writes the record of the run, last"),
     (

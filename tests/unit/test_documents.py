@@ -24,7 +24,7 @@ DOCUMENTS = sorted(
 FIGURE = re.compile(r"\d[\d.,]*(?: to \d[\d.,]*)? ?(?:ms|µs|s|[KMGT]B(?:/s)?|%|×)(?![\w/])")
 # Thresholds, settings, sizes of files that no record has, and what was seen by hand and says so.
 NO_MEASUREMENT = {
-    "README.md": {"1 GB", "3 GB", "16 GB"},
+    "README.md": {"1 GB", "3 GB", "16 GB", "30 GB"},
     "docs/artifact.md": {"3 GB", "16 GB", "30 GB", "20 GB", "45 GB", "2 MB", "10 %"},
     "docs/claims.md": {"95 %", "5 %"},
     "docs/gpu-host.md": {"50 MB"},

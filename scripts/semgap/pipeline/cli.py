@@ -15,12 +15,7 @@ import msgspec
 
 from semgap.errors import SemgapError
 from semgap.plumbing.files import NO_SPACE
-from semgap.plumbing.processes import (
-    OWNER_VARIABLE,
-    end_with_owner,
-    forget_preferences,
-    yield_idle_cores,
-)
+from semgap.plumbing.processes import end_with_owner, forget_preferences, yield_idle_cores
 
 log = logging.getLogger("semgap")
 
@@ -38,7 +33,11 @@ def run_script(*commands: Callable[..., None]) -> None:
             names one.
     """
     parser = argparse.ArgumentParser(description=sys.modules["__main__"].__doc__)
-    parser.add_argument("--log", type=Path, help="also write all that is logged to this file")
+    parser.add_argument(
+        "--log",
+        type=Path,
+        help="write all that is logged to this file, and show only what a user has to know",
+    )
     parser.add_argument(
         "--withdraw",
         type=Path,
@@ -141,8 +140,7 @@ def _message_of(error: Exception, log_file: Path | None) -> str:
 def log_to(log_file: Path | None) -> None:
     """Write what this project logs, of libraries warnings alone, to a file, with tracebacks.
 
-    It is shown on standard error, too. A job of a workflow shows only what a user has to know: the
-    workflow says how far it is.
+    It is shown on standard error, too; beside a file, only what a user has to know.
 
     Raises:
         OSError: the file cannot be written.
@@ -150,7 +148,7 @@ def log_to(log_file: Path | None) -> None:
     # Otherwise logging prints a traceback for each record that it cannot write to a full disk.
     logging.raiseExceptions = False
     screen = logging.StreamHandler()
-    screen.setLevel(logging.WARNING if OWNER_VARIABLE in os.environ else logging.INFO)
+    screen.setLevel(logging.INFO if log_file is None else logging.WARNING)
     screen.setFormatter(_WithoutTraceback("%(message)s"))
     handlers: list[logging.Handler] = [screen]
     if log_file is not None:
