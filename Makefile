@@ -79,7 +79,7 @@ verify: problems  ## build the table and hold it against claims and recorded res
 	@$(BIN)/snakemake --cores $(CORES) $(QUIET) --configfile $(CONFIGS) -- verify
 
 precise: problems  ## add repeats until each latency ÷ local is known within WITHIN percent
-	@$(BIN)/python scripts/repeat_until.py --configfile $(CONFIGS) --overlay $(PRECISE) \
+	@$(BIN)/python scripts/precise.py --configfile $(CONFIGS) --overlay $(PRECISE) \
 		--within-percent $(WITHIN) --at-most $(AT_MOST) --cores $(CORES)
 	@cat results/table.md
 

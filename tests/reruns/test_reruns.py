@@ -86,7 +86,7 @@ MODULES = {
     "render_table.py": TABLE,
     "report_link.py": set(),
     "report_overhead.py": set(),
-    "repeat_until.py": set(),
+    "precise.py": set(),
     "rpc_server.py": REMOTE_RUNS,
     "status.py": set(),
     "store_weights.py": EVERYTHING,

@@ -154,7 +154,7 @@ def test_repeats_are_added_until_ratios_are_known_or_no_more_are_allowed(experim
     runs_of = experiment.results / "runs" / "semantic"
     before = (runs_of / "rep1.json").read_bytes()
     command = [
-        *(sys.executable, "scripts/repeat_until.py", "--configfile", "config/default.yaml"),
+        *(sys.executable, "scripts/precise.py", "--configfile", "config/default.yaml"),
         *("--overlay", "build/precise.yaml", "--within-percent", "0.0001", "--at-most", "3"),
         *("--cores", "1"),
     ]

@@ -9,7 +9,7 @@ from typing import Annotated
 from semgap.pipeline.cli import run_script
 
 
-def repeat(
+def precise(
     configfile: Annotated[list[Path], "the configuration, in one file or several"],
     overlay: Annotated[Path, "writes the number of repeats here, as a further configuration"],
     within_percent: Annotated[float, "how far the interval of a ratio may reach"],
@@ -44,4 +44,4 @@ def repeat(
 
 
 if __name__ == "__main__":
-    run_script(repeat)
+    run_script(precise)
