@@ -92,7 +92,7 @@ context-runs:
 		printf "experiment: context-%s\n%s\nworkload: {prompt_tokens: %s, repeats: 1, %s}\n" \
 			$$tokens "server: {transport: tcp}" \
 			$$tokens "rehearsals_at_most: 2, back_to_back_s: 0" > build/context-$$tokens.yaml; \
-		$(SNAKEMAKE) --cores $(CORES) --configfile $(CONFIG) build/context-$$tokens.yaml -- \
+		$(SNAKEMAKE) --cores $(CORES) $(QUIET) --configfile $(CONFIG) build/context-$$tokens.yaml -- \
 			results/context-$$tokens/table.md || exit 1; \
 	done
 
@@ -106,12 +106,12 @@ decode-runs:
 			$$engine $$engine "modes: [local, semantic]" "server: {transport: tcp}" \
 			"decode_steps: 100, rehearsals_at_most: 1, back_to_back_s: 0.1" \
 			> build/decode-$$engine.yaml; \
-		$(SNAKEMAKE) --cores $(CORES) --configfile $(CONFIG) build/decode-$$engine.yaml -- \
+		$(SNAKEMAKE) --cores $(CORES) $(QUIET) --configfile $(CONFIG) build/decode-$$engine.yaml -- \
 			results/decode-$$engine/table.md || exit 1; \
 	done
 
 line-rate: environment tcpdump  ## measure transports and step path beside plain sockets, and judge them
-	@$(BIN)/snakemake --cores $(CORES) --configfile config/line-rate.yaml -- \
+	@$(BIN)/snakemake --cores $(CORES) $(QUIET) --configfile config/line-rate.yaml -- \
 		results/line-rate/transport.md results/line-rate/overhead.md
 	@cat results/line-rate/transport.md results/line-rate/overhead.md
 	@$(BIN)/python tests/line_rate_goals.py results/line-rate
