@@ -50,8 +50,12 @@ def test_a_logit_that_was_edited_is_named_until_it_is_measured_again(experiment)
     wrong[1, 0] += 1
     np.save(logits, wrong)
     name = logits.relative_to(experiment.folder)
+    reports = [folder / "report.html" for folder in (experiment.results, experiment.results.parent)]
+    for report in reports:
+        report.write_text("what was found before")
     for _ in range(2):
         fails(experiment, f"'{name}' is not the file that was written with")
+    assert not any(report.exists() for report in reports)
     # What the message says is enough.
     logits.unlink()
     assert experiment.planned() == measured("semantic", repeats=[1])

@@ -22,7 +22,7 @@ rule verify_weights:
     params:
         code=code_of("verify_weights.py"),
         flags=flags,
-        withdraw=PUBLISHED,
+        withdraw=WITHDRAWN,
     message:
         "Verifying that the weights are still those that were described"
     shell:
@@ -56,7 +56,7 @@ rule aggregate:
     params:
         code=code_of("aggregate.py", *PREDICTING),
         flags=flags,
-        withdraw=PUBLISHED,
+        withdraw=WITHDRAWN,
     message:
         "Checking the runs and that all modes computed the same, and summarising"
     shell:

@@ -27,7 +27,7 @@ rule benchmark:
         policy=lambda wildcards: policy_value(wildcards.mode),
         settings=lambda wildcards: settings_json(benchmark_settings(wildcards.repeat)),
         flags=flags,
-        withdraw=PUBLISHED,
+        withdraw=WITHDRAWN,
     message:
         "Measuring {wildcards.mode}, repeat {wildcards.repeat}"
     shell:

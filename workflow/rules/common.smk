@@ -351,6 +351,11 @@ FORMS = ("md", "csv", "tex")
 PUBLISHED = [
     f"{folder}/table.{form}" for folder in (EXPERIMENT, "results") for form in FORMS
 ]
+# What must not stand where a check has failed.
+WITHDRAWN = [
+    *PUBLISHED,
+    *(f"{folder}/report.html" for folder in (EXPERIMENT, "results")),
+]
 EXPECTATION_FILE = expectation_file(
     EXPECTATION,
     Path(".snakemake") / "expectations",

@@ -17,7 +17,7 @@ rule parse_capture:
     params:
         code=code_of("parse_capture.py"),
         flags=flags,
-        withdraw=PUBLISHED,
+        withdraw=WITHDRAWN,
     message:
         "Counting the bytes of {wildcards.mode}, repeat {wildcards.repeat}"
     shell:
