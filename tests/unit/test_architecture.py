@@ -81,8 +81,9 @@ def test_the_way_of_a_byte(tmp_path):
         traffic = traffic_of_run(record, tmp_path / "run.pcap")
         write_rows(tmp_path / "traffic.csv", TrafficRow, traffic)
         traffic = read_rows(tmp_path / "traffic.csv", TrafficRow)
-        check_content(record, predicted, tmp_path / "rep1.json")
-        check_counts(count_rows(record, predicted, traffic), tmp_path / "rep1.json")
+        rows = count_rows(record, predicted, traffic)
+        check_content(record, rows, tmp_path / "rep1.json")
+        check_counts(rows, tmp_path / "rep1.json")
         summary = summarise(repeat_rows([(record, traffic, predicted)]))
         (row,) = table_rows(summary, {"semantic": LABELS["semantic"]}, ["decode"])
         assert gigabytes_text(row) == "3.000e-07"

@@ -10,8 +10,9 @@ from sample_table import LABELS, measured, numbers_of
 from semgap.analysis.numbers.summary import repeat_rows
 from semgap.analysis.numbers.traffic import TrafficRow
 from semgap.analysis.reports.notes import notes
-from semgap.meters import Host, Span, meters_of
+from semgap.meters import Host, Span, load_meter, meters_of
 from semgap.meters.gpu_dmon import GpuDmon, dmon_rows
+from semgap.plumbing.registry import names_in
 
 SECOND_NS = 1_000_000_000
 DRIVER_580 = """\
@@ -74,6 +75,13 @@ def test_only_lines_that_speak_of_the_window_count():
         "gpu_dmon_memory_percent": 20,
         "gpu_dmon_memory_mb": 13022,
     }
+
+
+@pytest.mark.parametrize("name", names_in("meters"))
+def test_each_meter_can_be_made_on_any_machine(name):
+    meter = load_meter(name)("GPU-0")
+    assert meter.gpu_uuid == "GPU-0"
+    assert (meter.host is Host.WORKER) == meter.needs_gpu == name.startswith("gpu_")
 
 
 def test_what_disturbs_is_not_read_while_latency_is_measured():

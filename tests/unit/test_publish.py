@@ -102,6 +102,7 @@ ERRORS = {
         "another number of compute threads",
     ),
     "more content of naive": (lambda one: more_content(one, "naive", 1_000_000), "of kv_cache"),
+    "bytes of local": (lambda one: more_captured(one, "local", 1), "1 bytes went up"),
     "more content of semantic": (lambda one: more_content(one, "semantic", 10_000), "of kv_cache"),
     "more on the wire of naive": (
         lambda one: more_captured(one, "naive", 1_000_000),

@@ -54,18 +54,21 @@ FIGURES = {
         "both axes are logarithmic.",
     ),
     "prefill": Published(
-        FOUND, "figures.modes.prefill", "The same for the prefill, which has no KV cache to send."
+        FOUND,
+        "figures.modes.prefill",
+        "The same for the prefill, before which there is no KV cache to send up.",
     ),
     "claims": Published(
         CLAIMS,
         "figures.claims.claims",
         "Each claim's number with its interval, on the band that the claim accepts: green passes, "
-        "red fails, black is not decided by these data.",
+        "red fails, black is not decided by these data. A zero stands at the left end.",
     ),
     "time-line": Published(
         TIME,
         "figures.time_line.time_line",
-        "The median decode step of each mode from left to right, all on one logarithmic axis: most "
+        "The median decode step of each mode from left to right, all on one logarithmic axis that "
+        "begins at 0.01 ms: most "
         "of Naive's step is the network, most of Local's is the model.",
     ),
     "overhead": Published(

@@ -51,7 +51,7 @@ def numbers(evidence: Evidence) -> Numbers:
     counts = []
     for run, expected in runs:
         rows = count_rows(run.record, expected, run.traffic)
-        check_content(run.record, expected, run.record_file)
+        check_content(run.record, rows, run.record_file)
         check_counts(rows, run.record_file)
         counts += rows
     repeats = repeat_rows((run.record, run.traffic, expected) for run, expected in runs)

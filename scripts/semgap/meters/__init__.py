@@ -1,5 +1,6 @@
 """Instruments that are read around each phase, on the host that they measure."""
 
+import abc
 import contextlib
 import enum
 import importlib
@@ -35,7 +36,7 @@ class Span(enum.StrEnum):
     seldom to see one run."""
 
 
-class Meter:
+class Meter(abc.ABC):
     """An instrument: entered before what it measures, left after it, then read.
 
     Args:
@@ -50,12 +51,15 @@ class Meter:
     def __init__(self, gpu_uuid: str = "") -> None:
         self.gpu_uuid = gpu_uuid
 
+    @abc.abstractmethod
     def __enter__(self) -> None:
         """Begin."""
 
+    @abc.abstractmethod
     def __exit__(self, *_exception: object) -> None:
         """End."""
 
+    @abc.abstractmethod
     def read(self, begin_ns: int, end_ns: int) -> Readings:
         """Numbers by name, for a window of the monotonic clock of the meter's host.
 
@@ -63,7 +67,6 @@ class Meter:
         ends in ``_busy_s`` says how long something was busy; it is shown as a percentage of the
         phase's latency too. A number that was not measured is left out.
         """
-        raise NotImplementedError
 
 
 class Growth(Meter):
@@ -71,9 +74,9 @@ class Growth(Meter):
 
     quantity: str  # its name
 
+    @abc.abstractmethod
     def now(self) -> float | None:
         """The number; None where it is not known."""
-        raise NotImplementedError
 
     def __enter__(self) -> None:
         self._before = self.now()

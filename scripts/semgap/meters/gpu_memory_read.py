@@ -17,6 +17,10 @@ class GpuMemoryRead(Meter):
     span = Span.BACK_TO_BACK
     needs_gpu = True
 
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_exception: object) -> None: ...
+
     def read(self, begin_ns: int, end_ns: int) -> Readings:
         try:
             return {"gpu_memory_read_bytes_per_s": _bytes_per_s()}

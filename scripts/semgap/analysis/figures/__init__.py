@@ -33,7 +33,6 @@ _STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "xtick.labelsize": 7.0,
     "legend.fontsize": 7.0,
-    "savefig.transparent": True,
     # Text stays text: it can be searched, and is drawn in the reader's font.
     "svg.fonttype": "none",
     "svg.hashsalt": "semgap",

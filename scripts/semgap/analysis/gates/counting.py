@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
-from semgap.analysis.numbers.counts import BETWEEN_COUNTS_BYTES, PREDICTION, CountRow, PredictedRow
+from semgap.analysis.numbers.counts import BETWEEN_COUNTS_BYTES, PREDICTION, CountRow
 from semgap.errors import MeasurementError
 from semgap.measurement.run_record import RunRecord
 from semgap.policy import TensorClass, WorkerPlace
@@ -22,16 +22,26 @@ def check_counts(rows: Iterable[CountRow], record_file: Path) -> None:
             raise _disagreement(row, record_file)
 
 
-def check_content(record: RunRecord, predicted: Sequence[PredictedRow], record_file: Path) -> None:
+def check_content(record: RunRecord, rows: Sequence[CountRow], record_file: Path) -> None:
     """Check that the content of each semantic class that crossed is what must cross, to the byte.
+
+    Where client and worker are one process, nothing at all may cross.
 
     Raises:
         MeasurementError: names class, phase and direction.
     """
     if record.policy.worker is WorkerPlace.IN_PROCESS:
+        for row in rows:
+            if row.captured_bytes:
+                raise MeasurementError(
+                    f"In the phase {row.phase} of {record.name}, {row.captured_bytes} bytes went "
+                    f"{row.direction}, though its worker is in the client's process.",
+                    f"Something in this process uses the network. Delete '{record_file}' and run "
+                    "again.",
+                )
         return
     phases = {phase.name: phase for phase in record.phases}
-    for row in predicted:
+    for row in rows:
         for tensor_class in TensorClass:
             moved = sum(
                 getattr(step, f"{row.direction}_bytes").get(tensor_class, 0)
