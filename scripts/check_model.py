@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Check that the stored model computes what transformers computes from its source."""
+"""Check that the stored model computes what transformers computes, on the real prompt."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,15 +13,32 @@ def check(
     source: Annotated[Path | None, "folder that they are from, unless they are seeded"],
     settings: Annotated[ModelSettings, "which model it is"],
     engine: Annotated[str, "name of the engine that runs it"],
+    prompt: Annotated[Path, "the prompt's token ids"],
+    decode_steps: Annotated[int, "tokens that come after it"],
     agreement: Annotated[Path, "writes this file: what was compared"],
+    expected: Annotated[Path, "writes the logits of transformers (.npy)"],
 ) -> None:
+    import io
+
+    import numpy as np
+
     from semgap.inference.agreement import compare_with_transformers
-    from semgap.plumbing.files import write_record
+    from semgap.model.prompt import Prompt
+    from semgap.plumbing.files import read_record, write_atomically, write_record
 
     found = compare_with_transformers(
-        weights, source or weights, engine, settings.dtype, settings.source_remedy
+        weights,
+        source or weights,
+        engine,
+        settings.dtype,
+        settings.source_remedy,
+        read_record(prompt, Prompt).token_ids,
+        decode_steps,
     )
-    write_record(agreement, found)
+    file = io.BytesIO()
+    np.save(file, found.logits)
+    write_atomically(expected, file.getvalue())
+    write_record(agreement, found.agreement)
 
 
 if __name__ == "__main__":

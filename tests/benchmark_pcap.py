@@ -28,7 +28,7 @@ _SNAP_BYTES = 96
 _HEADER_BYTES = 66
 _PAYLOAD_BYTES = 32768
 _RECORD_HEADER_BYTES = 16
-_BEGIN_US = 1_700_000_000_000_000
+_BEGIN_NS = 1_700_000_000 * 10**9
 
 
 def made_up_packets(packets: int, seed: int) -> tuple[NDArray[np.bool_], NDArray[np.uint8]]:
@@ -60,14 +60,14 @@ def write_capture(path: Path, packets: int, seed: int) -> None:
     is_data, rows = made_up_packets(packets, seed)
     captured = np.where(is_data, _SNAP_BYTES, _HEADER_BYTES)
     original = np.where(is_data, _HEADER_BYTES + _PAYLOAD_BYTES, _HEADER_BYTES)
-    time_us = _BEGIN_US + np.arange(packets) * 3
-    header = [time_us // 1_000_000, time_us % 1_000_000, captured, original]
+    time_ns = _BEGIN_NS + np.arange(packets) * 3000
+    header = [time_ns // 10**9, time_ns % 10**9, captured, original]
     records = np.zeros((packets, _RECORD_HEADER_BYTES + _SNAP_BYTES), dtype=np.uint8)
     records[:, :_RECORD_HEADER_BYTES] = np.stack(header, axis=1).astype("<u4").view(np.uint8)
     records[:, _RECORD_HEADER_BYTES:] = rows
     within = np.arange(records.shape[1]) < (_RECORD_HEADER_BYTES + captured)[:, None]
     with path.open("wb") as file:
-        file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, _SNAP_BYTES, 1))
+        file.write(struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, _SNAP_BYTES, 1))
         file.write(records[within].tobytes())
 
 
@@ -87,7 +87,7 @@ def read_seconds(path: Path, packets: int, windows: Sequence[TrafficWindow]) -> 
 
 def phases(packets: int) -> list[TrafficWindow]:
     """Four phases that follow each other, as a run has them."""
-    edges = [(_BEGIN_US + packets * 3 * quarter // 4) * 1000 for quarter in range(5)]
+    edges = [_BEGIN_NS + packets * 3000 * quarter // 4 for quarter in range(5)]
     pairs = (
         SocketPair("127.0.0.1", 40000, "127.0.0.1", 5000),
         SocketPair("127.0.0.1", 5000, "127.0.0.1", 40000),

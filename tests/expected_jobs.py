@@ -36,8 +36,9 @@ VERIFIED = {"verify_weights"}
 ANALYSIS = {"aggregate", *TABLE}
 ALL_RUNS = measured(*MODES)
 REMOTE_RUNS = {"rpc_server"} | measured(*REMOTE)
-FROM_MANIFEST = {"describe_model", "make_prompt", "rpc_server"} | ALL_RUNS
 CHECKED = {"check_model"} | ANALYSIS
+FROM_PROMPT = {"make_prompt"} | CHECKED | ALL_RUNS
+FROM_MANIFEST = {"describe_model", "rpc_server"} | FROM_PROMPT
 EVERYTHING = {"store_weights"} | CHECKED | FROM_MANIFEST
 TRAFFIC = runs("parse_capture", *MODES) | ANALYSIS
 

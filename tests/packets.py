@@ -29,7 +29,7 @@ class Packet:
     ethertype: int | None = None
     vlans: tuple[int, ...] = ()
     length_stated: bool = True
-    time_us: int = 1_700_000_000_000_000
+    time_ns: int = 1_700_000_000_000_000_000
     captured: int = SNAPSHOT_BYTES
 
     def frame(self, link: int) -> tuple[bytes, int]:
@@ -42,7 +42,7 @@ class Packet:
         """What the reader should say of it."""
         known = not self.fragment
         return (
-            self.time_us * 1000,
+            self.time_ns,
             packed_ip(self.src),
             packed_ip(self.dst),
             self.src_port * known,
@@ -94,9 +94,9 @@ def ip_packet(packet: Packet) -> bytes:
 
 
 def pcap(packets: list[Packet], link: int = 1) -> bytes:
-    file = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, SNAPSHOT_BYTES, link)
+    file = struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, SNAPSHOT_BYTES, link)
     for packet in packets:
-        seconds, us = divmod(packet.time_us, 10**6)
+        seconds, ns = divmod(packet.time_ns, 10**9)
         data, original = packet.frame(link)
-        file += struct.pack("<IIII", seconds, us, len(data), original) + data
+        file += struct.pack("<IIII", seconds, ns, len(data), original) + data
     return file

@@ -66,6 +66,14 @@ class ReadMeters(msgspec.Struct, frozen=True, tag="read_meters"):
     """Leave the meters and send what they read."""
 
 
+class Computed(msgspec.Struct, frozen=True, order=True):
+    """How forward passes were computed, as the thread that computed them saw it."""
+
+    threads: int  # of an operator on a CPU
+    device: str  # cpu or cuda
+    dtype: str  # of the logits, a name of a torch dtype
+
+
 class Done(msgspec.Struct, frozen=True, tag="done"):
     """The request was carried out."""
 
@@ -91,6 +99,13 @@ class Chosen(Done, frozen=True, tag="chosen"):
     logits_reference_id: str = ""  # names that position's logits, of shape (vocabulary,)
 
 
+class MetersRead(Done, frozen=True, tag="meters_read"):
+    """The meters were left."""
+
+    # how the passes were computed since the meters were started
+    computed: tuple[Computed, ...] = ()
+
+
 class Failed(msgspec.Struct, frozen=True, tag="failed"):
     """The request was refused or failed."""
 
@@ -111,4 +126,4 @@ Request = (
     | StartMeters
     | ReadMeters
 )
-Reply = Done | Chosen | Failed
+Reply = Done | Chosen | MetersRead | Failed

@@ -18,7 +18,10 @@ from semgap.pcap.traffic_window import TrafficWindow
 from semgap.plumbing.tcp_sockets import SocketPair
 
 END_OF_TIME_NS = 1 << 62
-FIELDS = ("tcp.srcport", "tcp.dstport", "tcp.len", "frame.len", "tcp.seq_raw", "tcp.flags.syn")
+FIELDS = (
+    *("frame.time_epoch", "tcp.srcport", "tcp.dstport", "tcp.len", "frame.len"),
+    *("tcp.seq_raw", "tcp.flags.syn"),
+)
 SERVE = """
 import socket, sys
 with socket.create_server((sys.argv[1], 7000)) as listener:
@@ -51,7 +54,7 @@ def exchange(family, address, sizes):
 
 
 def told(path, *fields, only="tcp"):
-    """What tshark says of each packet."""
+    """What tshark says of each packet; its times have nine decimals."""
     arguments = [part for field in fields for part in ("-e", field)]
     lines = subprocess.run(
         ["tshark", "-r", path, "-Y", only, "-T", "fields", *arguments],
@@ -60,16 +63,19 @@ def told(path, *fields, only="tcp"):
         text=True,
     ).stdout.splitlines()
     flags = {"True": "1", "False": "0"}
-    return [tuple(int(flags.get(cell, cell)) for cell in line.split("\t")) for line in lines]
+    return [
+        tuple(int(flags.get(cell, cell).replace(".", "")) for cell in line.split("\t"))
+        for line in lines
+    ]
 
 
 def agrees(path):
     """The reader and tshark see the same packets; returns how many."""
     expected = [
-        (src, dst, size, frame, seq + syn)
-        for src, dst, size, frame, seq, syn in told(path, *FIELDS)
+        (time_ns, src, dst, size, frame, seq + syn)
+        for time_ns, src, dst, size, frame, seq, syn in told(path, *FIELDS)
     ]
-    columns = ("src_port", "dst_port", "payload_bytes", "frame_bytes", "seq")
+    columns = ("time_ns", "src_port", "dst_port", "payload_bytes", "frame_bytes", "seq")
     found = [
         row
         for one in read_segments(path)
@@ -130,7 +136,7 @@ def test_tshark_sees_the_same_retransmissions_in_tagged_frames(tmp_path):
     order = [0, 1, 2, 1, 3, 4, 2, 3, 5]
     built = [opening] + [replace(first, seq=1000 + 100 * place) for place in order]
     stamped = [
-        replace(one, time_us=one.time_us + 300_000 * index) for index, one in enumerate(built)
+        replace(one, time_ns=one.time_ns + 300_000_000 * index) for index, one in enumerate(built)
     ]
     path.write_bytes(pcap(stamped))
     assert agrees(path) == len(stamped)

@@ -24,6 +24,11 @@ from semgap.modes import policy_of
 from small_models import ARCHITECTURES, PROJECT, store_small_model
 
 REMEDY = "A remedy."
+PROMPT = [7919 * number % 500 for number in range(1, 25)]
+
+
+def compared(stored, source, engine="eager", dtype="float32"):
+    return compare_with_transformers(stored, source, engine, dtype, REMEDY, PROMPT, 2).agreement
 
 
 def stored_from(source, folder, dtype="float32"):
@@ -32,16 +37,16 @@ def stored_from(source, folder, dtype="float32"):
 
 
 def test_every_architecture_agrees_to_the_bit(stored_model):
-    folder, manifest = stored_model
-    found = compare_with_transformers(folder, folder, "eager", manifest.dtype, REMEDY)
+    folder, _manifest = stored_model
+    found = compared(folder, folder)
     assert found.largest_difference == 0
     assert len(found.token_ids) == 3
 
 
 @pytest.mark.parametrize("name", ["gptj", "llama-grouped-query"])
 def test_an_engine_that_computes_otherwise_agrees_within_rounding(name, tmp_path):
-    folder, manifest = store_small_model(name, tmp_path)
-    found = compare_with_transformers(folder, folder, "graph", manifest.dtype, REMEDY)
+    folder, _manifest = store_small_model(name, tmp_path)
+    found = compared(folder, folder, "graph")
     assert found.engine == "graph"
     assert 0 < found.largest_difference < 1e-6
     assert len(found.token_ids) == 3
@@ -63,11 +68,11 @@ def test_a_head_of_its_own_is_never_dropped(with_own_head, tmp_path):
     """Either the stored model has it too, or the model is refused."""
     stored = stored_from(with_own_head, tmp_path / "stored")
     model = transformers.AutoModelForCausalLM.from_pretrained(with_own_head)
-    tokens = torch.arange(1, 25)[None] * 7919 % 500
+    tokens = torch.tensor([PROMPT])
     with torch.inference_mode():
         first_token = int(model(tokens).logits[0, -1].argmax())
     try:
-        found = compare_with_transformers(stored, with_own_head, "eager", "float32", REMEDY)
+        found = compared(stored, with_own_head)
     except ModelError as error:
         assert f"and {first_token} in transformers" in str(error)
         assert "tie_word_embeddings" in str(error)
@@ -83,7 +88,7 @@ def test_other_weights_are_told_from_rounding(gptj, tmp_path):
     name = "transformer.h.1.mlp.fc_out.weight"
     save_file({**tensors, name: tensors[name] * 1.01}, file, {"format": "pt"})
     with pytest.raises(ModelError, match=r"the prefill gives token .* the largest logit differs"):
-        compare_with_transformers(gptj[0], folder, "eager", "float32", REMEDY)
+        compared(gptj[0], folder)
 
 
 @pytest.mark.parametrize(
@@ -98,7 +103,7 @@ def test_logits_that_are_nan_name_the_dtype(gptj, tmp_path, dtype, remedy):
     save_file(tensors, file, {"format": "pt"})
     stored = stored_from(source, tmp_path / "stored", dtype)
     with pytest.raises(ModelError, match=f"logits are NaN in {dtype}.*{remedy}"):
-        compare_with_transformers(stored, source, "eager", dtype, REMEDY)
+        compared(stored, source, dtype=dtype)
 
 
 def test_a_run_stops_at_the_first_pass_that_gives_nan(gptj, tmp_path):
@@ -145,7 +150,7 @@ DYNAMIC_ROPE = {
 def test_models_that_need_real_tensors_or_several_dtypes(architecture, dtype, tmp_path):
     settings = ModelSettings("m", "seeded", architecture=architecture, dtype=dtype)
     store_weights(seeded_weights(json.dumps(architecture), dtype, 0), tmp_path / "seeded")
-    compare_with_transformers(tmp_path / "seeded", tmp_path / "seeded", "eager", dtype, REMEDY)
+    compared(tmp_path / "seeded", tmp_path / "seeded", dtype=dtype)
     stored_from(tmp_path / "seeded", tmp_path / "stored", dtype)
     described = [describe_model(tmp_path / name, settings) for name in ("seeded", "stored")]
     assert described[0].tensors == described[1].tensors

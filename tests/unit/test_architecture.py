@@ -68,8 +68,8 @@ def test_the_way_of_a_token(stored):
 
 def test_the_way_of_a_byte(tmp_path):
     probe = Packet(src_port=3000, dst_port=4000, payload_bytes=1000)
-    request = Packet(payload_bytes=200, time_us=16_500_000)
-    reply = Packet(src_port=2000, dst_port=1000, payload_bytes=100, time_us=16_600_000)
+    request = Packet(payload_bytes=200, time_ns=16_500_000_000)
+    reply = Packet(src_port=2000, dst_port=1000, payload_bytes=100, time_ns=16_600_000_000)
     (tmp_path / "run.pcap").write_bytes(pcap([probe, request, reply]))
     decode = phase("decode", 16, steps=2)
     record = run("semantic", phases=(decode,), capture=CaptureStatus(True, "", "lo", 3, 0))

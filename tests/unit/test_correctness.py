@@ -5,7 +5,12 @@ import numpy as np
 import pytest
 
 from sample_runs import PROVENANCE, run
-from semgap.analysis.gates.correctness import RunResult, check_correctness, check_same_setup
+from semgap.analysis.gates.correctness import (
+    RunResult,
+    check_correctness,
+    check_expected,
+    check_same_setup,
+)
 from semgap.errors import CorrectnessError, MeasurementError
 from semgap.measurement.provenance import GpuProvenance
 from semgap.measurement.tcpdump import CaptureStatus
@@ -105,3 +110,38 @@ def test_a_mode_that_is_always_wrong_is_blamed():
 def test_where_all_others_agree_local_is_in_doubt():
     with pytest.raises(CorrectnessError, match=r"none with local.*Delete the runs of local"):
         check_correctness(answers(local1=1, local2=1))
+
+
+ANSWER = (1, 2, 2)
+
+
+def expected(found, of_transformers=LOGITS, token_ids=ANSWER, tolerance=1e-3):
+    result = RunResult(run("naive", token_ids=token_ids), found.astype(np.float32))
+    check_expected([result], of_transformers.astype(np.float32), tolerance)
+
+
+def test_what_transformers_computes_passes():
+    expected(LOGITS)
+    expected(LOGITS + 0.9e-3)
+
+
+def test_refused_what_all_modes_compute_alike_and_transformers_does_not():
+    with pytest.raises(
+        CorrectnessError, match=r"step 0: token 1, .* gives 1; a logit differs by 2"
+    ):
+        expected(3 * LOGITS)
+    with pytest.raises(CorrectnessError, match=r"step 1: token 2, .* gives 0"):
+        expected(LOGITS, np.flip(LOGITS, axis=1))
+
+
+def test_refused_a_token_that_its_own_logits_do_not_give():
+    with pytest.raises(CorrectnessError, match=r"step 1: token 0 was chosen, .* give 2"):
+        expected(LOGITS, token_ids=(1, 0, 2))
+
+
+def test_where_rounding_decides_a_token_what_follows_is_not_compared():
+    of_transformers = np.array([[0, 1, 0], [0, 0.9995, 1], [0, 0, 2]])
+    found = np.array([[0, 1, 0], [0, 1, 0.9995], [9, 0, 0]])
+    expected(found, of_transformers, token_ids=(1, 1, 0))
+    with pytest.raises(CorrectnessError, match=r"step 1: token 1, .* gives 2"):
+        expected(found, of_transformers, token_ids=(1, 1, 0), tolerance=1e-4)

@@ -72,7 +72,7 @@ def packets(draw: st.DrawFn) -> Packet:
         fragment=draw(st.sampled_from((0, 0, 0, 0x2000, 8))),
         vlans=tuple(draw(st.lists(st.sampled_from((0x8100, 0x88A8)), max_size=1))),
         length_stated=length_stated,
-        time_us=draw(st.integers(0, 4 * 10**15)),
+        time_ns=draw(st.integers(0, 4 * 10**18)),
     )
 
 
@@ -89,7 +89,7 @@ def broken_files() -> dict[str, tuple[bytes, str]]:
         "empty": (b"", "too short"),
         "compressed": (b"\x1f\x8b" + bytes(50), "no pcap file as tcpdump writes it"),
         "pcapng": (bytes.fromhex("0a0d0d0a") + bytes(50), "no pcap file as tcpdump writes it"),
-        "nanoseconds": (bytes.fromhex("4d3cb2a1") + good[4:], "no pcap file as tcpdump writes it"),
+        "microseconds": (bytes.fromhex("d4c3b2a1") + good[4:], "no pcap file as tcpdump writes it"),
         "other byte order": (good[3::-1] + good[4:], "no pcap file as tcpdump writes it"),
         "header cut off": (good[:20], "too short"),
         "whole packets": (good[:16] + struct.pack("<I", 262144) + good[20:], "262144 bytes per"),
@@ -236,8 +236,8 @@ def test_connections_are_counted_apart() -> None:
 
 def test_the_window_ends_where_it_says() -> None:
     pair = SocketPair("127.0.0.1", 1000, "127.0.0.1", 2000)
-    built = [Packet(payload_bytes=1, time_us=at, seq=at) for at in (9, 10, 19, 20)]
-    window = TrafficWindow(10_000, 20_000, [pair])
+    built = [Packet(payload_bytes=1, time_ns=at, seq=at) for at in (9, 10, 19, 20)]
+    window = TrafficWindow(10, 20, [pair])
     for batch in read(pcap(built)):
         window.add(batch)
     assert window.count([pair]).packets == 2
@@ -253,7 +253,7 @@ def test_fragments_between_the_sessions_addresses_are_noticed() -> None:
 def test_a_fragment_in_a_phase_is_an_error(tmp_path: Path) -> None:
     """What a fragment carries cannot be counted, so nothing is."""
     probe = Packet(src_port=3000, dst_port=4000, payload_bytes=1000)
-    fragment = Packet(fragment=0x2000, payload_bytes=10, time_us=14_500_000)
+    fragment = Packet(fragment=0x2000, payload_bytes=10, time_ns=14_500_000_000)
     capture = tmp_path / "run.pcap"
     capture.write_bytes(pcap([probe, fragment]))
     only = phase("prefill", 14, latency_s=1.0, steps=())

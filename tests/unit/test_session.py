@@ -17,6 +17,7 @@ from semgap.execution.forward_pass import open_executor
 from semgap.inference.client import InferenceClient
 from semgap.inference.steps import SPANS
 from semgap.inference.worker import Worker
+from semgap.measurement import phases as phases_module
 from semgap.measurement.phases import Phases
 from semgap.meters import PhaseMeters, Span, processor_speed
 from semgap.meters.gpu_kernels import union_length
@@ -298,6 +299,50 @@ def test_what_a_meter_does_itself_is_in_no_other_meter(gptj, monkeypatch):
     readings = phases.phases[0].readings
     loop_s = readings["processor_speed"]["reference_loop_s"]
     assert readings["client_cpu"]["client_cpu_busy_s"] < loop_s
+
+
+class FakeClock:
+    """Stands still but for what a test lets pass."""
+
+    def __init__(self):
+        self.now_s = 1000.0
+
+    def perf_counter(self):
+        return self.now_s
+
+    def sleep(self, seconds):
+        self.now_s += seconds
+
+
+def test_the_latency_is_that_of_the_last_generations_steps_and_nothing_else(gptj, monkeypatch):
+    """Each step passes a second of a fake clock; all that is beside the steps, a minute."""
+    clock = FakeClock()
+    monkeypatch.setattr(phases_module, "time", clock)
+    client = start(gptj, policy_of("semantic"))
+    executor = executor_of(client, 2)
+
+    def takes(name, seconds):
+        act = getattr(executor, name)
+
+        def slow(*arguments):
+            clock.sleep(seconds)
+            return act(*arguments)
+
+        monkeypatch.setattr(executor, name, slow)
+
+    def sockets():
+        clock.sleep(60)
+        return sockets_of(os.getpid())
+
+    takes("step", 1)
+    takes("reset", 60)
+    session = Session(None, "in_process", sockets)
+    phases = Phases(client, session, Span.PHASE, False, say=lambda _text: clock.sleep(60))
+    for _rehearsal in range(2):
+        rehearsed = Phases(client, session, Span.PHASE, False, say=lambda _text: clock.sleep(60))
+        rehearsed.run_generation(executor, PROMPT[0].tolist(), 2)
+    phases.run_generation(executor, PROMPT[0].tolist(), 2)
+    assert phases.latencies_s == {"prefill": 1.0, "decode": 2.0}
 
 
 def test_what_is_joined_shares_no_memory():

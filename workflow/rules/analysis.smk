@@ -32,8 +32,9 @@ rule verify_weights:
 rule aggregate:
     """Check the runs and that all modes computed the same, and summarise them."""
     input:
-        rules.check_model.output.agreement,
         rules.verify_weights.output.fingerprint,
+        agreement=rules.check_model.output.agreement,
+        expected=rules.check_model.output.expected,
         expectation=EXPECTATION_FILE,
         manifest=rules.describe_model.output.manifest,
         prompt=rules.make_prompt.output.prompt,
@@ -41,10 +42,14 @@ rule aggregate:
         logits=per_run(rules.benchmark.output.logits),
         captures=per_run(rules.benchmark.output.capture),
         traffic=per_run(rules.parse_capture.output.traffic),
+        turns=per_run(rules.parse_capture.output.turns),
     output:
         numbers=[
             f"{EXPERIMENT}/{name}.csv"
-            for name in ("counts", "repeats", "summary", "comparisons", "claims")
+            for name in (
+                *("counts", "repeats", "summary", "comparisons", "claims"),
+                *("clocks", "same_work"),
+            )
         ],
         built_from=BUILT_FROM,
     log:

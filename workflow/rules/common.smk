@@ -345,6 +345,7 @@ EVIDENCE = [
     *per_run(f"{EXPERIMENT}/runs/{{mode}}/rep{{repeat}}.logits.npy"),
     *per_run(f"{EXPERIMENT}/captures/{{mode}}/rep{{repeat}}.pcap"),
     *per_run(f"{EXPERIMENT}/traffic/{{mode}}/rep{{repeat}}.csv"),
+    *per_run(f"{EXPERIMENT}/traffic/{{mode}}/rep{{repeat}}.turns.csv"),
 ]
 BUILT_FROM = f"{EXPERIMENT}/built_from.json"
 FORMS = ("md", "csv", "tex")

@@ -53,36 +53,6 @@ rule store_weights:
         job("store_weights.py", "{params.source} --settings {params.settings:q}")
 
 
-rule check_model:
-    """Check that the stored model computes what transformers computes from its source."""
-    input:
-        source_of_weights,
-        weights=rules.store_weights.output[0],
-    output:
-        agreement=f"{WEIGHTS}/agreement-{CONFIG.worker.engine}.json",
-    log:
-        f"{WEIGHTS}/agreement-{CONFIG.worker.engine}.log",
-    benchmark:
-        f"{WEIGHTS}/agreement-{CONFIG.worker.engine}.tsv"
-    # Before anything is measured; no measurement is made again because the check changed.
-    priority: 3_000_000
-    conda:
-        ENVIRONMENT
-    params:
-        flags=flags,
-        code=code_of("check_model.py", f"semgap.engine.{CONFIG.worker.engine}"),
-        settings=lambda wildcards: settings_json(CONFIG.model),
-        engine=CONFIG.worker.engine,
-        source=source_option,
-    message:
-        "Checking that {CONFIG.model.name} computes what transformers computes"
-    shell:
-        job(
-            "check_model.py",
-            "{params.source} --settings {params.settings:q} --engine {params.engine:q}",
-        )
-
-
 rule describe_model:
     """Describe the stored model: sizes, hashes, bytes of KV cache per token."""
     input:
@@ -130,4 +100,38 @@ rule make_prompt:
             "make_prompt.py",
             "--tokens {params.tokens} --decode-steps {params.decode_steps}",
             "--seed {params.seed}",
+        )
+
+
+rule check_model:
+    """Check that the stored model computes what transformers computes from its source."""
+    input:
+        source_of_weights,
+        weights=rules.store_weights.output[0],
+        prompt=rules.make_prompt.output.prompt,
+    output:
+        agreement=f"{EXPERIMENT}/model/agreement.json",
+        expected=f"{EXPERIMENT}/model/expected.logits.npy",
+    log:
+        f"{EXPERIMENT}/logs/check_model.log",
+    benchmark:
+        f"{EXPERIMENT}/job_times/check_model.tsv"
+    # Before anything is measured; no measurement is made again because the check changed.
+    priority: 3_000_000
+    conda:
+        ENVIRONMENT
+    params:
+        flags=flags,
+        code=code_of("check_model.py", f"semgap.engine.{CONFIG.worker.engine}"),
+        settings=lambda wildcards: settings_json(CONFIG.model),
+        engine=CONFIG.worker.engine,
+        decode_steps=CONFIG.workload.decode_steps,
+        source=source_option,
+    message:
+        "Checking that {CONFIG.model.name} computes what transformers computes"
+    shell:
+        job(
+            "check_model.py",
+            "{params.source} --settings {params.settings:q} --engine {params.engine:q}",
+            "--decode-steps {params.decode_steps}",
         )

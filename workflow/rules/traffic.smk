@@ -1,4 +1,4 @@
-"""What each run's capture says: bytes on the wire per phase and direction."""
+"""What each run's capture says: bytes per phase and direction, and who spoke when."""
 
 
 rule parse_capture:
@@ -8,6 +8,7 @@ rule parse_capture:
         capture=rules.benchmark.output.capture,
     output:
         traffic=f"{EXPERIMENT}/traffic/{{mode}}/rep{{repeat}}.csv",
+        turns=f"{EXPERIMENT}/traffic/{{mode}}/rep{{repeat}}.turns.csv",
     log:
         f"{EXPERIMENT}/logs/parse_capture/{{mode}}.rep{{repeat}}.log",
     benchmark:

@@ -40,6 +40,7 @@ REPORTS = {
     "modes.md": Published(FOUND, "reports.modes.modes_markdown"),
     "claims.md": Published(CLAIMS, "reports.claims.claims_markdown"),
     "notes.md": Published(NOTES, "reports.table.notes_markdown"),
+    "latency.md": Published(TIME, "reports.latency.latency_markdown"),
     "stats.md": Published(TIME, "reports.statistics.statistics_markdown"),
     "traffic.md": Published(CROSSING, "reports.traffic.traffic_markdown"),
     "provenance.md": Published(SOURCE, "reports.provenance.provenance_markdown"),

@@ -11,16 +11,18 @@ from semgap.analysis.expectation import Asked, Expectation
 from semgap.analysis.numbers.traffic import TrafficRow
 from semgap.measurement.run_record import RunRecord
 from semgap.model.manifest import Manifest
+from semgap.pcap.turns import Turn
 from semgap.plumbing.files import read_record, read_rows
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run's record, its file, and the traffic that its capture shows."""
+    """A run's record, its file, and what its capture shows: the traffic, and who spoke when."""
 
     record: RunRecord
     record_file: Path
     traffic: Sequence[TrafficRow]
+    turns: Sequence[Turn] = ()
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,13 @@ class Evidence:
 
 
 def read_evidence(
-    expectation: Path, manifest: Path, runs: Sequence[Path], traffic: Sequence[Path]
+    expectation: Path,
+    manifest: Path,
+    runs: Sequence[Path],
+    traffic: Sequence[Path],
+    turns: Sequence[Path],
 ) -> Evidence:
-    """Read the files of an experiment; runs and their traffic in the order of the expectation.
+    """Read the files of an experiment; those of the runs in the order of the expectation.
 
     Raises:
         SemgapError: names the file that holds something else.
@@ -48,7 +54,7 @@ def read_evidence(
         read_record(expectation, Asked).expectation,
         read_record(manifest, Manifest),
         [
-            Run(read_record(run, RunRecord), run, read_rows(rows, TrafficRow))
-            for run, rows in zip(runs, traffic, strict=True)
+            Run(read_record(run, RunRecord), run, read_rows(rows, TrafficRow), read_rows(of, Turn))
+            for run, rows, of in zip(runs, traffic, turns, strict=True)
         ],
     )

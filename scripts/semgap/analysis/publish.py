@@ -11,13 +11,21 @@ from semgap.analysis.claims.evaluation import Measured, OutcomeRow, judge
 from semgap.analysis.evidence import Evidence
 from semgap.analysis.expectation import Asked
 from semgap.analysis.gates.belonging import check_belonging
-from semgap.analysis.gates.consistency import check_consistency
+from semgap.analysis.gates.consistency import check_beside, check_consistency
 from semgap.analysis.gates.correctness import check_same_setup
 from semgap.analysis.gates.counting import check_content, check_counts
+from semgap.analysis.gates.timing import check_clocks, check_exchanges
 from semgap.analysis.numbers.comparison import ComparisonRow, comparisons
 from semgap.analysis.numbers.counts import CountRow, count_rows
 from semgap.analysis.numbers.numbers import Numbers
 from semgap.analysis.numbers.prediction import predict
+from semgap.analysis.numbers.same_work import SameWorkRow, same_work_rows
+from semgap.analysis.numbers.second_clock import (
+    ClockRow,
+    clock_rows,
+    exchanges_of,
+    with_second_clock,
+)
 from semgap.analysis.numbers.summary import RepeatRow, SummaryRow, repeat_rows, summarise
 from semgap.measurement.run_record import RunRecord
 from semgap.model.manifest import Manifest
@@ -32,6 +40,8 @@ NUMBERS: dict[str, type[msgspec.Struct]] = {
     "summary": SummaryRow,
     "comparisons": ComparisonRow,
     "claims": OutcomeRow,
+    "clocks": ClockRow,
+    "same_work": SameWorkRow,
 }
 
 
@@ -45,6 +55,7 @@ def numbers(evidence: Evidence) -> Numbers:
     check_belonging(evidence)
     check_consistency(evidence.runs)
     records = [run.record for run in evidence.runs]
+    check_beside(records)
     check_same_setup(records)
     predicted = [predict(record, evidence.manifest) for record in records]
     runs = list(zip(evidence.runs, predicted, strict=True))
@@ -54,7 +65,15 @@ def numbers(evidence: Evidence) -> Numbers:
         check_content(run.record, rows, run.record_file)
         check_counts(rows, run.record_file)
         counts += rows
-    repeats = repeat_rows((run.record, run.traffic, expected) for run, expected in runs)
+    exchanges = [exchanges_of(run.turns) for run in evidence.runs]
+    for run, seen in zip(evidence.runs, exchanges, strict=True):
+        check_exchanges(run, seen)
+    clocks = clock_rows(zip(records, exchanges, strict=True))
+    check_clocks(clocks)
+    repeats = repeat_rows(
+        (with_second_clock(run.record, seen), run.traffic, expected)
+        for (run, expected), seen in zip(runs, exchanges, strict=True)
+    )
     return Numbers(
         evidence.expectation,
         evidence.manifest,
@@ -64,6 +83,8 @@ def numbers(evidence: Evidence) -> Numbers:
         summarise(repeats),
         comparisons(repeats),
         judge(evidence.expectation.claims, Measured(repeats, records, evidence.manifest)),
+        clocks,
+        same_work_rows(repeats),
     )
 
 
@@ -91,6 +112,8 @@ def read_numbers(
         read_rows(of["summary"], SummaryRow),
         read_rows(of["comparisons"], ComparisonRow),
         read_rows(of["claims"], OutcomeRow),
+        read_rows(of["clocks"], ClockRow),
+        read_rows(of["same_work"], SameWorkRow),
     )
 
 

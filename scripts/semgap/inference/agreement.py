@@ -1,40 +1,44 @@
 """Whether the stored model computes what transformers computes from where it was stored from."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
+import numpy as np
 import torch
-import transformers
 from torch import Tensor
 
 from semgap.engine import load_engine
 from semgap.errors import ModelError, not_a_number
 from semgap.model.causal_lm import run_pass
+from semgap.model.manifest import Agreement
 from semgap.model.skeleton import ModelSkeleton
 from semgap.model.sources import load_pretrained
 from semgap.model.weights import CONFIG_FILE, map_safetensors
 from semgap.state import KvCache
 
-_PROMPT_TOKENS = 24
-_DECODE_STEPS = 2
 # Of the largest logit, in units of the dtype's precision: operators round differently where a
 # tensor is aligned differently. Another weight or mask changes far more.
 _TOLERANCE_EPSILONS = 32
 
 
-class Agreement(msgspec.Struct, frozen=True):
-    """What was compared, and how far apart it was."""
+@dataclass(frozen=True)
+class Compared:
+    """What was compared, and the logits of transformers' passes."""
 
-    engine: str
-    dtype: str
-    token_ids: tuple[int, ...]  # of the prefill and of each decode step
-    largest_difference: float  # of all logits
-    largest_logit: float
+    agreement: Agreement
+    logits: np.ndarray  # float32, of the last position of each pass, shape (steps, vocabulary)
 
 
 def compare_with_transformers(
-    stored: Path, source: Path, engine: str, dtype: str, remedy: str
-) -> Agreement:
+    stored: Path,
+    source: Path,
+    engine: str,
+    dtype: str,
+    remedy: str,
+    prompt: Sequence[int],
+    decode_steps: int,
+) -> Compared:
     """Compare an engine's prefill and decode steps of the stored model with transformers' own.
 
     Both run on the CPU, in the experiment's dtype, on the same tokens: those that transformers
@@ -45,6 +49,7 @@ def compare_with_transformers(
         source: folder that they were read from; ``stored`` itself if they were seeded.
         engine: name of the engine that runs the stored model.
         remedy: what to do about a source that cannot be read.
+        prompt: token ids.
 
     Raises:
         ModelError: logits are NaN, or differ by more than rounding.
@@ -60,11 +65,12 @@ def compare_with_transformers(
     )
     built = load_engine(engine).build_engine(skeleton)
     built.bind(list(weights), list(weights.values()))
-    tokens = _prompt(reference)
+    tokens = torch.tensor([list(prompt)])
     cache, kv_cache = None, KvCache()
     token_ids: tuple[int, ...] = ()
+    logits = []
     difference = largest = 0.0
-    for _step in range(1 + _DECODE_STEPS):
+    for _step in range(1 + decode_steps):
         expected, cache = run_pass(reference, tokens, cache, 1)
         found, kv_cache = built.forward(tokens, kv_cache, 1)
         if expected.isnan().any():
@@ -73,17 +79,14 @@ def compare_with_transformers(
         kv_cache = kv_cache.copied()
         largest = max(largest, float(expected.abs().max()))
         difference = max(difference, float((found.float() - expected.float()).abs().max()))
-        if not difference <= _TOLERANCE_EPSILONS * torch.finfo(expected.dtype).eps * largest:
+        tolerance = _TOLERANCE_EPSILONS * torch.finfo(expected.dtype).eps * largest
+        if not difference <= tolerance:
             raise _disagreement(source, expected, found, len(token_ids))
+        logits.append(expected[0, -1].float().numpy())
         tokens = expected[:, -1:].argmax(-1)
         token_ids += (int(tokens),)
-    return Agreement(engine, dtype, token_ids, difference, largest)
-
-
-def _prompt(model: transformers.PreTrainedModel) -> Tensor:
-    """Token ids spread over the vocabulary, shape (1, n)."""
-    vocabulary_size = int(model.config.get_text_config().vocab_size)
-    return torch.arange(1, 1 + _PROMPT_TOKENS)[None] * 7919 % vocabulary_size
+    agreement = Agreement(engine, dtype, token_ids, difference, largest, tolerance)
+    return Compared(agreement, np.stack(logits))
 
 
 def _disagreement(source: Path, expected: Tensor, found: Tensor, step: int) -> ModelError:

@@ -96,7 +96,9 @@ class InferenceClient:
         extended = self._kv_placement.down(kv_cache, returned, exchange.done.reference_id)
         latency_s = (time.monotonic_ns() - begin_ns) / 1e9
         placement_s = latency_s - exchange.step.latency_s
-        step = msgspec.structs.replace(exchange.step, latency_s=latency_s, placement_s=placement_s)
+        step = msgspec.structs.replace(
+            exchange.step, latency_s=latency_s, placement_s=placement_s, begin_ns=begin_ns
+        )
         logits = exchange.tensors.get(TensorClass.LOGITS)
         extended = replace(extended, positions=kv_cache.positions + tokens.shape[1])
         return None if logits is None else logits[0], extended, replace(exchange, step=step)
@@ -121,9 +123,11 @@ class InferenceClient:
         """Start meters on the worker's host: now, and around each forward pass."""
         return self._exchange(protocol.StartMeters(tuple(around_phase), tuple(around_passes))).done
 
-    def read_meters(self) -> protocol.Done:
+    def read_meters(self) -> protocol.MetersRead:
         """Stop the worker's meters; the reply carries their readings."""
-        return self._exchange(protocol.ReadMeters()).done
+        done = self._exchange(protocol.ReadMeters()).done
+        assert isinstance(done, protocol.MetersRead), "the reply is of the request's kind"
+        return done
 
     def _exchange(self, header: protocol.Request, tensors: Tensors | None = None) -> Exchange:
         sent: Tensors = tensors or {}
@@ -148,6 +152,7 @@ class InferenceClient:
             down_bytes={name: tensor_bytes(reply.tensors, name) for name in reply.tensors},
             up_tensors=sum(map(len, sent.values())),
             down_tensors=sum(map(len, reply.tensors.values())),
+            begin_ns=begin_ns,
         )
         return Exchange(done, reply.tensors, step)
 

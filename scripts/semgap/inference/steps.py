@@ -35,6 +35,8 @@ class StepRecord(msgspec.Struct, frozen=True):
     down_bytes: dict[TensorClass, int]  # content of the tensors received
     up_tensors: int  # number of tensors sent
     down_tensors: int  # number of tensors received
+    # the client's monotonic clock as the step began; 0 in records without it
+    begin_ns: int = 0
 
     @property
     def spans_s(self) -> dict[str, float]:

@@ -1,9 +1,9 @@
 """The serving side of a session: runs forward passes and keeps what a policy lets it keep."""
 
 import logging
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -22,6 +22,11 @@ from semgap.transport import Handler, ReplyMessage, RequestMessage, Tensors
 
 log = logging.getLogger(__name__)
 
+
+# Requests whose reply says more than others'.
+_REPLIES: Mapping[type[protocol.Request], type[protocol.Done]] = MappingProxyType(
+    {protocol.GreedyForward: protocol.Chosen, protocol.ReadMeters: protocol.MetersRead}
+)
 
 # A request's result: tensors that go back, and the reply's fields beside times and device.
 Outcome = tuple[Tensors, dict[str, Any]]
@@ -44,7 +49,7 @@ class Worker(Handler):
         self._kept_logits = Kept[Tensor]()
         self._borrowed: list[Tensor] = []
         self._meters = PhaseMeters((), (), device.gpu_uuid)
-        self._lock = threading.Lock()
+        self._computed: set[protocol.Computed] = set()
         self._actions: dict[type[protocol.Request], Callable[..., Outcome]] = {
             protocol.Configure: self._configure,
             protocol.StoreWeights: self._store_weights,
@@ -60,13 +65,12 @@ class Worker(Handler):
     def handle(self, message: RequestMessage) -> ReplyMessage:
         begin_ns = time.monotonic_ns()
         self.discard()
-        with self._lock:
-            try:
-                tensors, said = self._actions[type(message.header)](message.header, message.tensors)
-            except Exception as error:
-                log.exception("%s failed", type(message.header).__name__)
-                return ReplyMessage(_failed(error))
-        reply_type = protocol.Chosen if "token_id" in said else protocol.Done
+        try:
+            tensors, said = self._actions[type(message.header)](message.header, message.tensors)
+        except Exception as error:
+            log.exception("%s failed", type(message.header).__name__)
+            return ReplyMessage(_failed(error))
+        reply_type = _REPLIES.get(type(message.header), protocol.Done)
         done = reply_type(
             received_ns=message.received_ns,
             delivered_ns=message.delivered_ns,
@@ -81,10 +85,9 @@ class Worker(Handler):
 
     def discard(self) -> None:
         """Make what arrived for one pass unusable."""
-        with self._lock:
-            for tensor in self._borrowed:
-                make_unusable(tensor)
-            self._borrowed.clear()
+        for tensor in self._borrowed:
+            make_unusable(tensor)
+        self._borrowed.clear()
 
     def _configure(self, request: protocol.Configure, _tensors: Tensors) -> Outcome:
         dtype = getattr(torch, request.dtype)
@@ -126,6 +129,9 @@ class Worker(Handler):
         finally:
             if weights:
                 engine.release()
+        dtype = str(logits.dtype).removeprefix("torch.")
+        threads, place = torch.get_num_threads(), logits.device.type
+        self._computed.add(protocol.Computed(threads, place, dtype))
         returned, reference_id = placement.leave(self._kept_caches, arrived, kv_cache)
         answer = {TensorClass.LOGITS: [logits], TensorClass.KV_CACHE: returned}
         crossing = {name: group for name, group in answer.items() if group}
@@ -153,10 +159,11 @@ class Worker(Handler):
     def _start_meters(self, request: protocol.StartMeters, _tensors: Tensors) -> Outcome:
         gpu_uuid = self._device.gpu_uuid
         self._meters = PhaseMeters(request.around_phase, request.around_passes, gpu_uuid)
+        self._computed.clear()
         return {}, {}
 
     def _read_meters(self, _request: protocol.ReadMeters, _tensors: Tensors) -> Outcome:
-        return {}, {"readings": self._meters.stop()}
+        return {}, {"readings": self._meters.stop(), "computed": tuple(sorted(self._computed))}
 
     def _model(self) -> tuple[Engine, Placement]:
         if self._configured is None:

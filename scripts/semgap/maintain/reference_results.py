@@ -24,6 +24,7 @@ from semgap.analysis.reports.versus import versus_markdown
 from semgap.maintain.archive import REFERENCE, unpack
 from semgap.maintain.context_sweep import contexts, contexts_markdown
 from semgap.maintain.readme_parts import all_recorded, headline, needs
+from semgap.pcap.turns import Turn
 from semgap.plumbing.files import read_record, write_atomically, write_rows
 from semgap.plumbing.markup import markdown_table
 
@@ -55,7 +56,10 @@ def evidence_in(folder: Path) -> Evidence:
     ]
     runs = [folder / "runs" / mode / f"{name}.json" for mode, name in expected]
     traffic = [folder / "traffic" / mode / f"{name}.csv" for mode, name in expected]
-    evidence = read_evidence(asked, folder / "manifest.json", runs, traffic)
+    turns = [folder / "traffic" / mode / f"{name}.turns.csv" for mode, name in expected]
+    for missing in (file for file in turns if not file.exists()):
+        write_rows(missing, Turn, ())
+    evidence = read_evidence(asked, folder / "manifest.json", runs, traffic, turns)
     return evidence.held_against(load_claims(PROJECT / "config" / "claims.yaml"))
 
 

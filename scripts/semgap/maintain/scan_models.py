@@ -21,12 +21,14 @@ from semgap.model.causal_lm import run_pass
 from semgap.model.description import describe_model
 from semgap.model.manifest import Manifest
 from semgap.model.model_settings import ModelSettings
+from semgap.model.prompt import seeded_prompt
 from semgap.model.sources import seeded_weights, store_weights
 from semgap.plumbing.files import write_atomically
 from semgap.plumbing.markup import escaped_markdown, markdown_table
 
 PROJECT = Path(__file__).parents[3]
 _TIMEOUT_S = 60.0
+_PROMPT_TOKENS, _DECODE_STEPS = 24, 2
 _MOST_PARAMETERS = 50_000_000
 # Kept out of a small configuration: derived from the number of layers, or of no effect.
 _DERIVED = {"layer_types", "mlp_layer_types", "attention_layers", "dtype", "architectures"}
@@ -67,7 +69,7 @@ _SMALL = {
     ),
     **dict.fromkeys(("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_k"), 2),
     **dict.fromkeys(("n_positions", "max_position_embeddings", "n_ctx", "max_seq_len"), 256),
-    # Shorter than the compared prompt.
+    # Shorter than the prompt.
     "sliding_window": 8,
 }
 _LATENT_ATTENTION = {
@@ -202,8 +204,13 @@ def _described(architecture: dict[str, Any]) -> Manifest:
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "small" / "weights"
         store_weights(seeded_weights(json.dumps(architecture), "float32", 0), weights)
-        compare_with_transformers(weights, weights, "eager", "float32", settings.source_remedy)
-        return describe_model(weights, settings)
+        manifest = describe_model(weights, settings)
+        prompt = seeded_prompt(manifest, _PROMPT_TOKENS, _DECODE_STEPS, seed=0).token_ids
+        remedy = settings.source_remedy
+        compare_with_transformers(
+            weights, weights, "eager", "float32", remedy, prompt, _DECODE_STEPS
+        )
+        return manifest
 
 
 def _form(manifest: Manifest) -> str:

@@ -15,6 +15,7 @@ from semgap.inference.client import InferenceClient
 from semgap.inference.steps import StepRecord
 from semgap.measurement.run_record import PhaseRecord
 from semgap.meters import Host, RunningMeters, Span, meters_of
+from semgap.plumbing.clocks import read_clocks
 from semgap.plumbing.tcp_sockets import SocketPair, shown, sockets_of, strangers
 from semgap.session import Session
 
@@ -86,12 +87,12 @@ class Phases:
         self._note_sockets()
         time.sleep(_QUIET_S)
         client_meters = RunningMeters(self._client_meters, gpu_uuid="")
-        begin_unix_ns, begin_ns = time.time_ns(), time.monotonic_ns()
+        begin = read_clocks()
         begin_s = time.perf_counter()
         yield steps
         latency_s = time.perf_counter() - begin_s
         time.sleep(_QUIET_S)
-        end_unix_ns, end_ns = time.time_ns(), time.monotonic_ns()
+        end = read_clocks()
         client_readings = client_meters.stop()
         self._note_sockets()
         read = self._client.read_meters()
@@ -101,14 +102,16 @@ class Phases:
         self.phases += (
             PhaseRecord(
                 name=name,
-                begin_unix_ns=begin_unix_ns,
-                end_unix_ns=end_unix_ns,
-                begin_ns=begin_ns,
-                end_ns=end_ns,
+                begin_unix_ns=begin.unix_ns,
+                end_unix_ns=end.unix_ns,
+                begin_ns=begin.monotonic_ns,
+                end_ns=end.monotonic_ns,
                 latency_s=latency_s,
                 worker_cpu_s=read.cpu_s - started.cpu_s,
                 steps=tuple(steps),
                 readings={**beside_readings, **client_readings, **(read.readings or {})},
+                clock_bound_ns=max(begin.bound_ns, end.bound_ns),
+                computed=read.computed,
             ),
         )
 

@@ -9,6 +9,7 @@ from semgap.measurement.tcpdump import CaptureStatus, ProbeTraffic
 from semgap.plumbing.tcp_sockets import SocketPair
 from semgap.plumbing.versions import Versions
 from semgap.policy import Policy
+from semgap.protocol import Computed
 
 
 class PhaseRecord(msgspec.Struct, frozen=True):
@@ -27,6 +28,10 @@ class PhaseRecord(msgspec.Struct, frozen=True):
     steps: tuple[StepRecord, ...]
     # Readings by meter. Meters that slow what they measure are read in a second run of the phase.
     readings: dict[str, dict[str, float]]
+    # how far apart the two clocks can have been read; 0 in records without it
+    clock_bound_ns: int = 0
+    # how its passes were computed; more than one way is an error, none is a record without it
+    computed: tuple[Computed, ...] = ()
 
 
 class Rehearsal(msgspec.Struct, frozen=True):

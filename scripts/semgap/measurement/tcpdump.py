@@ -142,6 +142,7 @@ def capture(interface: str, file: Path) -> Iterator[Capture]:
             command,
             *("-i", interface, "-w", str(file), "-n"),
             *("-s", str(_SNAPSHOT_BYTES), "-B", str(_BUFFER_KIB)),
+            "--time-stamp-precision=nano",
             # Otherwise the kernel delivers packets up to a second late, and the last ones never.
             "--immediate-mode",
             # As root, tcpdump switches to its own user, who may not be allowed to write here.

@@ -39,6 +39,7 @@ class GpuKernels(Meter):
             return {}
         return {
             "gpu_kernel_busy_s": union_length(intervals_us) / 1e6,
+            "gpu_kernel_span_s": (max(end for _, end in intervals_us) - min(intervals_us)[0]) / 1e6,
             "gpu_kernels": len(intervals_us),
         }
 

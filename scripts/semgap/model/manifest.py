@@ -55,3 +55,14 @@ class Manifest(msgspec.Struct, frozen=True):
             * min(positions, positions if tensor.most_positions is None else tensor.most_positions)
             for tensor in self.kv_cache
         )
+
+
+class Agreement(msgspec.Struct, frozen=True):
+    """How far an engine's passes over the stored weights were from transformers' own."""
+
+    engine: str
+    dtype: str
+    token_ids: tuple[int, ...]  # of the prefill and of each decode step
+    largest_difference: float  # of all logits
+    largest_logit: float
+    tolerance: float  # for the difference of a logit

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from semgap.errors import CaptureError
 
 _CHUNK_BYTES = 1 << 20
-_MAGIC = 0xA1B2C3D4  # microseconds, in this machine's byte order
+_MAGIC = 0xA1B23C4D  # nanoseconds, in this machine's byte order
 _FILE_HEADER = struct.Struct("<IHHiIII")
 # A captured length then lies in one byte, which makes following the records fast.
 _LONGEST_BYTES = 255
@@ -29,7 +29,7 @@ _VLAN_TAG_BYTES = 4
 _PROTOCOL_TCP, _PROTOCOL_FRAGMENT = 6, 44
 _MORE_FRAGMENTS_OR_OFFSET = 0x3FFF
 
-_RECORD = np.dtype([("s", "<u4"), ("us", "<u4"), ("captured", "<u4"), ("original", "<u4")])
+_RECORD = np.dtype([("s", "<u4"), ("ns", "<u4"), ("captured", "<u4"), ("original", "<u4")])
 # RFC 791, section 3.1.
 _IPV4 = np.dtype(
     {
@@ -165,7 +165,7 @@ def _segments(chunk: _Chunk, ethertype_at: int, network_at: int) -> Segments:
     record = chunk.fields(chunk.start, _RECORD)
     chunk.check(record["captured"] <= _LONGEST_BYTES, "claims an impossible length")
     chunk.check(record["captured"] <= record["original"], "claims more bytes than it had")
-    chunk.check(record["us"] < 1_000_000, "has a stamp of more than a second")
+    chunk.check(record["ns"] < 1_000_000_000, "has a stamp of more than a second")
     begin = chunk.start + _RECORD.itemsize
     network = begin + network_at
     kind = chunk.fields(begin + ethertype_at, ">u2")
@@ -204,7 +204,7 @@ def _segments(chunk: _Chunk, ethertype_at: int, network_at: int) -> Segments:
     known = ~is_fragment
     opening = (tcp["flags"] & 0x02) != 0  # a SYN takes one sequence number
     return Segments(
-        time_ns=record["s"].astype(np.int64) * 1_000_000_000 + record["us"].astype(np.int64) * 1000,
+        time_ns=record["s"].astype(np.int64) * 1_000_000_000 + record["ns"],
         src_ip=src_ip,
         dst_ip=dst_ip,
         src_port=tcp["src_port"] * known,

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from semgap.pcap.reader import Integers, Segments
+from semgap.pcap.reader import Bools, Integers, Segments
 from semgap.plumbing.tcp_sockets import SocketPair
 
 # A TCP sequence number has 32 bits.
@@ -46,8 +46,12 @@ class FlowBytes:
         """Payload, each byte once."""
         return int((self._seen[:, 1] - self._seen[:, 0]).sum())
 
-    def add(self, seq: Integers, payload_bytes: Integers, frame_bytes: Integers) -> None:
-        """Take in the flow's next segments, in the order of the capture."""
+    def add(self, seq: Integers, payload_bytes: Integers, frame_bytes: Integers) -> Bools:
+        """Take in the flow's next segments, in the order of the capture.
+
+        Returns:
+            Which of them carry payload that was not there before.
+        """
         self.sent_bytes += int(payload_bytes.sum())
         self.frame_bytes += int(frame_bytes.sum())
         self.packets += seq.size
@@ -58,8 +62,12 @@ class FlowBytes:
         begin = self._position + np.cumsum(steps)
         self._last_seq, self._position = int(seq[-1]), int(begin[-1])
         carrying = payload_bytes > 0
-        spans = np.stack([begin, begin + payload_bytes], axis=1)[carrying]
-        self._seen = _union(np.concatenate([self._seen, spans]))
+        spans = np.stack([begin, begin + payload_bytes], axis=1)
+        is_new = np.zeros(seq.size, dtype=np.bool_)
+        is_new[np.unique(np.where(carrying, begin, -1), return_index=True)[1]] = True
+        is_new &= carrying & ~_within(spans, self._seen)
+        self._seen = _union(np.concatenate([self._seen, spans[carrying]]))
+        return is_new
 
 
 class TrafficWindow:
@@ -93,7 +101,8 @@ class TrafficWindow:
         at_ports |= np.isin(segments.dst_port, self._ports)
         others = within & at_ports & (segments.payload_bytes > 0)
         for pair, flow in self._flows.items():
-            chosen = _sent_through(segments, pair, within)
+            chosen = sent_through(segments, pair)
+            chosen = chosen[within[chosen]]
             if chosen.size:
                 others[chosen] = False
                 flow.add(
@@ -138,10 +147,10 @@ def _unpacked_ip(packed: np.void) -> str:
     return str(address.ipv4_mapped or address)
 
 
-def _sent_through(segments: Segments, pair: SocketPair, within: np.ndarray) -> Integers:
+def sent_through(segments: Segments, pair: SocketPair) -> Integers:
     """Which segments were sent from the pair's local to its remote end."""
     of_ports = (segments.src_port == pair.local_port) & (segments.dst_port == pair.remote_port)
-    chosen = np.flatnonzero(within & of_ports)
+    chosen = np.flatnonzero(of_ports)
     from_local = segments.src_ip[chosen] == np.void(packed_ip(pair.local_ip))
     to_remote = segments.dst_ip[chosen] == np.void(packed_ip(pair.remote_ip))
     matching: Integers = chosen[from_local & to_remote]
@@ -155,6 +164,15 @@ def _pair_at(segments: Segments, index: int) -> SocketPair:
         _unpacked_ip(segments.dst_ip[index]),
         int(segments.dst_port[index]),
     )
+
+
+def _within(spans: Integers, others: Integers) -> Bools:
+    """Which half-open spans lie in one of others, which are sorted and apart."""
+    if others.size == 0:
+        return np.zeros(len(spans), dtype=np.bool_)
+    at = np.searchsorted(others[:, 0], spans[:, 0], side="right") - 1
+    within: Bools = (at >= 0) & (spans[:, 1] <= others[at, 1])
+    return within
 
 
 def _union(spans: Integers) -> Integers:

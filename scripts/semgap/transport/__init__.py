@@ -38,7 +38,7 @@ class ReplyMessage(msgspec.Struct, frozen=True):
 
 
 class Handler(Protocol):
-    """The worker's side of a session."""
+    """The worker's side of a session; a transport calls it from one thread."""
 
     device: torch.device  # where a transport delivers a request's tensors, and finds a reply's
 

@@ -17,7 +17,6 @@ from datetime import timedelta
 from typing import Generic, TypeVar
 
 import msgspec
-import torch
 from torch import Tensor
 from torch.distributed import DistNetworkError, rpc
 
@@ -35,7 +34,7 @@ from semgap.transport import (
     Timeouts,
 )
 
-FRAMING = Framing(message_bytes=700, tensor_bytes=105)
+FRAMING = Framing(message_bytes=600, tensor_bytes=105)
 
 _WORKER = "worker"
 _CLIENT = "client"
@@ -74,35 +73,39 @@ def _unpacked(
 
 
 class _Endpoint:
-    """Lives in the worker; the client holds a remote reference to it."""
+    """The worker's handler, behind messages as they cross."""
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
-        self._discarding = ThreadPoolExecutor(max_workers=1)
+        # PyTorch RPC calls from several threads, and each would bring a team of compute threads of
+        # its own: with more of them than processors, OpenMP's barriers wait for the scheduler.
+        self._serving = ThreadPoolExecutor(max_workers=1)
 
     def handle(self, encoded: bytes, tensors: list[Tensor]) -> _Wire:
         received_ns = time.monotonic_ns()
         delivered = [tensor.to(self._handler.device) for tensor in tensors]
         delivered_ns = time.monotonic_ns()
         header, groups, _departing_ns = _unpacked(_REQUESTS, encoded, delivered)
-        reply = self._handler.handle(RequestMessage(header, groups, received_ns, delivered_ns))
+        request = RequestMessage(header, groups, received_ns, delivered_ns)
+        reply = self._serving.submit(self._handler.handle, request).result()
         # PyTorch RPC sends the reply once this returns: discarding must not hold it back.
-        self._discarding.submit(self._handler.discard)
+        self._serving.submit(self._handler.discard)
         return _packed(reply.header, reply.tensors)
 
 
 class _Registry:
-    """Hands the process's one handler to the client that asks for it by RPC.
+    """What the client reaches in the worker's process.
 
     PyTorch RPC addresses functions by name, so the object behind the name has to be reachable from
-    the module; it is set once by ``serve`` in a process that serves one session.
+    the module; it is set once by ``serve`` in a process that serves one session. A remote reference
+    to it would cost a round trip of its own with each request.
     """
 
     endpoint: _Endpoint
 
 
-def _worker_endpoint() -> _Endpoint:
-    return _Registry.endpoint
+def _handle(encoded: bytes, tensors: list[Tensor]) -> _Wire:
+    return _Registry.endpoint.handle(encoded, tensors)
 
 
 class _Client:
@@ -118,19 +121,17 @@ class _Client:
 class TorchRpcChannel(Channel):
     """The client's member of a two-rank RPC group that lives as long as its session."""
 
-    def __init__(
-        self, endpoint: "torch._C._distributed_rpc.PyRRef[_Endpoint]", timeouts: Timeouts
-    ) -> None:
-        self._endpoint: torch._C._distributed_rpc.PyRRef[_Endpoint] | None = endpoint
+    def __init__(self, timeouts: Timeouts) -> None:
         self._timeouts = timeouts
+        self._is_open = True
 
     def request(self, message: RequestMessage) -> ReplyMessage:
-        if self._endpoint is None:
+        if not self._is_open:
             raise WorkerLostError("The session is closed.", "Open another one.")
         request = _packed(message.header, message.tensors)
         serialised_ns = time.monotonic_ns()
         try:
-            reply = self._endpoint.rpc_sync(timeout=self._timeouts.step_s).handle(*request)
+            reply = rpc.rpc_sync(_WORKER, _handle, request, timeout=self._timeouts.step_s)
         except RuntimeError as error:
             raise WorkerLostError(
                 f"The worker did not answer: {_first_line(error)}.",
@@ -141,7 +142,7 @@ class TorchRpcChannel(Channel):
         return ReplyMessage(header, tensors, serialised_ns, departing_ns)
 
     def close(self) -> None:
-        self._endpoint = None
+        self._is_open = False
         try:
             with _without_backend_warning():
                 rpc.shutdown(timeout=max(1, round(self._timeouts.connect_s)))
@@ -205,7 +206,7 @@ def connect(host: str, port: int, timeouts: Timeouts) -> TorchRpcChannel:
     _Client.had_session = True
     try:
         _join_group(_CLIENT, 1, host, port, timeouts)
-        return TorchRpcChannel(rpc.remote(_WORKER, _worker_endpoint), timeouts)
+        return TorchRpcChannel(timeouts)
     except (OSError, RuntimeError) as error:
         raise TransportError(
             f"No PyTorch RPC group with the worker at {host}:{port}: {_first_line(error)}.", _LOOK

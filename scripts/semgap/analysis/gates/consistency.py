@@ -1,5 +1,6 @@
 """The gate for records: none contradicts itself, and runs were made one at a time."""
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
@@ -9,9 +10,16 @@ from semgap.analysis.numbers.run_order import overlapping
 from semgap.errors import MeasurementError
 from semgap.measurement.run_record import PhaseRecord, RunRecord
 
-# Time of a phase outside its steps: choosing a token, on a machine that may be busy.
+# Time of a phase outside its steps, on a machine that may be busy.
 _BESIDE_STEPS_SHARE = 0.02
 _BESIDE_STEPS_S = 0.1
+# The least that a mode takes at one place beside its steps, to choose a token or less, is no matter
+# of load: it is about the same in each mode, and short.
+_PLACE_RATIO = 3
+_PLACE_S = 0.5e-3
+_PLACE_AT_MOST_S = 5e-3
+# Computing takes processor time, also where several others want the processor.
+_COMPUTING_SHARE = 0.2
 # A phase's window adds a quiet margin before and after the phase.
 _BESIDE_PHASE_S = 0.5
 # An NTP client slews the wall clock by at most 500 ppm (RFC 5905); a step is more than that.
@@ -40,6 +48,48 @@ def check_consistency(runs: Sequence[Run]) -> None:
             )
 
 
+def check_beside(records: Sequence[RunRecord]) -> None:
+    """Check that the time beside the steps is short and about the same in each mode.
+
+    Of each place (before the first step, between two, after the last) the least time counts that a
+    mode took in any of its repeats. One repeat is too few to tell a wait from a busy machine.
+
+    Raises:
+        MeasurementError: names mode, phase and place, and both times.
+    """
+    taken: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for record in records:
+        for phase in record.phases[1:]:
+            for place, each_s in _beside(phase):
+                modes = taken.setdefault((phase.name, place), {})
+                modes.setdefault(record.mode, []).append(each_s)
+    for (phase_name, place), modes in taken.items():
+        least_s = {mode: min(each) for mode, each in modes.items() if len(each) > 1}
+        shortest_s = min(least_s.values(), default=0.0)
+        allowed_s = min(_PLACE_AT_MOST_S, _PLACE_RATIO * shortest_s + _PLACE_S)
+        for mode, found_s in least_s.items():
+            if found_s > allowed_s:
+                raise MeasurementError(
+                    f"In each repeat, the {phase_name} of {mode} spends at least "
+                    f"{1e3 * found_s:.3f} ms {place}; the mode that spends least there takes "
+                    f"{1e3 * shortest_s:.3f} ms, and {1e3 * allowed_s:.3f} ms are accepted.",
+                    "Something waits beside the steps, and counts as latency: look for it in the "
+                    "step loop (scripts/semgap/execution/, measurement/phases.py).",
+                )
+
+
+def _beside(phase: PhaseRecord) -> Iterator[tuple[str, float]]:
+    """Each time that a phase spent beside its steps, by its place; none without time stamps."""
+    steps = [step for step in phase.steps if step.begin_ns]
+    if not steps:
+        return
+    end_s = (steps[-1].begin_ns - phase.begin_ns) / 1e9 + steps[-1].latency_s
+    yield "before the first step", (steps[0].begin_ns - phase.begin_ns) / 1e9
+    yield "after the last step", phase.latency_s - end_s
+    for before, after in pairwise(steps):
+        yield "between two steps", (after.begin_ns - before.begin_ns) / 1e9 - before.latency_s
+
+
 def _contradictions(record: RunRecord) -> Iterator[str]:
     workload = record.settings.workload
     steps = {"setup": None, "prefill": 1, "decode": workload.decode_steps}
@@ -56,6 +106,23 @@ def _contradictions(record: RunRecord) -> Iterator[str]:
         if wanted is not None and len(phase.steps) != wanted:
             yield f"the phase {phase.name} has {len(phase.steps)} steps instead of {wanted}"
         yield from (f"the phase {phase.name} {what}" for what in _phase_contradictions(phase))
+        yield from _of_computing(record, phase)
+
+
+def _of_computing(record: RunRecord, phase: PhaseRecord) -> Iterator[str]:
+    for way in phase.computed:
+        said = (record.compute_threads, record.settings.worker.device.partition(":")[0])
+        if (way.threads, way.device) != said or len(phase.computed) > 1:
+            yield (
+                f"the phase {phase.name} was computed on {way.device} by {way.threads} threads "
+                f"in {way.dtype}, and the run is said to be one on {said[1]} by {said[0]}"
+            )
+    computed_s = math.fsum(step.compute_s for step in phase.steps)
+    if not record.machine.gpu and phase.worker_cpu_s < _COMPUTING_SHARE * computed_s:
+        yield (
+            f"the worker computed for {computed_s:.3f} s in the phase {phase.name}, in which "
+            f"its process is said to have used {phase.worker_cpu_s:.3f} s of a processor"
+        )
 
 
 def _phase_contradictions(phase: PhaseRecord) -> Iterator[str]:
@@ -72,6 +139,9 @@ def _phase_contradictions(phase: PhaseRecord) -> Iterator[str]:
     beside_s = phase.latency_s - steps_s
     if not 0 <= beside_s <= _BESIDE_STEPS_SHARE * phase.latency_s + _BESIDE_STEPS_S:
         yield f"has a latency of {phase.latency_s:.3f} s, but its steps took {steps_s:.3f} s"
+    for place, each_s in _beside(phase):
+        if each_s < -_SPAN_SLACK_S:
+            yield f"has {1e3 * each_s:.3f} ms {place}"
     for number, step in enumerate(phase.steps, start=1):
         spans_s = step.spans_s.values()
         if min(spans_s) < -_SPAN_SLACK_S or abs(sum(spans_s) - step.latency_s) > _SPAN_SLACK_S:

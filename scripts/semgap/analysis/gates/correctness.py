@@ -8,6 +8,7 @@ import numpy as np
 from semgap.analysis.numbers.comparison import BASELINE_MODE
 from semgap.errors import CorrectnessError, MeasurementError
 from semgap.measurement.run_record import RunRecord
+from semgap.protocol import Computed
 
 _REMEDY = (
     "Nothing is published from it. Delete that run's file to measure it again; if it happens "
@@ -47,6 +48,42 @@ def check_correctness(results: Sequence[RunResult]) -> None:
             raise CorrectnessError(f"{result.record.name}{difference}.", _REMEDY)
 
 
+def check_expected(results: Sequence[RunResult], expected: np.ndarray, tolerance: float) -> None:
+    """Compare every run with transformers' own passes over the same weights and prompt.
+
+    Where rounding decides between two tokens, what follows is not compared.
+
+    Args:
+        expected: logits of those passes, float32, shape (steps, vocabulary).
+        tolerance: the largest difference of a logit.
+
+    Raises:
+        CorrectnessError: a logit or a token differs by more than rounding.
+    """
+    for result in results:
+        for step, (found, of_transformers) in enumerate(zip(result.logits, expected, strict=True)):
+            difference = float(np.max(np.abs(found - of_transformers)))
+            token_id, best = result.record.token_ids[step], int(of_transformers.argmax())
+            if token_id != int(found.argmax()):
+                raise CorrectnessError(
+                    f"{result.record.name}, step {step}: token {token_id} was chosen, and its own "
+                    f"logits give {int(found.argmax())}.",
+                    _REMEDY,
+                )
+            margin = float(of_transformers[best] - of_transformers[token_id])
+            if not (difference <= tolerance and margin <= 2 * tolerance):
+                raise CorrectnessError(
+                    f"{result.record.name}, step {step}: token {token_id}, where transformers' own "
+                    f"pass over the stored weights gives {best}; a logit differs by "
+                    f"{difference:.3g}, and {tolerance:.3g} is rounding.",
+                    "All modes may agree and be wrong alike: what computed is not the described "
+                    "model, or not on this prompt. Delete the experiment's folder and run again; "
+                    "if it happens again, the engine is not what it claims to be.",
+                )
+            if token_id != best:
+                break
+
+
 def check_same_setup(records: Sequence[RunRecord]) -> None:
     """Check that runs that are compared were made in one way.
 
@@ -64,6 +101,7 @@ def _check_setup(record: RunRecord, baseline: RunRecord) -> None:
         ("versions", record.versions, baseline.versions),
         ("machine", record.machine, baseline.machine),
         ("GPU", _gpu_of(record), _gpu_of(baseline)),
+        ("way to compute", _computed(record), _computed(baseline)),
         ("way to count bytes", _counted(record), _counted(baseline)),
     ):
         if found != expected:
@@ -78,6 +116,10 @@ def _check_setup(record: RunRecord, baseline: RunRecord) -> None:
 def _gpu_of(record: RunRecord) -> str:
     """Machines of one kind differ in nothing else that is recorded of them."""
     return record.provenance.gpu.uuid if record.provenance.gpu else "none"
+
+
+def _computed(record: RunRecord) -> set[Computed]:
+    return {way for phase in record.phases for way in phase.computed}
 
 
 def _counted(record: RunRecord) -> str:

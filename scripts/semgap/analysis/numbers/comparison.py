@@ -31,7 +31,7 @@ class ComparisonRow(msgspec.Struct, frozen=True):
 
 def comparisons(rows: Iterable[RepeatRow]) -> list[ComparisonRow]:
     """Compare every mode with each of the two baselines that was measured."""
-    latencies = _latencies(rows)
+    latencies = by_repeat(rows, "latency_s")
     found = []
     for baseline in (BASELINE_MODE, PROPOSED_MODE):
         for (phase, mode), own in latencies.items():
@@ -49,11 +49,11 @@ def comparisons(rows: Iterable[RepeatRow]) -> list[ComparisonRow]:
     return found
 
 
-def _latencies(rows: Iterable[RepeatRow]) -> dict[tuple[str, str], dict[int, float]]:
-    """Latencies by repeat for each phase and mode."""
+def by_repeat(rows: Iterable[RepeatRow], quantity: str) -> dict[tuple[str, str], dict[int, float]]:
+    """A quantity by repeat for each timed phase and mode."""
     found: dict[tuple[str, str], dict[int, float]] = {}
     for row in rows:
-        if row.quantity == "latency_s" and row.phase in _PHASES:
+        if row.quantity == quantity and row.phase in _PHASES:
             found.setdefault((row.phase, row.mode), {})[row.repeat] = row.value
     return found
 

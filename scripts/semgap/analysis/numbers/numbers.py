@@ -8,6 +8,8 @@ from semgap.analysis.claims.evaluation import OutcomeRow
 from semgap.analysis.expectation import Expectation
 from semgap.analysis.numbers.comparison import ComparisonRow
 from semgap.analysis.numbers.counts import CountRow
+from semgap.analysis.numbers.same_work import SameWorkRow
+from semgap.analysis.numbers.second_clock import ClockRow
 from semgap.analysis.numbers.summary import RepeatRow, SummaryRow
 from semgap.measurement.run_record import RunRecord
 from semgap.model.manifest import Manifest
@@ -65,6 +67,8 @@ class Numbers:
     summary: Sequence[SummaryRow] = ()
     comparisons: Sequence[ComparisonRow] = ()
     claims: Sequence[OutcomeRow] = ()
+    clocks: Sequence[ClockRow] = ()
+    same_work: Sequence[SameWorkRow] = ()
 
     @property
     def labels(self) -> Mapping[str, Label]:

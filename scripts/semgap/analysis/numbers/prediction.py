@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 
 from semgap.analysis.numbers.counts import PredictedRow
-from semgap.analysis.numbers.traffic import DOWN, UP
 from semgap.measurement.run_record import RunRecord
 from semgap.model.manifest import Manifest
+from semgap.pcap.turns import DOWN, UP
 from semgap.placements import Content, Crossing, load_placement
 from semgap.policy import Policy, TensorClass, WorkerPlace
 from semgap.transport import load_transport

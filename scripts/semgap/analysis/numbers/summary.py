@@ -8,9 +8,10 @@ import msgspec
 import pandas as pd
 
 from semgap.analysis.numbers.counts import PredictedRow
-from semgap.analysis.numbers.traffic import DOWN, UP, TrafficRow
+from semgap.analysis.numbers.traffic import TrafficRow
 from semgap.inference.steps import SPANS
 from semgap.measurement.run_record import PhaseRecord, RunRecord
+from semgap.pcap.turns import DOWN, UP
 from semgap.plumbing.statistics import deviation, median_deviation, percentile
 
 # GPU meters that count a window of time as used if any kernel ran in it.

@@ -8,11 +8,9 @@ from semgap.errors import CaptureError
 from semgap.measurement.run_record import RunRecord
 from semgap.pcap.reader import read_segments
 from semgap.pcap.traffic_window import TrafficWindow
-from semgap.plumbing.tcp_sockets import reverse_of, session_connections
+from semgap.pcap.turns import DOWN, UP, Turn, Turns
+from semgap.plumbing.tcp_sockets import SocketPair, reverse_of, session_connections
 from semgap.policy import WorkerPlace
-
-UP = "up"
-DOWN = "down"
 
 _END_OF_TIME_NS = 1 << 62
 
@@ -49,9 +47,7 @@ def traffic_of_run(record: RunRecord, capture_file: Path) -> list[TrafficRow]:
                 (DOWN, (step.total_down_bytes for step in phase.steps)),
             )
         ]
-    upward = frozenset(record.client_sockets)
-    if not in_process:
-        upward = session_connections(record.client_sockets, record.worker_sockets)
+    upward = _upward(record)
     downward = frozenset(map(reverse_of, upward))
     ports = record.listening_ports
     phases = {
@@ -87,6 +83,27 @@ def traffic_of_run(record: RunRecord, capture_file: Path) -> list[TrafficRow]:
         for name, window in phases.items()
         for direction, pairs in ((UP, upward), (DOWN, downward))
     ]
+
+
+def turns_of_run(record: RunRecord, capture_file: Path) -> list[Turn]:
+    """Who spoke when in a run's session; nothing where nothing was captured.
+
+    Raises:
+        CaptureError: the capture cannot be read.
+    """
+    if not record.capture.captured:
+        return []
+    turns = Turns(_upward(record))
+    for segments in read_segments(capture_file):
+        turns.add(segments)
+    return turns.found()
+
+
+def _upward(record: RunRecord) -> frozenset[SocketPair]:
+    """The session's connections as the client sees them; in one process, all that it has."""
+    if record.policy.worker is WorkerPlace.IN_PROCESS:
+        return frozenset(record.client_sockets)
+    return session_connections(record.client_sockets, record.worker_sockets)
 
 
 def _check_window(window: TrafficWindow, when: str, capture_file: Path) -> None:

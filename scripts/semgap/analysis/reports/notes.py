@@ -9,6 +9,7 @@ from semgap.analysis.numbers.run_order import order_text
 from semgap.analysis.numbers.summary import SAMPLING_METERS
 from semgap.analysis.reports.claims import count_text
 from semgap.analysis.reports.columns import gigabytes_text, latency_text, significant
+from semgap.analysis.reports.latency import clock_note, clock_warnings, work_notes
 from semgap.analysis.reports.provenance import commit_text
 from semgap.analysis.reports.statistics import supported
 from semgap.analysis.reports.warnings import warnings
@@ -31,7 +32,10 @@ def notes(numbers: Numbers) -> dict[str, list[str]]:
     groups = {
         WARNINGS: [
             f"**Warning**: {what}."
-            for what in warnings([row.quantities["latency_s"] for row in rows], numbers.records)
+            for what in (
+                *warnings([row.quantities["latency_s"] for row in rows], numbers.records),
+                *clock_warnings(numbers.clocks),
+            )
         ],
         "What was run": [
             f"Experiment `{record.settings.experiment}`: {manifest.name} "
@@ -52,6 +56,7 @@ def notes(numbers: Numbers) -> dict[str, list[str]]:
             *_stopping_notes(numbers),
             _token_note(rows),
             *supported(numbers.comparisons, numbers.labels),
+            *work_notes(numbers),
             "Every repeat of every mode gave the same tokens as `local`, with logits within the "
             f"tolerance of its policy (at most {tolerance:g}).",
             f"Claims (claims.md): {count_text(numbers.claims)}.",
@@ -60,6 +65,7 @@ def notes(numbers: Numbers) -> dict[str, list[str]]:
         ],
         "How it was measured": [
             _rehearsal_note(numbers.records),
+            clock_note(numbers.clocks),
             _network_note(record),
             *_utilisation_notes(rows, record),
         ],

@@ -1,0 +1,133 @@
+"""The gate for time: the capture's stamps, a second clock, beside the client's records."""
+
+from collections.abc import Iterator, Sequence
+
+from semgap.analysis.evidence import Run
+from semgap.analysis.gates.belonging import measure_again
+from semgap.analysis.numbers.second_clock import (
+    ClockRow,
+    Exchange,
+    SeenStep,
+    exchanges_in,
+    seen_steps,
+)
+from semgap.errors import MeasurementError
+from semgap.measurement.run_record import PhaseRecord, RunRecord
+from semgap.policy import WorkerPlace
+
+# A packet is stamped a moment after the call that sent it began.
+_SLACK_S = 50e-6
+# Exchanges of one kind differ in size by how numbers are encoded.
+_SAME_KIND_BYTES = 16
+# What even the fastest of a mode's steps lost is no matter of chance.
+_SYSTEMATIC = 4
+_SYSTEMATIC_S = 1e-3
+_NEVER_NS = 1 << 62
+
+
+def check_exchanges(run: Run, exchanges: Sequence[Exchange]) -> None:
+    """Check that a run's packets are those of the steps that it recorded, in their order.
+
+    Raises:
+        MeasurementError: names the step, or what the wire shows instead.
+    """
+    record = run.record
+    if record.policy.worker is WorkerPlace.IN_PROCESS or not record.capture.captured:
+        return
+    if not record.phases[-1].steps[0].begin_ns:
+        return
+    for what in _contradictions(record, exchanges):
+        raise MeasurementError(
+            f"'{run.record_file}' and its capture tell two stories: {what}.",
+            f"{measure_again(run.record_file)} If it happens again, the client's clock is read at "
+            "another moment than it says.",
+        )
+
+
+def check_clocks(rows: Sequence[ClockRow]) -> None:
+    """Check that no mode's clock loses time in each of its steps.
+
+    Raises:
+        MeasurementError: names mode, phase and both numbers.
+    """
+    for row in rows:
+        if row.least_unnamed_s > _SYSTEMATIC * row.allowed_s + _SYSTEMATIC_S:
+            raise MeasurementError(
+                f"Each step of {row.mode}'s {row.phase} took at least "
+                f"{1e3 * row.least_unnamed_s:.3f} ms beside placing, serialising and the network: "
+                f"the client's clock says {1e3 * row.latency_s:.3f} ms, the capture "
+                f"{1e3 * row.wire_s:.3f} ms, and {1e3 * row.allowed_s:.3f} ms can be explained.",
+                "Something waits in the client of this mode alone, or its clock is read too early "
+                "or too late. If nothing does, delete the experiment's runs/ folder and measure on "
+                "a quiet machine.",
+            )
+
+
+def _contradictions(record: RunRecord, exchanges: Sequence[Exchange]) -> Iterator[str]:
+    for phase in record.phases:
+        found = exchanges_in(phase.begin_unix_ns, phase.end_unix_ns, exchanges)
+        if len(found) != len(phase.steps):
+            yield (
+                f"the phase {phase.name} has {len(phase.steps)} steps, and {len(found)} requests "
+                "were on the wire meanwhile"
+            )
+            return
+        slack_s = _SLACK_S + phase.clock_bound_ns / 1e9
+        for number, seen in enumerate(seen_steps(phase, found), start=1):
+            for what in _impossible(seen, slack_s):
+                yield f"in the phase {phase.name}, step {number}, {what}"
+    yield from _other_generations(record, exchanges)
+
+
+def _impossible(seen: SeenStep, slack_s: float) -> Iterator[str]:
+    """What no delay explains: a packet before what causes it, or outside of its step."""
+    step = seen.step
+    at_worker_s = step.placement_s + step.serialise_s + step.send_s
+    handled_s = (
+        step.serialise_s + step.send_s + step.host_to_device_s + step.queue_s + step.worker_s
+    )
+    for what, earlier_s, later_s in (
+        ("the first packet was sent before the step began", 0.0, seen.begin_s),
+        ("the last packet came after the step had ended", seen.end_s, step.latency_s),
+        ("the worker had the request before it was sent", seen.requested_s, at_worker_s),
+        ("the reply was sent before the worker had finished", handled_s, seen.replying_s),
+    ):
+        if earlier_s > later_s + slack_s:
+            yield f"{what} ({1e3 * earlier_s:.3f} ms and {1e3 * later_s:.3f} ms after its begin)"
+
+
+def _other_generations(record: RunRecord, exchanges: Sequence[Exchange]) -> Iterator[str]:
+    setup, prefill, decode = record.phases
+    measured = [
+        one
+        for phase in (prefill, decode)
+        for one in exchanges_in(phase.begin_unix_ns, phase.end_unix_ns, exchanges)
+    ]
+    before = exchanges_in(setup.end_unix_ns, prefill.begin_unix_ns, exchanges)
+    rehearsals = _generations(before, measured)
+    if rehearsals != len(record.rehearsals):
+        yield (
+            f"it says that {len(record.rehearsals)} rehearsals came before what was measured, and "
+            f"{rehearsals} were on the wire"
+        )
+    after = _generations(exchanges_in(decode.end_unix_ns, _NEVER_NS, exchanges), measured)
+    if after and not _is_run_again(decode):
+        yield (
+            f"after what it calls measured, {after} more generations were on the wire: a rehearsal "
+            "was recorded"
+        )
+
+
+def _is_run_again(phase: PhaseRecord) -> bool:
+    """Whether meters that slow what they measure were read in passes after the timed ones."""
+    return any(name.startswith("gpu_") for name in phase.readings)
+
+
+def _generations(exchanges: Sequence[Exchange], measured: Sequence[Exchange]) -> int:
+    """How often the measured sequence of exchanges, by their sizes, is among others."""
+    wanted = 0
+    for one in exchanges:
+        like = measured[wanted % len(measured)]
+        apart = abs(one.up_bytes - like.up_bytes), abs(one.down_bytes - like.down_bytes)
+        wanted += max(apart) <= _SAME_KIND_BYTES
+    return wanted // len(measured)
