@@ -98,8 +98,10 @@ ERRORS = {
     ),
     "an overlap": (during_local, "two measurements at once"),
     "another machine": (
-        lambda one: with_run(one, "naive", compute_threads=77),
-        "another number of compute threads",
+        lambda one: with_run(
+            one, "naive", machine=replace(run_of(one, "naive").record.machine, cores=77)
+        ),
+        "another machine",
     ),
     "more content of naive": (lambda one: more_content(one, "naive", 1_000_000), "of kv_cache"),
     "bytes of local": (lambda one: more_captured(one, "local", 1), "1 bytes went up"),
