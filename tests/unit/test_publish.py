@@ -11,6 +11,7 @@ from semgap.analysis.catalogue import FIGURES
 from semgap.analysis.figures import save
 from semgap.errors import MeasurementError
 from semgap.maintain.reference_results import evidence_in
+from semgap.measurement.yardstick import Yardstick
 from semgap.policy import TensorClass
 
 
@@ -59,7 +60,7 @@ def more_captured(evidence, mode, more_bytes):
 
 def other_settings(evidence):
     record = run_of(evidence, "naive").record
-    workload = replace(record.settings.workload, decode_steps=99)
+    workload = replace(record.settings.workload, back_to_back_s=99)
     return with_run(evidence, "naive", settings=replace(record.settings, workload=workload))
 
 
@@ -86,15 +87,93 @@ def during_local(evidence):
     )
 
 
+def each(evidence, mode, change):
+    """Change all runs of a mode."""
+    runs = [change(run) if run.record.mode == mode else run for run in evidence.runs]
+    return dataclasses.replace(evidence, runs=runs)
+
+
+def waiting_before_decode(run):
+    """20 ms between the begin of a phase and its first step, in all that says when it began."""
+    *before, decode = run.record.phases
+    begun = {name: getattr(decode, name) - 20_000_000 for name in ("begin_ns", "begin_unix_ns")}
+    waiting = replace(decode, latency_s=decode.latency_s + 0.02, **begun)
+    return dataclasses.replace(run, record=replace(run.record, phases=(*before, waiting)))
+
+
+def late_requests(run):
+    """A capture that shows of each request only its last packet."""
+    turns = [
+        replace(turn, begin_unix_ns=turn.end_unix_ns) if turn.direction == "up" else turn
+        for turn in run.turns
+    ]
+    return dataclasses.replace(run, turns=turns)
+
+
+def early_packets(run):
+    turns = [
+        replace(
+            turn,
+            begin_unix_ns=turn.begin_unix_ns - 5_000_000,
+            end_unix_ns=turn.end_unix_ns - 5_000_000,
+        )
+        for turn in run.turns
+    ]
+    return dataclasses.replace(run, turns=turns)
+
+
+def slow_sockets(run):
+    yardstick = Yardstick(copy_bytes_per_s=1e9, socket_bytes_per_s=1e6)
+    return dataclasses.replace(run, record=replace(run.record, yardstick=yardstick))
+
+
+# What only one check refuses: the error, what is said, and the check.
+ONE_CHECK = {
+    "another configuration": (other_settings, "workload.back_to_back_s", "check_belonging"),
+    "a worker without processor time": (
+        lambda one: with_decode(one, "naive", worker_cpu_s=0.0),
+        "contradicts itself",
+        "check_consistency",
+    ),
+    "a wait beside the steps": (
+        lambda one: each(one, "local", waiting_before_decode),
+        "ms before the first step",
+        "check_beside",
+    ),
+    "other versions": (
+        lambda one: with_run(
+            one, "naive", versions=replace(run_of(one, "naive").record.versions, torch="other")
+        ),
+        "another versions",
+        "check_same_setup",
+    ),
+    "more content": (lambda one: more_content(one, "semantic", 1), "of kv_cache", "check_content"),
+    "more on the wire": (
+        lambda one: more_captured(one, "naive", 1_000_000),
+        "the odd one out is the capture",
+        "check_counts",
+    ),
+    "packets before their step": (
+        lambda one: each(one, "semantic", early_packets),
+        "tell two stories",
+        "check_exchanges",
+    ),
+    "a wait in each step of one mode": (
+        lambda one: each(one, "naive", late_requests),
+        "Three of four steps of naive's prefill took",
+        "check_clocks",
+    ),
+    "bytes faster than sockets": (
+        lambda one: each(one, "naive", slow_sockets),
+        "plain sockets took",
+        "check_goodput",
+    ),
+}
+
 ERRORS = {
-    "another configuration": (other_settings, "workload.decode_steps"),
     "a copy": (
         lambda one: with_run(one, "naive", session_id=run_of(one, "local").record.session_id),
         "are of one session",
-    ),
-    "a contradiction": (
-        lambda one: with_decode(one, "naive", latency_s=1e-6),
-        "contradicts itself",
     ),
     "an overlap": (during_local, "two measurements at once"),
     "another machine": (
@@ -126,6 +205,21 @@ def test_evidence_with_an_error_is_not_published(evidence, planted):
     plant, said = ERRORS[planted]
     with pytest.raises(MeasurementError, match=said):
         publish.numbers(plant(evidence))
+
+
+@pytest.mark.parametrize("planted", ONE_CHECK)
+def test_no_check_can_be_unplugged_unnoticed(evidence, planted, monkeypatch):
+    """Each error is refused by its check, and published where that is not called."""
+    plant, said, check = ONE_CHECK[planted]
+    with pytest.raises(MeasurementError, match=said):
+        publish.numbers(plant(evidence))
+    monkeypatch.setattr(publish, check, lambda *_arguments: None)
+    assert publish.numbers(plant(evidence)).table
+
+
+def test_each_check_of_the_way_is_among_those():
+    of_gates = {name for name in vars(publish) if name.startswith("check_")}
+    assert {check for _, _, check in ONE_CHECK.values()} == of_gates
 
 
 @pytest.mark.parametrize("name", FIGURES)

@@ -216,8 +216,8 @@ def test_both_clocks_stand_beside_each_other():
         assert row.latency_s == 0.5
         assert row.wire_s == pytest.approx(0.498)
         assert row.unnamed_s == pytest.approx(0.002)
-        # 50 µs, 1 % of a step, what the transport takes at least, and the reply on the wire.
-        assert row.allowed_s == pytest.approx(50e-6 + 5e-3 + 2e-3 + 98e-3)
+        # 50 µs, 1 % of a step, thrice what the transport takes at least, the reply on the wire.
+        assert row.allowed_s == pytest.approx(50e-6 + 5e-3 + 6e-3 + 98e-3)
     assert list(clock_warnings(rows)) == []
     assert "0.4 % of a step" in clock_note(rows)
     check_clocks(rows)
@@ -233,7 +233,7 @@ def test_warned_of_a_mode_that_waits_in_the_client():
 
 def test_refused_a_mode_that_waits_in_each_step():
     with pytest.raises(
-        MeasurementError, match=r"Each step of naive's setup took at least 602\.000"
+        MeasurementError, match=r"four steps of naive's setup took at least 602\.000"
     ):
         check_clocks(rows_of({"naive": 600, "semantic": 0}))
 

@@ -14,7 +14,8 @@ from semgap.analysis.gates.belonging import check_belonging
 from semgap.analysis.gates.consistency import check_beside, check_consistency
 from semgap.analysis.gates.correctness import check_same_setup
 from semgap.analysis.gates.counting import check_content, check_counts
-from semgap.analysis.gates.timing import check_clocks, check_exchanges
+from semgap.analysis.gates.timing import check_clocks, check_exchanges, check_goodput
+from semgap.analysis.numbers.budget import BudgetRow, budget_rows
 from semgap.analysis.numbers.comparison import ComparisonRow, comparisons
 from semgap.analysis.numbers.counts import CountRow, count_rows
 from semgap.analysis.numbers.numbers import Numbers
@@ -42,6 +43,7 @@ NUMBERS: dict[str, type[msgspec.Struct]] = {
     "claims": OutcomeRow,
     "clocks": ClockRow,
     "same_work": SameWorkRow,
+    "budgets": BudgetRow,
 }
 
 
@@ -70,6 +72,8 @@ def numbers(evidence: Evidence) -> Numbers:
         check_exchanges(run, seen)
     clocks = clock_rows(zip(records, exchanges, strict=True))
     check_clocks(clocks)
+    budgets = budget_rows(records)
+    check_goodput(budgets)
     repeats = repeat_rows(
         (with_second_clock(run.record, seen), run.traffic, expected)
         for (run, expected), seen in zip(runs, exchanges, strict=True)
@@ -85,6 +89,7 @@ def numbers(evidence: Evidence) -> Numbers:
         judge(evidence.expectation.claims, Measured(repeats, records, evidence.manifest)),
         clocks,
         same_work_rows(repeats),
+        budgets,
     )
 
 
@@ -114,6 +119,7 @@ def read_numbers(
         read_rows(of["claims"], OutcomeRow),
         read_rows(of["clocks"], ClockRow),
         read_rows(of["same_work"], SameWorkRow),
+        read_rows(of["budgets"], BudgetRow),
     )
 
 

@@ -26,6 +26,7 @@ from semgap.measurement.tcpdump import (
     capture,
     send_probe,
 )
+from semgap.measurement.yardstick import measure_yardstick
 from semgap.meters import Span
 from semgap.model.manifest import Manifest
 from semgap.model.prompt import Prompt, prompt_digest
@@ -104,6 +105,7 @@ def run_benchmark(
         generation(timed)
         answer = executor.answer()
         probes.append(send_probe(settings.capture.interface_address))
+        yardstick = measure_yardstick(settings.capture.interface_address)
         slowed = partial(log.info, "%s, again, under meters that slow it: %s", name)
         again = phases(Span.PASS, say=slowed)
         if again.has_meters:
@@ -142,6 +144,7 @@ def run_benchmark(
         worker_sockets=_in_order(sockets.worker),
         listening_ports=tuple(sorted(sockets.listening_ports)),
         probes=tuple(probes),
+        yardstick=yardstick,
         capture=status or CaptureStatus(False, unavailable, settings.capture.interface),
     )
     return record, answer.logits

@@ -6,6 +6,7 @@ from semgap.inference.steps import StepRecord
 from semgap.measurement.job_settings import BenchmarkSettings, WorkloadSettings
 from semgap.measurement.provenance import Machine, Provenance
 from semgap.measurement.tcpdump import CaptureStatus, ProbeTraffic
+from semgap.measurement.yardstick import Yardstick
 from semgap.plumbing.tcp_sockets import SocketPair
 from semgap.plumbing.versions import Versions
 from semgap.policy import Policy
@@ -79,6 +80,7 @@ class RunRecord(msgspec.Struct, frozen=True):
     probes: tuple[ProbeTraffic, ...]
     capture: CaptureStatus
     ended_unix_ns: int = 0  # when nothing more was measured; 0 in records without it
+    yardstick: Yardstick | None = None  # None in records without it
     # logits_sha256, capture_sha256: digests of the files that were written with this record
     logits_sha256: str = ""
     capture_sha256: str = ""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from semgap.analysis.claims.evaluation import OutcomeRow
 from semgap.analysis.expectation import Expectation
+from semgap.analysis.numbers.budget import BudgetRow
 from semgap.analysis.numbers.comparison import ComparisonRow
 from semgap.analysis.numbers.counts import CountRow
 from semgap.analysis.numbers.same_work import SameWorkRow
@@ -69,6 +70,7 @@ class Numbers:
     claims: Sequence[OutcomeRow] = ()
     clocks: Sequence[ClockRow] = ()
     same_work: Sequence[SameWorkRow] = ()
+    budgets: Sequence[BudgetRow] = ()
 
     @property
     def labels(self) -> Mapping[str, Label]:

@@ -9,7 +9,7 @@ from semgap.analysis.numbers.run_order import order_text
 from semgap.analysis.numbers.summary import SAMPLING_METERS
 from semgap.analysis.reports.claims import count_text
 from semgap.analysis.reports.columns import gigabytes_text, latency_text, significant
-from semgap.analysis.reports.latency import clock_note, clock_warnings, work_notes
+from semgap.analysis.reports.latency import budget_warnings, clock_note, clock_warnings, work_notes
 from semgap.analysis.reports.provenance import commit_text
 from semgap.analysis.reports.statistics import supported
 from semgap.analysis.reports.warnings import warnings
@@ -35,6 +35,7 @@ def notes(numbers: Numbers) -> dict[str, list[str]]:
             for what in (
                 *warnings([row.quantities["latency_s"] for row in rows], numbers.records),
                 *clock_warnings(numbers.clocks),
+                *budget_warnings(numbers.budgets),
             )
         ],
         "What was run": [
