@@ -47,7 +47,8 @@ WORKFLOW_CODE := Snakefile workflow
 .DEFAULT_GOAL := help
 .PHONY: help table verify precise report doctor status problems context context-runs decode-rate \
 	decode-runs line-rate parse-rate check test thorough format static unit integration reruns \
-	workflow clean locks docs models kit environment tcpdump judges stop reference-tables
+	workflow planted mutants honest clean locks docs models kit environment tcpdump judges stop \
+	reference-tables
 
 help:  ## list the targets and the variables
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -124,7 +125,7 @@ check: environment $(TEST_TOOLS)  ## formats, lint, types and unit tests: before
 
 # The workflow tests take as long as all others together, and wait as often as they compute.
 test: environment $(TEST_TOOLS) judges tcpdump  ## all tests, and all that `check` does
-	@$(MAKE) --no-print-directory -j2 --output-sync static workflow integration reruns unit
+	@$(MAKE) --no-print-directory -j2 --output-sync static workflow integration reruns planted unit
 
 thorough: $(TEST_TOOLS) tcpdump  ## what `test` leaves out: further model families, repeats until ratios are known
 	@$(BIN)/python -m pytest -m thorough tests/integration tests/workflow
@@ -142,8 +143,14 @@ static:
 	@PYTHONPATH=scripts $(BIN)/lint-imports
 	@$(BIN)/mypy
 
-unit integration reruns workflow:
+unit integration reruns workflow planted:
 	@$(BIN)/python -m pytest tests/$@
+
+mutants: environment $(TEST_TOOLS) tcpdump  ## plant all wrong evaluations and write docs/planted-errors.md (20 min)
+	@PLANTED=all $(BIN)/python -m pytest tests/planted
+
+honest: environment $(TEST_TOOLS) tcpdump  ## measure 40 honest experiments: no check may refuse one (half an hour)
+	@cd tests/planted && PYTHONPATH=.. ../../$(BIN)/python honest.py
 
 docs: environment  ## write what follows from code: config/README.md, the schema, docs/faults.md
 	@PYTHONPATH=scripts $(BIN)/python -m semgap.maintain.faults

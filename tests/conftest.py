@@ -29,6 +29,7 @@ SUITES = {
     "unit": Suite(1.5, 5 * PATIENCE_S),
     "integration": Suite(3, 10 * PATIENCE_S),
     "reruns": Suite(2.4, 20 * PATIENCE_S),
+    "planted": Suite(2, 10 * PATIENCE_S),
     "workflow": Suite(6.5, 20 * PATIENCE_S),
 }
 

@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from small_models import PROJECT
+from small_experiment import MODES
 from test_planted import Outcome, run
 
-from small_experiment import MODES
+from small_models import PROJECT
 
 RUNS = 20
 REPORT = PROJECT / "docs" / "honest-runs.md"

@@ -13,21 +13,24 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 
+import changes
 import pytest
-from planted import PLANTED, REDERIVED, Planted
 from rederivation import differences
 
 from judges import needs
 from patience import PATIENCE_S
+from planted import FAMILIES, PLANTED, Planted, planted_in
 from small_models import PROJECT
 
 DRIVER = Path(__file__).with_name("small_experiment.py")
 REPORT = PROJECT / "docs" / "planted-errors.md"
 ALL = os.environ.get("PLANTED") == "all"
-SAMPLE = PLANTED if ALL else random.Random(str(datetime.date.today())).sample(PLANTED, 4)
+TODAY = random.Random(str(datetime.date.today()))
+SAMPLE = PLANTED if ALL else TODAY.sample(PLANTED, 3)
+UNPLUGGED = [planted for planted in PLANTED if planted.unplugged]
+SAMPLE_OF_UNPLUGGED = UNPLUGGED if ALL else TODAY.sample(UNPLUGGED, 1)
 # What a warning of a wait says; others are of the machine.
 OF_A_WAIT = re.compile(r"are expected")
 
@@ -56,7 +59,7 @@ def run(tree, folder, *modes):
         return Outcome(refused["refused_by"], refused["message"])
     derived = differences(folder, PROJECT / "config" / "claims.yaml")
     if derived:
-        return Outcome(REDERIVED, derived[0])
+        return Outcome("rederivation", derived[0])
     if failed := failed_claims(folder):
         return Outcome("check_claims", f"The data contradict {', '.join(failed)}.")
     waits = [
@@ -94,14 +97,24 @@ def caught():
         REPORT.write_text(report(found), encoding="utf-8")
 
 
-def mutated(planted, folder):
+def plant(planted, edits, honest, folder):
+    """Run an honest experiment with an error in it."""
+    experiment = folder / "experiment"
+    shutil.copytree(honest, experiment)
+    if planted.change is not None:
+        getattr(changes, planted.change)(experiment)
+    tree = mutated(edits, folder / "tree") if edits else PROJECT
+    return run(tree, experiment, *planted.measured)
+
+
+def mutated(edits, folder):
     """A copy of what runs, with the edits made."""
     shutil.copytree(
         PROJECT / "scripts", folder / "scripts", ignore=shutil.ignore_patterns("__pycache__")
     )
     for name in ("config", "envs"):
         shutil.copytree(PROJECT / name, folder / name)
-    for edit in planted.edits:
+    for edit in edits:
         file = folder / edit.file
         text = file.read_text(encoding="utf-8")
         file.write_text(text.replace(edit.old, edit.new), encoding="utf-8")
@@ -112,12 +125,7 @@ def mutated(planted, folder):
 def test_a_planted_error_is_caught_by_the_check_that_is_named_for_it(
     planted: Planted, honest, caught, tmp_path
 ):
-    folder = tmp_path / "experiment"
-    shutil.copytree(honest, folder)
-    if planted.change is not None:
-        planted.change(folder)
-    tree = mutated(planted, tmp_path / "tree") if planted.edits else PROJECT
-    outcome = run(tree, folder, *planted.measured)
+    outcome = plant(planted, planted.edits, honest, tmp_path)
     assert outcome.caught_by == planted.caught_by, outcome.message
     assert outcome.message
     caught[planted.name] = Outcome(
@@ -125,9 +133,16 @@ def test_a_planted_error_is_caught_by_the_check_that_is_named_for_it(
     )
 
 
+@pytest.mark.parametrize("planted", SAMPLE_OF_UNPLUGGED, ids=lambda planted: planted.name)
+def test_no_check_can_be_unplugged_unnoticed(planted, honest, tmp_path):
+    """What the test above sees refused is published where the check is not called."""
+    edits = (*planted.edits, planted.unplugged)
+    assert plant(planted, edits, honest, tmp_path) == Outcome("nothing", "")
+
+
 @pytest.mark.parametrize("planted", PLANTED, ids=lambda planted: planted.name)
 def test_each_edit_is_of_the_code_as_it_is(planted):
-    for edit in planted.edits:
+    for edit in (*planted.edits, *filter(None, [planted.unplugged])):
         text = (PROJECT / edit.file).read_text(encoding="utf-8")
         assert text.count(edit.old) == 1, f"{edit.file} has another line now than {edit.old!r}"
 
@@ -135,7 +150,6 @@ def test_each_edit_is_of_the_code_as_it_is(planted):
 def test_enough_is_planted():
     assert len(PLANTED) >= 40
     assert len({planted.name for planted in PLANTED}) == len(PLANTED)
-    assert len({planted.family for planted in PLANTED}) == 5
 
 
 def report(found: dict[str, Outcome]) -> str:
@@ -144,7 +158,7 @@ def report(found: dict[str, Outcome]) -> str:
 # Planted errors
 
 A check is worth what it has been seen to catch. Here are {len(PLANTED)} wrong evaluations, each
-made on purpose by a small change to the code or to the files (`tests/mutants/planted.py`), run to
+made on purpose by a small change to the code or to the files (`tests/planted/`), run to
 their end on a model of two layers over `tcp`, with the check that caught each and what it said. The
 same experiment without a change is published. `make mutants` plants all and writes this page; the
 test suite plants a few, others every day.
@@ -154,16 +168,16 @@ and each claim from `runs/` and `traffic/`. A *warning* stands under the table; 
 leaves no table. `check_claims` is `make verify`.
 """
     ]
-    for family, members in groupby(PLANTED, key=lambda planted: planted.family):
+    for family, heading in FAMILIES.items():
         rows = [
             f"| {one.name} | {one.would} | `{found[one.name].caught_by}` | "
             f"{shown(found[one.name].message)} |"
-            for one in members
+            for one in planted_in(family)
         ]
         parts.append(
             "\n".join(
                 [
-                    f"## {family[0].upper()}{family[1:]}\n",
+                    f"## {heading}\n",
                     "| planted | would have been published | caught by | what it said |",
                     "|---|---|---|---|",
                     *rows,

@@ -42,7 +42,7 @@ class SmallExperiment:
         self.model = ModelSettings("small", "seeded", architecture=ARCHITECTURE)
         # With two threads on two cores, the scheduler needs some steps to part them.
         self.worker = WorkerSettings(compute_threads=1)
-        self.workload = WorkloadSettings(decode_steps=DECODE_STEPS, rehearsals_at_most=4)
+        self.workload = WorkloadSettings(decode_steps=DECODE_STEPS, rehearsals_at_most=3)
         self.weights = folder / "small-model" / "weights"
         self.manifest = folder / "model" / "manifest.json"
         self.prompt = folder / "model" / "prompt.json"
@@ -195,14 +195,14 @@ def alone(work, *arguments) -> None:
 
 
 def refused_by(error: BaseException) -> str:
-    """The check that raised: the outermost function of that kind, else the innermost of ours."""
+    """The check that raised, by its name, or the kind of the error."""
     frames = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
         if "/semgap/" in frame.filename or "/scripts/" in frame.filename
     ]
     checks = [one for one in frames if one.name.lstrip("_").startswith("check_")]
-    return (checks or frames[-1:])[0].name
+    return checks[0].name if checks else type(error).__name__
 
 
 def main() -> None:
