@@ -48,6 +48,7 @@ def largest(file: Path, above: str, below: str) -> float:
 def see(folder: Path) -> Seen:
     """Measure the experiment anew, and look at it."""
     outcome = run(PROJECT, folder, *MODES)
+    print(outcome, flush=True)
     if outcome.caught_by not in ("nothing", "warning"):
         return Seen(outcome, 0.0, 0.0)
     return Seen(
@@ -77,8 +78,6 @@ def main() -> None:
             rows.append(row_of(name, seen))
             print(rows[-1], flush=True)
             alarms += [one.outcome for one in seen if one.outcome.caught_by != "nothing"]
-    for alarm in alarms:
-        print(alarm)
     REPORT.write_text(report(rows), encoding="utf-8")
     sys.exit(bool(alarms))
 
