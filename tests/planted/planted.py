@@ -35,6 +35,7 @@ class Planted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     would: str
     caught_by: str
+    said: str = ""  # what is said of it, among other warnings
     measured: tuple[str, ...] = ()
     edits: tuple[Edit, ...] = ()
     change: str | None = None

@@ -15,7 +15,7 @@ import sys
 import traceback
 from pathlib import Path
 
-PROMPT_TOKENS, DECODE_STEPS, REPEATS, SEED = 32, 3, 3, 0
+PROMPT_TOKENS, DECODE_STEPS, REPEATS, SEED = 500, 3, 3, 0
 MODES = ("local", "naive", "remote_cache", "semantic")
 ARCHITECTURE = {
     "model_type": "gptj",
@@ -23,7 +23,7 @@ ARCHITECTURE = {
     "n_embd": 128,
     "n_head": 4,
     "rotary_dim": 32,
-    "n_positions": 64,
+    "n_positions": 512,
     "vocab_size": 2000,
     "bos_token_id": 0,
     "eos_token_id": 0,
