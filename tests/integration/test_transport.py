@@ -292,7 +292,7 @@ def test_a_worker_of_pytorch_rpc_may_be_first_to_end():
 @needs("tcpdump")
 @pytest.mark.parametrize(
     ("transport", "call_bytes", "tensor_bytes"),
-    [("torch_rpc", (400, 1_200), (40, 130)), ("tcp", (20, 60), (8, 18))],
+    [("torch_rpc", (200, 700), (40, 130)), ("tcp", (20, 60), (8, 18))],
 )
 def test_tensors_cross_tcp_and_framing_is_linear(tmp_path, transport, call_bytes, tensor_bytes):
     port, ready = free_port("127.0.0.1"), FORKS.Event()
