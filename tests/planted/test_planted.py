@@ -85,8 +85,13 @@ def failed_claims(folder):
 def honest(tmp_path_factory):
     """An experiment that was measured by the code as it is."""
     folder = tmp_path_factory.mktemp("honest")
-    assert run(PROJECT, folder) == Outcome("nothing", "")
+    published(run(PROJECT, folder))
     return folder
+
+
+def published(outcome):
+    """Nobody refused it; beside other suites a wait may be warned of (`make honest` has no others)."""
+    assert outcome.caught_by in ("nothing", "warning"), outcome.message
 
 
 @pytest.fixture(scope="session")
@@ -138,7 +143,7 @@ def test_a_planted_error_is_caught_by_the_check_that_is_named_for_it(
 def test_no_check_can_be_unplugged_unnoticed(planted, honest, tmp_path):
     """What the test above sees refused is published where the check is not called."""
     edits = (*planted.edits, planted.unplugged)
-    assert plant(planted, edits, honest, tmp_path) == Outcome("nothing", "")
+    published(plant(planted, edits, honest, tmp_path))
 
 
 @pytest.mark.parametrize("planted", PLANTED, ids=lambda planted: planted.name)
