@@ -90,7 +90,7 @@ def honest(tmp_path_factory):
 
 
 def published(outcome):
-    """Nobody refused it; beside other suites a wait may be warned of, beside ``make honest`` none."""
+    """Nobody refused it; beside other suites a wait may be warned of, in ``make honest`` none."""
     assert outcome.caught_by in ("nothing", "warning"), outcome.message
 
 
