@@ -155,9 +155,7 @@ def test_refused_a_run_that_the_wire_contradicts(planted):
 
 
 def test_after_meters_that_need_passes_of_their_own_more_generations_are_expected():
-    record = with_decode(
-        record_of(), readings={**record_of().phases[-1].readings, "gpu_kernels": {}}
-    )
+    record = record_of(runs_again=True)
     check(record, [*turns_of(record), *generation(record.phases[-1].begin_ns + 5 * SECOND_NS)])
 
 
@@ -257,6 +255,12 @@ def test_refused_a_wait_beside_the_steps_of_one_mode():
     with pytest.raises(MeasurementError, match=r"and 5\.000 ms are accepted"):
         check_beside([*late("local", 20), *late("semantic", 20)])
     check_beside([*late("local", 0), *late("semantic", 0)])
+
+
+def test_a_mode_whose_worker_chooses_the_token_has_less_to_do_and_accuses_no_other():
+    check_beside([*late("token_only", 0), *late("local", 2), *late("semantic", 2)])
+    with pytest.raises(MeasurementError, match="decode of local spends"):
+        check_beside([*late("delta", 0), *late("local", 2)])
 
 
 def test_one_late_repeat_is_chance():

@@ -145,6 +145,7 @@ def run_benchmark(
         listening_ports=tuple(sorted(sockets.listening_ports)),
         probes=tuple(probes),
         yardstick=yardstick,
+        runs_again=again.has_meters or back_to_back.has_meters,
         capture=status or CaptureStatus(False, unavailable, settings.capture.interface),
     )
     return record, answer.logits

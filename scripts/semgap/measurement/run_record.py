@@ -81,6 +81,8 @@ class RunRecord(msgspec.Struct, frozen=True):
     capture: CaptureStatus
     ended_unix_ns: int = 0  # when nothing more was measured; 0 in records without it
     yardstick: Yardstick | None = None  # None in records without it
+    # whether the phases were run again after they were timed, for meters that slow what they watch
+    runs_again: bool = False
     # logits_sha256, capture_sha256: digests of the files that were written with this record
     logits_sha256: str = ""
     capture_sha256: str = ""

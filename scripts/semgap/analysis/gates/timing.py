@@ -13,7 +13,7 @@ from semgap.analysis.numbers.second_clock import (
     seen_steps,
 )
 from semgap.errors import MeasurementError
-from semgap.measurement.run_record import PhaseRecord, RunRecord
+from semgap.measurement.run_record import RunRecord
 from semgap.policy import WorkerPlace
 
 # A packet is stamped a moment after the call that sent it began.
@@ -133,16 +133,11 @@ def _other_generations(record: RunRecord, exchanges: Sequence[Exchange]) -> Iter
             f"{rehearsals} were on the wire"
         )
     after = _generations(exchanges_in(decode.end_unix_ns, _NEVER_NS, exchanges), measured)
-    if after and not _is_run_again(decode):
+    if after and not record.runs_again:
         yield (
             f"after what it calls measured, {after} more generations were on the wire: a rehearsal "
             "was recorded"
         )
-
-
-def _is_run_again(phase: PhaseRecord) -> bool:
-    """Whether meters that slow what they measure were read in passes after the timed ones."""
-    return any(name.startswith("gpu_") for name in phase.readings)
 
 
 def _generations(exchanges: Sequence[Exchange], measured: Sequence[Exchange]) -> int:

@@ -17,7 +17,7 @@ from semgap.plumbing.statistics import percentile
 
 # Of the steps of a mode, the part that few delays met.
 QUICK_PERCENT = 25
-# What two clocks may differ by in the median over a mode's steps: reading them, waking up.
+# What two clocks may differ by: reading them, waking up.
 _APART_S = 50e-6
 _APART_SHARE = 0.01
 # How far above the mode that takes least: in honest runs, quiet and loaded, few steps scatter so.
