@@ -47,7 +47,7 @@ WORKFLOW_CODE := Snakefile workflow
 .DEFAULT_GOAL := help
 .PHONY: help table verify precise report doctor status problems context context-runs decode-rate \
 	decode-runs line-rate parse-rate check test thorough format static unit integration reruns \
-	workflow planted mutants honest clean locks docs models kit environment tcpdump judges stop \
+	workflow planted mutants honest judge-model clean locks docs models kit environment tcpdump judges stop \
 	reference-tables
 
 help:  ## list the targets and the variables
@@ -152,6 +152,13 @@ mutants: environment $(TEST_TOOLS) tcpdump  ## plant all wrong evaluations and w
 
 honest: environment $(TEST_TOOLS) tcpdump  ## measure 40 honest experiments: no check may refuse one (half an hour)
 	@cd tests/planted && PYTHONPATH=.. ../../$(BIN)/python honest.py
+
+judge-model: environment  ## hold SmolLM2's tokens and logits against llama.cpp's, which is built first (10 min)
+	@envs/ensure-program.sh cmake "cmake g++" "llama.cpp cannot be built."
+	@PYTHON=$(BIN)/python tests/llama_cpp/build.sh
+	@$(BIN)/snakemake --cores $(CORES) $(QUIET) --configfile config/smollm2.yaml \
+		-- results/smollm2/model/prompt.json
+	@PYTHONPATH=scripts:tests $(BIN)/python tests/llama_cpp/judge_model.py results/smollm2
 
 docs: environment  ## write what follows from code: config/README.md, the schema, docs/faults.md
 	@PYTHONPATH=scripts $(BIN)/python -m semgap.maintain.faults

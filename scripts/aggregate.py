@@ -31,7 +31,7 @@ def aggregate(
     from semgap.model.prompt import Prompt
     from semgap.plumbing.files import read_record, write_atomically
 
-    evidence = read_evidence(expectation, manifest, runs, traffic, turns)
+    evidence = read_evidence(expectation, manifest, agreement, runs, traffic, turns)
     found = publish.numbers(evidence)
     check_files(evidence, read_record(prompt, Prompt), logits, captures)
     answers = zip(evidence.runs, logits, strict=True)

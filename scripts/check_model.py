@@ -21,24 +21,33 @@ def check(
     import io
 
     import numpy as np
+    from msgspec import structs
 
     from semgap.inference.agreement import compare_with_transformers
     from semgap.model.prompt import Prompt
+    from semgap.model.text import text_of
     from semgap.plumbing.files import read_record, write_atomically, write_record
 
+    start = read_record(prompt, Prompt)
     found = compare_with_transformers(
         weights,
         source or weights,
         engine,
         settings.dtype,
         settings.source_remedy,
-        read_record(prompt, Prompt).token_ids,
+        start.token_ids,
         decode_steps,
     )
+    agreement_found = found.agreement
+    if start.text is not None:
+        continuation = text_of(found.agreement.token_ids, weights)
+        agreement_found = structs.replace(
+            found.agreement, prompt_text=start.text, continuation=continuation
+        )
     file = io.BytesIO()
     np.save(file, found.logits)
     write_atomically(expected, file.getvalue())
-    write_record(agreement, found.agreement)
+    write_record(agreement, agreement_found)
 
 
 if __name__ == "__main__":

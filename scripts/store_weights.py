@@ -15,13 +15,15 @@ def store(
 ) -> None:
     import json
 
-    from semgap.model.sources import pretrained_weights, seeded_weights, store_weights
+    from semgap.model.sources import pretrained_weights, seeded_weights, store_origin, store_weights
 
     if source is not None:
         found = pretrained_weights(source, settings.dtype, settings.source_remedy)
+        store_weights(found, weights)
+        store_origin(source, weights)
     else:
         found = seeded_weights(json.dumps(settings.architecture), settings.dtype, settings.seed)
-    store_weights(found, weights)
+        store_weights(found, weights)
 
 
 if __name__ == "__main__":

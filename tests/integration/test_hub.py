@@ -102,12 +102,13 @@ def test_a_model_arrives_and_is_the_same(serve, form, checkpoints, tmp_path):
         "flax_model.msgpack": b"never fetched",
         "tf_model.h5": b"never fetched",
     }
+    tokenizer = {"tokenizer.json": b"{}", "merges.txt": b"t h"}
     if form in ("safetensors", "shards"):
         unwanted["pytorch_model.bin"] = b"never fetched"
     folder = tmp_path / "model"
-    done = download(serve(Hub({**forms[form], **unwanted})).url, folder)
+    done = download(serve(Hub({**forms[form], **tokenizer, **unwanted})).url, folder)
     assert done.returncode == 0, done.stdout
-    needed = {name for name in forms[form] if name != "generation_config.json"}
+    needed = {name for name in forms[form] if name != "generation_config.json"} | set(tokenizer)
     assert {path.name for path in folder.iterdir()} == needed
     if form == "shards":
         assert len(list(folder.glob("model-*.safetensors"))) > 1

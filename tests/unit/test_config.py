@@ -92,6 +92,12 @@ def test_a_minimal_file_is_completed():
         ("labels", {"blind": "Blind"}, r"no mode 'blind'"),
         ("model.weights", "hub", r"'model.weights' is 'hub', but 'model.hub.repo' is not set"),
         ("model.weights", "folder", r"'model.folder' is not set"),
+        ("model.weights", "package", r"'package', but 'model.package.name' is not set"),
+        ("model.package.sha256", "f" * 40, r"'model.package.sha256' is 'f+'"),
+        ("model.package.file", "a.safetensors", r"'model.package.file' is 'a.safetensors'"),
+        ("model.package.name", "--index-url", r"'model.package.name' is '--index-url'"),
+        ("workload.prompt_text", "", r"'workload.prompt_text' is ''"),
+        ("workload.prompt_text", "A text", r"prompt_text' is set, but a model with seeded weights"),
         ("model.architecture", None, r"'model.architecture' is not set"),
         ("model.hub.revision", "main", r"'model.hub.revision' is 'main'"),
         ("experiment", "reference", r"'experiment' is 'reference'"),
@@ -107,6 +113,49 @@ def test_a_minimal_file_is_completed():
 def test_a_wrong_value_is_named_with_what_is_allowed(key, value, message):
     with pytest.raises(ConfigError, match=message):
         load_config(changed(key, value))
+
+
+FROM_PACKAGE = yaml.safe_load((PROJECT / "config" / "smollm2.yaml").read_text())
+
+
+def prompted(**workload):
+    return load_config({**FROM_PACKAGE, "workload": workload}).workload
+
+
+@pytest.mark.parametrize(
+    ("text", "other"),
+    [
+        ("prompt_text", {"prompt_tokens": 8}),
+        ("prompt_text", {"prompt_seed": 1}),
+        ("prompt_text", {"prompt_file": "p"}),
+        ("prompt_file", {"prompt_tokens": 8}),
+        ("prompt_file", {"prompt_seed": 1}),
+    ],
+)
+def test_refused_two_prompts(text, other):
+    (key,) = other
+    with pytest.raises(ConfigError, match=rf"'workload.{text}' and 'workload.{key}' exclude each"):
+        prompted(**{text: "a", **other})
+
+
+def test_a_prompt_may_be_in_a_file(tmp_path):
+    file = tmp_path / "prompt.txt"
+    file.write_text("Once upon a time\n\n")
+    read = prompted(prompt_file=str(file))
+    assert (read.prompt_text, read.prompt_file) == ("Once upon a time", None)
+    assert read == prompted(prompt_text="Once upon a time")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(None, "cannot be read: .*No such file"), (b"\xff", "cannot be read"), (b" \n", "is empty")],
+)
+def test_a_file_without_a_prompt_is_named(tmp_path, content, message):
+    file = tmp_path / "prompt.txt"
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(ConfigError, match=rf"'workload.prompt_file'.*{message}"):
+        prompted(prompt_file=str(file))
 
 
 def test_a_missing_key_is_named():

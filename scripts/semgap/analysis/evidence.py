@@ -10,7 +10,7 @@ from semgap.analysis.claims import Claim
 from semgap.analysis.expectation import Asked, Expectation
 from semgap.analysis.numbers.traffic import TrafficRow
 from semgap.measurement.run_record import RunRecord
-from semgap.model.manifest import Manifest
+from semgap.model.manifest import Agreement, Manifest
 from semgap.pcap.turns import Turn
 from semgap.plumbing.files import read_record, read_rows
 
@@ -32,6 +32,7 @@ class Evidence:
     expectation: Expectation
     manifest: Manifest
     runs: Sequence[Run]  # in the order of the expectation
+    agreement: Agreement | None = None  # None where an old record has none
 
     def held_against(self, claims: tuple[Claim, ...]) -> "Evidence":
         """The same evidence for other claims than were asked for at its time."""
@@ -41,6 +42,7 @@ class Evidence:
 def read_evidence(
     expectation: Path,
     manifest: Path,
+    agreement: Path | None,
     runs: Sequence[Path],
     traffic: Sequence[Path],
     turns: Sequence[Path],
@@ -57,4 +59,5 @@ def read_evidence(
             Run(read_record(run, RunRecord), run, read_rows(rows, TrafficRow), read_rows(of, Turn))
             for run, rows, of in zip(runs, traffic, turns, strict=True)
         ],
+        None if agreement is None else read_record(agreement, Agreement),
     )

@@ -36,12 +36,13 @@ class Expectation(msgspec.Struct, frozen=True):
     experiment: str
     weights_id: str  # name of the folder of the model's weights
     model: ModelSettings
-    prompt_tokens: int
-    prompt_seed: int
+    prompt_tokens: int | None  # of a random prompt
+    prompt_seed: int | None
     labels: dict[str, Label]  # the modes of the table, in its order
     runs: tuple[ExpectedRun, ...]  # in the order of the files that rules name
     claims: tuple[Claim, ...] = ()  # what the results are held against
     stopping: StoppingRule | None = None  # how the number of repeats was chosen
+    prompt_text: str | None = None  # instead of a random prompt
 
 
 class Asked(msgspec.Struct, frozen=True):

@@ -18,7 +18,7 @@ from semgap.analysis.gates.timing import check_clocks, check_exchanges, check_go
 from semgap.analysis.numbers.budget import BudgetRow, budget_rows
 from semgap.analysis.numbers.comparison import ComparisonRow, comparisons
 from semgap.analysis.numbers.counts import CountRow, count_rows
-from semgap.analysis.numbers.numbers import Numbers
+from semgap.analysis.numbers.numbers import AnswerRow, Numbers
 from semgap.analysis.numbers.prediction import predict
 from semgap.analysis.numbers.same_work import SameWorkRow, same_work_rows
 from semgap.analysis.numbers.second_clock import (
@@ -29,7 +29,7 @@ from semgap.analysis.numbers.second_clock import (
 )
 from semgap.analysis.numbers.summary import RepeatRow, SummaryRow, repeat_rows, summarise
 from semgap.measurement.run_record import RunRecord
-from semgap.model.manifest import Manifest
+from semgap.model.manifest import Agreement, Manifest
 from semgap.plumbing.files import read_record, read_rows, write_rows
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ NUMBERS: dict[str, type[msgspec.Struct]] = {
     "clocks": ClockRow,
     "same_work": SameWorkRow,
     "budgets": BudgetRow,
+    "answer": AnswerRow,
 }
 
 
@@ -90,7 +91,14 @@ def numbers(evidence: Evidence) -> Numbers:
         clocks,
         same_work_rows(repeats),
         budgets,
+        _answer(evidence.agreement),
     )
+
+
+def _answer(agreement: Agreement | None) -> Sequence[AnswerRow]:
+    if agreement is None or agreement.prompt_text is None or agreement.continuation is None:
+        return ()
+    return [AnswerRow(agreement.prompt_text, agreement.continuation)]
 
 
 def write_numbers(found: Numbers, files: Iterable[Path]) -> None:
@@ -120,6 +128,7 @@ def read_numbers(
         read_rows(of["clocks"], ClockRow),
         read_rows(of["same_work"], SameWorkRow),
         read_rows(of["budgets"], BudgetRow),
+        read_rows(of["answer"], AnswerRow),
     )
 
 

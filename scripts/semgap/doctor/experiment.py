@@ -29,6 +29,9 @@ _LOOPBACK_BYTES_PER_S = 2e9
 # A captured packet of loopback carries up to 64 KB; half of that on average, 112 bytes in the file.
 _CAPTURE_SHARE = 112 / 32_768
 _PROBE_SIZE = 4096
+_CHARACTERS_PER_TOKEN = 4
+# Beside the weights as they are stored: a download and its cache; a package at 16 bits at most.
+_DOWNLOADED_SHARE = {"hub": 2, "package": 1}
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,7 @@ def needs_of(config: Config, weights_bytes: int) -> Needs:
         for mode, count in repeats.items()
     )
     copies = load_engine(config.worker.engine).WEIGHT_COPIES
-    downloaded = 2 * weights_bytes if config.model.weights == "hub" else 0
+    downloaded = _DOWNLOADED_SHARE.get(config.model.weights, 0) * weights_bytes
     return Needs(
         weights_bytes=weights_bytes,
         disk_bytes=int(weights_bytes + downloaded + _CAPTURE_SHARE * traffic),
@@ -110,7 +113,8 @@ def _model_config(config: Config) -> str | None:
 def duration_s(config: Config, needs: Needs) -> float:
     """About how long all jobs take here, to a factor of two: a processor is measured, a GPU not."""
     parameters = needs.weights_bytes / torch.finfo(getattr(torch, config.model.dtype)).bits * 8
-    tokens = config.workload.prompt_tokens
+    text = config.workload.prompt_text
+    tokens = len(text) // _CHARACTERS_PER_TOKEN if text else config.workload.prompt_tokens
     if config.worker.device == "cpu":
         # Prefill does two operations per parameter and token, decode reads each weight once.
         flops, bytes_per_s = _processor_speed()

@@ -14,8 +14,11 @@ ARCHIVE = "evidence.tar.xz"
 
 
 def pack(results: Path, archive: Path) -> None:
-    """Write run records and traffic, the same bytes whoever writes them and when."""
-    files = [*results.glob("runs/*/*.json"), *results.glob("traffic/*/*.csv")]
+    """Write run records, traffic and agreement, the same bytes whoever writes them and when."""
+    files = [
+        *(*results.glob("runs/*/*.json"), *results.glob("traffic/*/*.csv")),
+        *results.glob("model/agreement.json"),
+    ]
     with tarfile.open(archive, "w:xz", format=tarfile.USTAR_FORMAT) as packed:
         for file in sorted(files):
             entry = tarfile.TarInfo(str(file.relative_to(results)))

@@ -59,7 +59,11 @@ def evidence_in(folder: Path) -> Evidence:
     turns = [folder / "traffic" / mode / f"{name}.turns.csv" for mode, name in expected]
     for missing in (file for file in turns if not file.exists()):
         write_rows(missing, Turn, ())
-    evidence = read_evidence(asked, folder / "manifest.json", runs, traffic, turns)
+    agreement = folder / "model" / "agreement.json"
+    evidence = read_evidence(
+        *(asked, folder / "manifest.json", agreement if agreement.exists() else None),
+        *(runs, traffic, turns),
+    )
     return evidence.held_against(load_claims(PROJECT / "config" / "claims.yaml"))
 
 

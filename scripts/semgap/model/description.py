@@ -10,10 +10,12 @@ from torch import Tensor
 from semgap.errors import ModelError
 from semgap.model.cache_form import cache_tensors, slots_of, window_of
 from semgap.model.causal_lm import run_pass
-from semgap.model.manifest import CacheTensor, Manifest, WeightTensor
+from semgap.model.manifest import CacheTensor, GgufFile, Manifest, WeightTensor
 from semgap.model.model_settings import ModelSettings
 from semgap.model.skeleton import ModelSkeleton
+from semgap.model.sources import GGUF_RECORD
 from semgap.model.weights import CONFIG_FILE, describe_file, map_safetensors
+from semgap.plumbing.files import read_record
 from semgap.plumbing.limits import in_threads
 
 _REMEDY = "Delete the folder and run again: it is made anew."
@@ -49,9 +51,12 @@ def describe_model(folder: Path, settings: ModelSettings) -> Manifest:
                 f"is {tuple(needed.shape)} {needed.dtype}.",
                 _REMEDY,
             )
+    # Binding makes a parameter of its own for each place of a tied one.
+    parameters = sum(parameter.numel() for parameter in skeleton.module.parameters())
     skeleton.bind(list(skeleton.weights), [stored[name] for name in skeleton.weights])
     kv_cache, logits = _cache_and_logits(skeleton)
     files = tuple(in_threads(describe_file, paths))
+    packed = folder / GGUF_RECORD
     digest = hashlib.sha256(f"{model_config}\n{settings.dtype}\n".encode())
     digest.update("\n".join(f"{file.name} {file.sha256}" for file in files).encode())
     return Manifest(
@@ -59,7 +64,7 @@ def describe_model(folder: Path, settings: ModelSettings) -> Manifest:
         origin=settings.origin,
         pretrained=settings.weights != "seeded",
         dtype=settings.dtype,
-        parameters=sum(parameter.numel() for parameter in skeleton.module.parameters()),
+        parameters=parameters,
         weights_bytes=sum(tensor.nbytes for tensor in skeleton.weights.values()),
         kv_cache=kv_cache,
         logits_bytes_per_position=logits.nbytes,
@@ -73,6 +78,7 @@ def describe_model(folder: Path, settings: ModelSettings) -> Manifest:
             for name, tensor in skeleton.weights.items()
         ),
         files=files,
+        dequantised_from=read_record(packed, GgufFile) if packed.exists() else None,
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from huggingface_hub import constants, errors, snapshot_download
 
 from semgap.errors import ModelError
+from semgap.model.model_settings import TOKENIZER_FILES, tokenizer_files
 from semgap.plumbing.files import NO_SPACE
 
 _CONFIG = "config.json"
@@ -22,7 +23,7 @@ _SHA256_DIGITS, _SHA1_DIGITS = 64, 40
 
 
 def download_model(repo: str, revision: str, folder: Path) -> int:
-    """Download configuration and weights of a model; returns their bytes.
+    """Download configuration, weights and tokenizer of a model; returns their bytes.
 
     ``folder`` gets links to the files in huggingface_hub's cache. Takes safetensors where the
     repository has them, else PyTorch files; no other format and no code.
@@ -52,7 +53,9 @@ def _fetched(repo: str, revision: str) -> Sequence[Path]:
         names = (f"{stem}{suffix}", f"{stem}-?????-of-?????{suffix}", f"{stem}{suffix}.index.json")
         with _explained(repo, revision):
             snapshot = Path(
-                snapshot_download(repo, revision=revision, allow_patterns=[_CONFIG, *names])
+                snapshot_download(
+                    repo, revision=revision, allow_patterns=[_CONFIG, *names, *TOKENIZER_FILES]
+                )
             )
         weights = [snapshot / names[0]]
         if not weights[0].exists():
@@ -68,7 +71,7 @@ def _fetched(repo: str, revision: str) -> Sequence[Path]:
                     f"{repo} has no '{file.name}' at revision {revision}.",
                     "Choose another revision or repository.",
                 )
-        return needed
+        return [*needed, *map(Path, tokenizer_files(snapshot))]
     raise ModelError(
         f"{repo} has neither {' nor '.join(map(''.join, _FORMATS))} at revision {revision}, whole "
         "or in shards with an index.",

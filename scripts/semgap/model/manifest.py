@@ -19,6 +19,14 @@ class WeightTensor(msgspec.Struct, frozen=True):
     size_bytes: int
 
 
+class GgufFile(msgspec.Struct, frozen=True):
+    """The GGUF file that weights come from."""
+
+    name: str
+    sha256: str
+    tensors: dict[str, int]  # how many tensors it has in each of its formats
+
+
 class CacheTensor(msgspec.Struct, frozen=True):
     """One tensor of the KV cache, and how its size grows."""
 
@@ -46,6 +54,7 @@ class Manifest(msgspec.Struct, frozen=True):
     model_config: str  # the transformers configuration as JSON
     tensors: tuple[WeightTensor, ...]
     files: tuple[WeightFile, ...]
+    dequantised_from: GgufFile | None = None  # where the weights were packed
 
     def kv_cache_bytes(self, positions: int) -> int:
         """Size of the KV cache after so many positions."""
@@ -66,3 +75,5 @@ class Agreement(msgspec.Struct, frozen=True):
     largest_difference: float  # of all logits
     largest_logit: float
     tolerance: float  # for the difference of a logit
+    prompt_text: str | None = None  # None for a prompt of random tokens
+    continuation: str | None = None  # the text of token_ids

@@ -6,6 +6,14 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from semgap.errors import ModelError
+
+# What tokenizers are made of, in their different forms.
+TOKENIZER_FILES = (
+    *("tokenizer.json", "tokenizer.model", "vocab.json", "merges.txt", "vocab.txt", "spiece.model"),
+    *("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+)
+
 
 class HubSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The repository to download."""
@@ -20,6 +28,27 @@ class HubSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
 
 
+class PackageSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The file to take out of a package of the package index."""
+
+    name: Annotated[
+        Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$(?!\n)")] | None,
+        Meta(description="Name of the package."),
+    ] = None
+    version: Annotated[
+        Annotated[str, Meta(pattern=r"^[0-9][A-Za-z0-9.!+_-]*$(?!\n)")] | None,
+        Meta(description="Its version, so that nothing moves."),
+    ] = None
+    file: Annotated[
+        Annotated[str, Meta(pattern=r"^[^\x00-\x1f]+\.gguf$(?!\n)")] | None,
+        Meta(description="Path of a GGUF file in the package's wheel."),
+    ] = None
+    sha256: Annotated[
+        Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")] | None,
+        Meta(description="SHA-256 of that file; another one is refused."),
+    ] = None
+
+
 class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The model that answers the prompt."""
 
@@ -27,19 +56,25 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         str, Meta(min_length=1, max_length=200, description="The model's name in the table.")
     ]
     weights: Annotated[
-        Literal["hub", "folder", "seeded"],
+        Literal["hub", "package", "folder", "seeded"],
         Meta(
-            description="Where the weights come from: downloaded from the Hugging Face Hub, read "
-            "from a folder, or made from a seed for the given architecture (no pretrained model; "
-            "the table says so)."
+            description="Where the weights come from: downloaded from the Hugging Face Hub, taken "
+            "out of a package of the package index, read from a folder, or made from a seed for "
+            "the given architecture (no pretrained model; the table says so)."
         ),
     ]
     hub: Annotated[HubSettings, Meta(description="The repository, for `weights: hub`.")] = (
         msgspec.field(default_factory=HubSettings)
     )
+    package: Annotated[
+        PackageSettings, Meta(description="The package's file, for `weights: package`.")
+    ] = msgspec.field(default_factory=PackageSettings)
     folder: Annotated[
         str | None,
-        Meta(description="Folder with config.json and weight files, for `weights: folder`."),
+        Meta(
+            description="Folder with config.json and weight files, or with one GGUF file, for "
+            "`weights: folder`."
+        ),
     ] = None
     architecture: Annotated[
         dict[str, Any] | None,
@@ -58,6 +93,7 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The source of the weights, as the table says it."""
         return {
             "hub": f"from {self.hub.repo} at {self.hub.revision}",
+            "package": f"from the package {self.package.name} {self.package.version}",
             "folder": f"from the folder {self.folder}",
             "seeded": f"made from seed {self.seed}",
         }[self.weights]
@@ -67,7 +103,9 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """What to do about weights that cannot be read from where they come from."""
         return {
             "hub": "Delete the download and run again: it is downloaded anew.",
-            "folder": f"Put a complete config.json and weight files into '{self.folder}'.",
+            "package": "Use a version of transformers that reads this file, or another file.",
+            "folder": f"Put a complete config.json and weight files, or one GGUF file that "
+            f"transformers reads, into '{self.folder}'.",
             "seeded": "Delete the stored weights and run again: they are made anew.",
         }[self.weights]
 
@@ -75,6 +113,7 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The same without what belongs to other sources of weights."""
         sources: dict[str, dict[str, Any]] = {
             "hub": {"hub": self.hub},
+            "package": {"package": self.package},
             "folder": {"folder": self.folder},
             "seeded": {"architecture": self.architecture, "seed": self.seed},
         }
@@ -85,6 +124,31 @@ class ModelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def model_files(folder: Path) -> list[str]:
     """The files of a folder that a model is read from; config.json even if it is missing."""
+    if packed := gguf_file(folder):
+        return [str(packed)]
     patterns = ("*.safetensors", "*.bin", "*.index.json")
     weights = {str(file) for pattern in patterns for file in folder.glob(pattern)}
-    return [str(folder / "config.json"), *sorted(weights)]
+    return [str(folder / "config.json"), *sorted(weights), *tokenizer_files(folder)]
+
+
+def tokenizer_files(folder: Path) -> list[str]:
+    """The files of a folder in the Hub's form that a model's tokenizer is read from."""
+    return [str(folder / name) for name in TOKENIZER_FILES if (folder / name).exists()]
+
+
+def gguf_file(folder: Path) -> Path | None:
+    """The GGUF file that a folder's model is in, unless it is in files of another form.
+
+    Raises:
+        ModelError: there are several.
+    """
+    files = sorted(folder.glob("*.gguf"))
+    if not files or any(folder.glob("*.safetensors")) or any(folder.glob("*.bin")):
+        return None
+    if len(files) > 1:
+        raise ModelError(
+            f"'{folder}' holds {len(files)} GGUF files, '{files[0].name}' and '{files[1].name}' "
+            "among them.",
+            "Leave one there. One that was split has to be joined first: llama-gguf-split --merge.",
+        )
+    return files[0]

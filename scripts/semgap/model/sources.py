@@ -1,26 +1,35 @@
-"""Where weights come from, a folder in the Hub's form or a seed, and how they are stored."""
+"""Where weights come from, a folder or a seed, and how they are stored."""
 
 import contextlib
 import hashlib
+import io
 import json
 import logging
 import math
+import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import gguf
 import torch
 import transformers
 from torch import Tensor
 
 from semgap.errors import ModelError
+from semgap.model.manifest import GgufFile
+from semgap.model.model_settings import gguf_file, tokenizer_files
 from semgap.model.skeleton import ModelSkeleton, check_config_values
 from semgap.model.weights import CONFIG_FILE, write_shards
-from semgap.plumbing.files import write_atomically
+from semgap.plumbing.files import digest_of, write_atomically, write_record
 from semgap.plumbing.limits import in_threads
 
 log = logging.getLogger(__name__)
+
+# Beside stored weights, if they are from a GGUF file: a GgufFile.
+GGUF_RECORD = "dequantised_from.json"
 
 # https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md
 _LFS_POINTER = b"version https://git-lfs"
@@ -46,6 +55,27 @@ def store_weights(source: WeightSource, folder: Path) -> None:
     write_atomically(folder / CONFIG_FILE, source.model_config.encode())
 
 
+def store_origin(source: Path, folder: Path) -> None:
+    """Keep a source's tokenizer beside its stored weights, and say what they were unpacked of."""
+    packed = gguf_file(source)
+    if packed is None:
+        for file in tokenizer_files(source):
+            shutil.copyfile(file, folder / Path(file).name)
+        return
+    formats = Counter(tensor.tensor_type.name for tensor in gguf.GGUFReader(packed).tensors)
+    described = GgufFile(packed.name, digest_of(packed), dict(formats.most_common()))
+    write_record(folder / GGUF_RECORD, described)
+    try:
+        tokenizer = transformers.AutoTokenizer.from_pretrained(
+            source, gguf_file=packed.name, local_files_only=True, trust_remote_code=False
+        )
+    except Exception as error:
+        # A prompt of random tokens needs none, and each kind raises errors of its own.
+        log.warning("transformers cannot read the tokenizer of '%s': %s", packed, error)
+    else:
+        tokenizer.save_pretrained(folder)
+
+
 def seeded_weights(architecture: str, dtype: str, seed: int) -> WeightSource:
     """Weights made from a seed for an architecture.
 
@@ -66,7 +96,9 @@ def seeded_weights(architecture: str, dtype: str, seed: int) -> WeightSource:
 
 
 def pretrained_weights(folder: Path, dtype: str, remedy: str) -> WeightSource:
-    """Weights of a folder with ``config.json`` and safetensors or PyTorch files, cast to ``dtype``.
+    """Weights of a folder with ``config.json`` and safetensors or PyTorch files, or a GGUF file.
+
+    They are cast to ``dtype``, those of a GGUF file after they were dequantised.
 
     transformers maps a checkpoint's names to the architecture's.
 
@@ -92,7 +124,8 @@ def load_pretrained(folder: Path, dtype: str, remedy: str) -> transformers.PreTr
     Raises:
         ModelError: files are missing, corrupt, or do not hold all weights of the architecture.
     """
-    if not (folder / CONFIG_FILE).exists():
+    packed = gguf_file(folder)
+    if packed is None and not (folder / CONFIG_FILE).exists():
         raise ModelError(f"'{folder}' holds no {CONFIG_FILE}.", remedy)
     for file in sorted(folder.iterdir()):
         if file.is_file() and is_lfs_pointer(file):
@@ -100,19 +133,23 @@ def load_pretrained(folder: Path, dtype: str, remedy: str) -> transformers.PreTr
                 f"'{file}' is a Git LFS pointer: the file itself was not fetched.",
                 f"Run 'git lfs pull' in '{folder}', or copy the file there.",
             )
-    check_config_values((folder / CONFIG_FILE).read_text(encoding="utf-8"))
+    if packed is None:
+        check_config_values((folder / CONFIG_FILE).read_text(encoding="utf-8"))
     transformers.utils.logging.disable_progress_bar()
     try:
-        loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
-            folder,
-            dtype=getattr(torch, dtype),
-            local_files_only=True,
-            trust_remote_code=False,
-            weights_only=True,
-            output_loading_info=True,
-            # Listed below, by name.
-            ignore_mismatched_sizes=True,
-        )
+        # Where tqdm draws the progress of unpacking.
+        with contextlib.redirect_stderr(io.StringIO()):
+            loaded: Any = transformers.AutoModelForCausalLM.from_pretrained(
+                folder,
+                dtype=getattr(torch, dtype),
+                local_files_only=True,
+                trust_remote_code=False,
+                weights_only=True,
+                gguf_file=packed and packed.name,
+                output_loading_info=True,
+                # Listed below, by name.
+                ignore_mismatched_sizes=True,
+            )
     except Exception as error:
         # safetensors, pickle and zipfile raise many types of error for a corrupt file.
         raise ModelError(f"The model in '{folder}' cannot be read: {error}.", remedy) from error
@@ -136,8 +173,10 @@ def is_lfs_pointer(file: Path) -> bool:
 
 def _source(skeleton: ModelSkeleton, weight: Callable[[str], Tensor]) -> WeightSource:
     config = skeleton.config.to_dict()
-    # The same model must have the same fingerprint under every version of transformers.
-    config.pop("transformers_version", None)
+    # The same model must have the same fingerprint, whatever it was read with and from where.
+    for key in ("transformers_version", "_model_name_or_path", "quantization_config"):
+        config.pop(key, None)
+    config["_name_or_path"] = ""
     return WeightSource(
         model_config=json.dumps(config, indent=2, sort_keys=True),
         sizes_bytes={name: tensor.nbytes for name, tensor in skeleton.weights.items()},

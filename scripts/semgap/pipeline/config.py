@@ -16,7 +16,7 @@ from semgap.errors import ConfigError
 from semgap.inference.worker_settings import WorkerSettings
 from semgap.linkbench.link_settings import LinkSettings
 from semgap.measurement.job_settings import CaptureSettings, StoppingRule, WorkloadSettings
-from semgap.model.model_settings import ModelSettings
+from semgap.model.model_settings import ModelSettings, PackageSettings
 from semgap.modes import policy_of
 from semgap.plumbing.registry import names_in
 from semgap.plumbing.yaml_files import read_yaml
@@ -50,8 +50,21 @@ class LabelSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Workload(WorkloadSettings, frozen=True, forbid_unknown_fields=True):
     """What is run in every mode."""
 
-    prompt_tokens: Annotated[int, Meta(ge=1, description="Length of the prompt (tokens).")] = 128
-    prompt_seed: Annotated[int, Meta(ge=0, description="Chooses the prompt's token ids.")] = 0
+    prompt_tokens: Annotated[
+        int, Meta(ge=1, description="Length of a prompt of random tokens.")
+    ] = 128
+    prompt_seed: Annotated[int, Meta(ge=0, description="Chooses those tokens.")] = 0
+    prompt_text: Annotated[
+        Annotated[str, Meta(min_length=1)] | None,
+        Meta(
+            description="A text as the prompt instead, for a model with a tokenizer; the table's "
+            "notes show it with its continuation. Decoding does not stop at the text's end."
+        ),
+    ] = None
+    prompt_file: Annotated[
+        str | None,
+        Meta(description="File with that text (UTF-8, without the white space at its end)."),
+    ] = None
     repeats: Annotated[
         _Count | dict[str, _Count],
         Meta(description="Benchmark jobs per mode: a number, or a table with a number by mode."),
@@ -196,6 +209,7 @@ def load_config(values: Mapping[str, Any]) -> Config:
             "Give each of 'modes' one, or one number for all.",
         )
     _check_model(config.model)
+    _check_prompt(config, values.get("workload"))
     for holds, key, value, allowed in (
         (config.experiment not in _RESERVED, "experiment", config.experiment, "another name"),
         ("local" in config.modes, "modes", config.modes, "modes with local among them"),
@@ -210,12 +224,20 @@ def load_config(values: Mapping[str, Any]) -> Config:
             raise ConfigError(
                 f"The configuration key '{key}' is {value!r}.", f"Allowed is: {allowed}."
             )
-    return msgspec.structs.replace(config, model=config.model.without_other_sources())
+    return msgspec.structs.replace(
+        config,
+        model=config.model.without_other_sources(),
+        workload=_with_prompt_text(config.workload),
+    )
 
 
 def _check_model(model: ModelSettings) -> None:
     required: dict[str, dict[str, Any]] = {
         "hub": {"model.hub.repo": model.hub.repo, "model.hub.revision": model.hub.revision},
+        "package": {
+            f"model.package.{name}": getattr(model.package, name)
+            for name in PackageSettings.__struct_fields__
+        },
         "folder": {"model.folder": model.folder},
         "seeded": {
             "model.architecture": model.architecture,
@@ -234,6 +256,42 @@ def _check_model(model: ModelSettings) -> None:
                 f"'model.weights' is '{model.weights}', but '{key}' is not set.",
                 f"Set '{key}', or choose other weights.",
             )
+
+
+def _check_prompt(config: Config, workload: Any) -> None:
+    said = workload if isinstance(workload, Mapping) else {}
+    texts, others = (
+        [key for key in keys if said.get(key) is not None]
+        for keys in (("prompt_text", "prompt_file"), ("prompt_tokens", "prompt_seed"))
+    )
+    if texts and len(texts + others) > 1:
+        raise ConfigError(
+            f"'workload.{texts[0]}' and 'workload.{(texts + others)[1]}' exclude each other.",
+            "Say either which text the prompt is, or how many random tokens it has.",
+        )
+    if texts and config.model.weights == "seeded":
+        raise ConfigError(
+            f"'workload.{texts[0]}' is set, but a model with seeded weights has no tokenizer.",
+            "Set 'workload.prompt_tokens' instead, or choose pretrained weights.",
+        )
+
+
+def _with_prompt_text(workload: Workload) -> Workload:
+    if workload.prompt_file is None:
+        return workload
+    try:
+        text = Path(workload.prompt_file).read_text(encoding="utf-8").rstrip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"'workload.prompt_file', '{workload.prompt_file}', cannot be read: {error}.",
+            "Name a file with text in UTF-8.",
+        ) from error
+    if not text:
+        raise ConfigError(
+            f"'workload.prompt_file', '{workload.prompt_file}', is empty.",
+            "Write a prompt into it.",
+        )
+    return msgspec.structs.replace(workload, prompt_text=text, prompt_file=None)
 
 
 def _address(key: str, value: str) -> tuple[bool, str, str, str]:

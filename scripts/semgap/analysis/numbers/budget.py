@@ -7,11 +7,10 @@ from typing import NamedTuple
 
 import msgspec
 
-from semgap.analysis.numbers.second_clock import QUICK_PERCENT
+from semgap.analysis.numbers.second_clock import quick
 from semgap.inference.steps import StepRecord
 from semgap.measurement.run_record import RunRecord
 from semgap.measurement.yardstick import Yardstick
-from semgap.plumbing.statistics import percentile
 from semgap.policy import WorkerPlace
 
 # How far an honest mode's span may be above its bytes' time, and above the mode that takes least.
@@ -64,7 +63,7 @@ class BudgetRow(msgspec.Struct, frozen=True):
     mode: str
     span: str
     taken_s: float
-    quick_s: float  # the quartile below it
+    quick_s: float  # three of four steps take no less
     content_bytes: float
     plain_s: float  # what so many bytes take in a plain copy or socket of this machine
     budget_s: float
@@ -97,7 +96,7 @@ def budget_rows(records: Sequence[RunRecord]) -> list[BudgetRow]:
             content_bytes = median(map(span.content_bytes, each))
             plain_s = content_bytes / rate
             budget_s = _ABOVE_BYTES * plain_s + _ABOVE_LEAST * least_s + _ABOVE_S
-            quick_s = percentile(list(map(span.seconds, each)), QUICK_PERCENT)
+            quick_s = quick(map(span.seconds, each))
             sizes = (taken_s[place], quick_s, content_bytes, plain_s, budget_s)
             rows.append(BudgetRow(*place, name, *sizes))
     return rows

@@ -4,6 +4,8 @@ import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from semgap.analysis.claims.evaluation import OutcomeRow
 from semgap.analysis.expectation import Expectation
 from semgap.analysis.numbers.budget import BudgetRow
@@ -56,6 +58,13 @@ def table_rows(
     ]
 
 
+class AnswerRow(msgspec.Struct, frozen=True):
+    """What was asked and answered, where the prompt is a text."""
+
+    prompt_text: str
+    continuation: str
+
+
 @dataclass(frozen=True)
 class Numbers:
     """What was asked, what ran, and the rows of each file of numbers."""
@@ -71,6 +80,7 @@ class Numbers:
     clocks: Sequence[ClockRow] = ()
     same_work: Sequence[SameWorkRow] = ()
     budgets: Sequence[BudgetRow] = ()
+    answer: Sequence[AnswerRow] = ()  # one at most
 
     @property
     def labels(self) -> Mapping[str, Label]:

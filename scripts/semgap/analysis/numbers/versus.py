@@ -125,6 +125,7 @@ def _what_decides_bytes(expectation: Expectation, manifest: Manifest) -> tuple[o
     workload = expectation.runs[0].settings.workload
     return (
         expectation.prompt_tokens,
+        expectation.prompt_text,
         workload.decode_steps,
         workload.logits_to_keep,
         manifest.weights_bytes,

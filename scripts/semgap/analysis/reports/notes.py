@@ -14,6 +14,7 @@ from semgap.analysis.reports.provenance import commit_text
 from semgap.analysis.reports.statistics import supported
 from semgap.analysis.reports.warnings import warnings
 from semgap.measurement.run_record import RunRecord, settled
+from semgap.model.manifest import Manifest
 from semgap.plumbing.markup import escaped_markdown
 from semgap.policy import WorkerPlace
 
@@ -28,7 +29,6 @@ def notes(numbers: Numbers) -> dict[str, list[str]]:
     machine, versions = record.machine, record.versions
     places = {one.transport for one in numbers.records} - {str(WorkerPlace.IN_PROCESS)}
     tolerance = max(one.policy.logit_tolerance for one in numbers.records)
-    pretrained = "" if manifest.pretrained else "; this is not the pretrained model"
     groups = {
         WARNINGS: [
             f"**Warning**: {what}."
@@ -41,8 +41,9 @@ def notes(numbers: Numbers) -> dict[str, list[str]]:
         "What was run": [
             f"Experiment `{record.settings.experiment}`: {manifest.name} "
             f"({manifest.parameters / 1e6:,.1f} M parameters, {manifest.weights_bytes / 1e6:,.2f} "
-            f"MB of {manifest.dtype}), weights {manifest.origin}{pretrained}; "
+            f"MB of {manifest.dtype}), weights {manifest.origin}{_kind_of_weights(manifest)}; "
             f"{record.prompt_tokens}-token prompt, {steps} decode steps.",
+            *_answer_notes(numbers),
             f"Computed on {machine.gpu or f'{machine.cpu}, {record.compute_threads} threads'}; "
             f"{machine.cores:g} cores, {machine.memory_bytes / 1e9:.1f} GB; Linux "
             f"{machine.kernel}, Python {versions.python}, torch {versions.torch}, transformers "
@@ -72,6 +73,26 @@ def notes(numbers: Numbers) -> dict[str, list[str]]:
         ],
     }
     return {heading: said for heading, said in groups.items() if said}
+
+
+def _kind_of_weights(manifest: Manifest) -> str:
+    packed = manifest.dequantised_from
+    if packed is None:
+        return "" if manifest.pretrained else "; this is not the pretrained model"
+    formats = ", ".join(f"{name} ({count} tensors)" for name, count in packed.tensors.items())
+    return (
+        f", file {escaped_markdown(packed.name)} (SHA-256 {packed.sha256}), converted to "
+        f"{manifest.dtype} from {formats}: a pretrained model as it was quantised, no better"
+    )
+
+
+def _answer_notes(numbers: Numbers) -> Iterator[str]:
+    for answer in numbers.answer:
+        prompt, continuation = (
+            escaped_markdown(" ".join(text.split()))
+            for text in (answer.prompt_text, answer.continuation)
+        )
+        yield f"Prompt, and what every mode continued it with: “{prompt}” — “{continuation}”"
 
 
 def _rehearsal_note(records: Sequence[RunRecord]) -> str:
