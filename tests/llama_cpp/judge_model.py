@@ -96,8 +96,8 @@ def report(manifest: Manifest, of: dict[str, Judged], text: str, tokens_agree: b
         f"The largest logit is {largest:.0f}. As the file stands, llama.cpp multiplies 4-bit "
         "weights with activations that it rounds to 8 bits, so its logits differ by more; "
         "dequantised by its own code to float32, what differs is the order of additions. Two "
-        f"tokens may part where our logits are nearer than {GAP_IN_DIFFERENCES:g} × the largest "
-        "difference that was seen until there.\n\n"
+        f"tokens may part where our logits are nearer than {GAP_IN_DIFFERENCES:g} times the "
+        "largest difference that was seen until there.\n\n"
         f"The continuation here: “{escaped_markdown(' '.join(text.split()))}”\n"
     )
 
