@@ -24,6 +24,7 @@ COMMANDS = {
     "mini-tcp": "make table CONFIG=config/mini-tcp.yaml",
     "mini-tcp-1gbit": "docs/links.md",
     "mini-torch_rpc": "make table",
+    "smollm2-h100": "make table SET=gpu-host CONFIG=config/smollm2-gpu.yaml",
     "smollm2-tcp": "make table CONFIG=config/smollm2.yaml",
 }
 

@@ -36,7 +36,7 @@ def text_of(token_ids: Sequence[int], folder: Path) -> str:
     Raises:
         ModelError: there is no tokenizer in the folder.
     """
-    return str(_tokenizer(folder).decode(list(token_ids)))
+    return str(_tokenizer(folder).decode(list(token_ids), clean_up_tokenization_spaces=False))
 
 
 def _tokenizer(folder: Path) -> Any:
