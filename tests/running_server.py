@@ -25,13 +25,14 @@ def running_server(folder, transport, worker):
 
 
 @contextlib.contextmanager
-def server_at(link, folder, transport, worker):
-    """Start a server in a joined network; yields the endpoint's file."""
+def server_at(link, folder, transport, worker, *before):
+    """Start a server in a joined network, behind a command; yields the endpoint's file."""
     # No port can be asked for in a network that this process is not in.
     settings = ServerSettings(transport=transport, host=link.far, port=29610, external=True)
     _endpoint, file = _described(folder, settings, worker)
     script = PROJECT / "scripts" / "rpc_server.py"
-    command = [*link.there, sys.executable, str(script), "serve", "--endpoint", str(file)]
+    serve = [sys.executable, str(script), "serve", "--endpoint", str(file)]
+    command = [*link.there, *before, *serve]
     with subprocess.Popen(command) as server:
         try:
             wait_for_listener(settings.host, settings.port)

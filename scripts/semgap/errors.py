@@ -16,6 +16,9 @@ class SemgapError(Exception):
         self.cause = cause
         self.remedy = remedy
 
+    def __reduce__(self) -> tuple[type["SemgapError"], tuple[str, str]]:
+        return type(self), (self.cause, self.remedy)
+
 
 class ConfigError(SemgapError):
     """A configuration key is unknown, has the wrong type, or asks for the impossible."""

@@ -66,6 +66,10 @@ class ReadMeters(msgspec.Struct, frozen=True, tag="read_meters"):
     """Leave the meters and send what they read."""
 
 
+class Ping(msgspec.Struct, frozen=True, tag="ping"):
+    """Do nothing; the reply says when."""
+
+
 class Computed(msgspec.Struct, frozen=True, order=True):
     """How forward passes were computed, as the thread that computed them saw it."""
 
@@ -125,5 +129,6 @@ Request = (
     | Fetch
     | StartMeters
     | ReadMeters
+    | Ping
 )
 Reply = Done | Chosen | MetersRead | Failed

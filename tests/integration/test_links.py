@@ -1,6 +1,7 @@
 """A worker in another network, as behind a link with a rate of its own."""
 
 from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -9,10 +10,14 @@ from forks import FORKS
 from judges import needs
 from networks import joined_network, needs_a_network
 from running_server import server_at
+from semgap.analysis.evidence import Run
+from semgap.analysis.gates.consistency import check_consistency
 from semgap.analysis.gates.counting import check_counts
+from semgap.analysis.gates.timing import check_exchanges
 from semgap.analysis.numbers.counts import count_rows
 from semgap.analysis.numbers.prediction import predict
-from semgap.analysis.numbers.traffic import traffic_of_run
+from semgap.analysis.numbers.second_clock import exchanges_of
+from semgap.analysis.numbers.traffic import traffic_of_run, turns_of_run
 from semgap.inference.worker_settings import WorkerSettings
 from semgap.measurement.job import run_benchmark
 from semgap.measurement.job_settings import BenchmarkSettings, CaptureSettings, WorkloadSettings
@@ -45,6 +50,19 @@ def measured(mode, settings, capture_file, endpoint_file, folder, manifest):
     return record
 
 
+def run_over(link, transport, mode, folder, manifest, tmp_path, *before_server):
+    """A run whose server is in the other network, behind a command, and its capture."""
+    here = msgspec.structs.replace(SETTINGS.capture, interface_address=link.near)
+    settings = msgspec.structs.replace(SETTINGS, capture=here)
+    file = tmp_path / "run.pcap"
+    with (
+        server_at(link, tmp_path, transport, settings.worker, *before_server) as endpoint,
+        ProcessPoolExecutor(1, FORKS) as pool,
+    ):
+        run = pool.submit(measured, mode, settings, file, endpoint, folder, manifest)
+        return run.result(), file
+
+
 @needs("tcpdump")
 @needs_a_network
 @pytest.mark.parametrize(
@@ -52,16 +70,8 @@ def measured(mode, settings, capture_file, endpoint_file, folder, manifest):
 )
 def test_a_run_crosses_the_link_to_the_byte(link, transport, gptj, tmp_path):
     folder, manifest = gptj
-    here = msgspec.structs.replace(SETTINGS.capture, interface_address=link.near)
-    settings = msgspec.structs.replace(SETTINGS, capture=here)
-    file = tmp_path / "run.pcap"
-    with (
-        server_at(link, tmp_path, transport, settings.worker) as endpoint,
-        ProcessPoolExecutor(1, FORKS) as pool,
-    ):
-        record = pool.submit(
-            measured, "remote_cache", settings, file, endpoint, folder, manifest
-        ).result()
+    record, file = run_over(link, transport, "remote_cache", folder, manifest, tmp_path)
+    assert record.clocks is None
     traffic = traffic_of_run(record, file)
     check_counts(count_rows(record, predict(record, manifest), traffic), tmp_path)
     decode_bytes = sum(row.payload_bytes for row in traffic if row.phase == "decode")
@@ -70,3 +80,25 @@ def test_a_run_crosses_the_link_to_the_byte(link, transport, gptj, tmp_path):
     ends = {(pair.local_ip, pair.remote_ip) for pair in record.worker_sockets}
     assert (link.far, link.near) in ends
     assert {ip for pair in ends for ip in pair} == {link.far, link.near}
+
+
+@needs("tcpdump")
+@needs_a_network
+@pytest.mark.skipif(not Path("/proc/self/ns/time").exists(), reason="no time namespaces here")
+@pytest.mark.parametrize("transport", ["tcp", "torch_rpc"])
+def test_a_worker_may_have_a_clock_of_its_own(link, transport, gptj, tmp_path):
+    """It is ahead by a day: spans are what they are with one clock, within what is said of them."""
+    folder, manifest = gptj
+    # What it forks, workers above all, has the other clock.
+    ahead = ("unshare", "--time", "--monotonic", "86400")
+    record, file = run_over(link, transport, "semantic", folder, manifest, tmp_path, *ahead)
+    assert record.clocks is not None
+    assert record.clocks.offset_ns == pytest.approx(86400e9, abs=10e6)
+    # One clock after all, read in two namespaces.
+    assert abs(record.clocks.drifted_s(record.phases[-1].end_ns)) <= 2 * record.clock_bound_s
+    for step in (step for phase in record.phases for step in phase.steps):
+        assert min(step.spans_s.values()) >= -record.clock_bound_s - 1e-6
+        assert sum(step.spans_s.values()) == pytest.approx(step.latency_s)
+    run = Run(record, file, traffic_of_run(record, file), turns_of_run(record, file))
+    check_consistency([run])
+    check_exchanges(run, exchanges_of(run.turns))

@@ -17,7 +17,6 @@ import pytest
 import torch
 
 from forks import FORKS
-from judges import needs
 from patience import PATIENCE_S
 from running_server import wait_for_listener
 from semgap.errors import SemgapError, ServerError, WorkerLostError
@@ -238,18 +237,6 @@ def test_an_external_server_is_started_as_told_and_never_by_a_job(external, clie
             ensure_server(endpoint, file)
     stop_server(endpoint, file)
     assert ensure_server(endpoint, file).pid == server.pid
-
-
-@needs("unshare")
-@pytest.mark.skipif(
-    os.geteuid() != 0 or not Path("/proc/self/ns/time").exists(),
-    reason="a clock of its own needs root and time namespaces",
-)
-def test_an_external_server_with_another_clock_is_refused(external):
-    endpoint, file, start = external
-    start("unshare", "--time", "--monotonic", "100000")
-    with pytest.raises(ServerError, match="on another machine or in another time namespace"):
-        ensure_server(endpoint, file)
 
 
 def test_a_taken_port_is_named(own):

@@ -60,7 +60,7 @@ class SmallExperiment:
 
         store_weights.store(None, self.model, self.weights)
         describe_model.describe(self.weights, self.model, self.manifest)
-        make_prompt.choose(self.manifest, self.prompt, PROMPT_TOKENS, DECODE_STEPS, SEED)
+        make_prompt.random(self.manifest, self.prompt, PROMPT_TOKENS, DECODE_STEPS, SEED)
         check_model.check(
             *(self.weights, None, self.model, self.worker.engine, self.prompt, DECODE_STEPS),
             *(self.agreement, self.expected),

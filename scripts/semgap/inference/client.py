@@ -14,11 +14,15 @@ from semgap.errors import RemoteError, SemgapError
 from semgap.inference.steps import StepRecord
 from semgap.model.manifest import Manifest
 from semgap.placements import Held, load_placement
+from semgap.plumbing.clocks import Offset, RoundTrip, offset_of
 from semgap.policy import Policy, TensorClass
 from semgap.transport import Channel, RequestMessage, Tensors, tensor_bytes
 
 # Setup sends weights in messages of this size, so that neither side holds a second copy of them.
 _SETUP_MESSAGE_BYTES = 64_000_000
+
+# The quickest of so many finds both sides awake.
+_ROUND_TRIPS = 50
 
 # Resident logits do not cross with a step, so the worker chooses the token.
 _PASS_TYPES: Mapping[str, type[protocol.Forward]] = MappingProxyType(
@@ -40,11 +44,15 @@ class InferenceClient:
 
     Args:
         weights: the state dict's tensors on the CPU, in the manifest's order.
+
+    Attributes:
+        worker_ahead_ns: how far the worker's monotonic clock is ahead; 0 on one machine.
     """
 
     def __init__(
         self, channel: Channel, policy: Policy, manifest: Manifest, weights: Sequence[Tensor]
     ) -> None:
+        self.worker_ahead_ns = 0
         self._channel = channel
         self._policy = policy
         self._manifest = manifest
@@ -129,6 +137,19 @@ class InferenceClient:
         assert isinstance(done, protocol.MetersRead), "the reply is of the request's kind"
         return done
 
+    def measure_offset(self) -> Offset:
+        """Bound how far the worker's monotonic clock is ahead, by some empty requests."""
+        return offset_of(self._round_trip() for _ in range(_ROUND_TRIPS))
+
+    def _round_trip(self) -> RoundTrip:
+        reply = self._channel.request(RequestMessage(protocol.Ping()))
+        arrived_ns = time.monotonic_ns()
+        if isinstance(reply.header, protocol.Failed):
+            raise _error_of(reply.header)
+        return RoundTrip(
+            reply.serialised_ns, reply.header.received_ns, reply.departing_ns, arrived_ns
+        )
+
     def _exchange(self, header: protocol.Request, tensors: Tensors | None = None) -> Exchange:
         sent: Tensors = tensors or {}
         begin_ns = time.monotonic_ns()
@@ -137,17 +158,19 @@ class InferenceClient:
         if isinstance(reply.header, protocol.Failed):
             raise _error_of(reply.header)
         done = reply.header
+        received_ns = done.received_ns - self.worker_ahead_ns
+        departing_ns = reply.departing_ns - self.worker_ahead_ns
         step = StepRecord(
             latency_s=(end_ns - begin_ns) / 1e9,
             placement_s=0.0,
             serialise_s=(reply.serialised_ns - begin_ns) / 1e9,
-            send_s=(done.received_ns - reply.serialised_ns) / 1e9,
+            send_s=(received_ns - reply.serialised_ns) / 1e9,
             host_to_device_s=(done.delivered_ns - done.received_ns) / 1e9,
             queue_s=(done.begin_ns - done.delivered_ns) / 1e9,
             worker_s=(done.end_ns - done.begin_ns) / 1e9,
             compute_s=done.compute_s,
             device_to_host_s=(reply.departing_ns - done.end_ns) / 1e9,
-            receive_s=(end_ns - reply.departing_ns) / 1e9,
+            receive_s=(end_ns - departing_ns) / 1e9,
             up_bytes={name: tensor_bytes(sent, name) for name in sent},
             down_bytes={name: tensor_bytes(reply.tensors, name) for name in reply.tensors},
             up_tensors=sum(map(len, sent.values())),

@@ -60,6 +60,7 @@ class Worker(Handler):
             protocol.Duplicate: self._duplicate,
             protocol.StartMeters: self._start_meters,
             protocol.ReadMeters: self._read_meters,
+            protocol.Ping: lambda _request, _tensors: ({}, {}),
         }
 
     def handle(self, message: RequestMessage) -> ReplyMessage:

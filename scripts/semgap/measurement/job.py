@@ -10,15 +10,17 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+from msgspec import structs
 from torch import Tensor
 
 from semgap.errors import not_a_number
 from semgap.execution import GenerationLimits, load_executor
 from semgap.inference.client import InferenceClient
+from semgap.inference.steps import StepRecord
 from semgap.measurement.job_settings import BenchmarkSettings, CaptureSettings, WorkloadSettings
 from semgap.measurement.phases import Phases
 from semgap.measurement.provenance import describe_machine, describe_provenance
-from semgap.measurement.run_record import Rehearsal, RunRecord, settled
+from semgap.measurement.run_record import PhaseRecord, Rehearsal, RunRecord, settled
 from semgap.measurement.tcpdump import (
     Capture,
     CaptureStatus,
@@ -30,6 +32,7 @@ from semgap.measurement.yardstick import measure_yardstick
 from semgap.meters import Span
 from semgap.model.manifest import Manifest
 from semgap.model.prompt import Prompt, prompt_digest
+from semgap.plumbing.clocks import ClockRelation, relation_of
 from semgap.plumbing.limits import threads_or_all_cores
 from semgap.plumbing.tcp_sockets import SocketPair
 from semgap.plumbing.versions import versions
@@ -77,6 +80,9 @@ def run_benchmark(
         say = partial(log.info, "%s: %s", name)
         say("the worker builds the model")
         configured = client.configure(settings.worker.engine)
+        clock_before = None if session.one_clock else client.measure_offset()
+        if clock_before is not None:
+            client.worker_ahead_ns = clock_before.offset_ns
         limits = GenerationLimits(
             vocabulary_size=manifest.vocabulary_size,
             logits_to_keep=workload.logits_to_keep,
@@ -116,6 +122,7 @@ def run_benchmark(
             back_to_back.run_back_to_back(
                 executor, prompt.token_ids, workload.decode_steps, workload.back_to_back_s
             )
+        clocks = clock_before and relation_of(clock_before, client.measure_offset())
         sockets = timed.sockets
         sockets.check_no_strangers(name)
         if running is not None:
@@ -138,7 +145,8 @@ def run_benchmark(
         versions=versions(),
         provenance=provenance,
         rehearsals=rehearsals,
-        phases=timed.with_readings_of(again, back_to_back),
+        phases=without_drift(timed.with_readings_of(again, back_to_back), clocks),
+        clocks=clocks,
         token_ids=answer.token_ids,
         client_sockets=_in_order(sockets.client),
         worker_sockets=_in_order(sockets.worker),
@@ -149,6 +157,24 @@ def run_benchmark(
         capture=status or CaptureStatus(False, unavailable, settings.capture.interface),
     )
     return record, answer.logits
+
+
+def without_drift(
+    phases: Sequence[PhaseRecord], clocks: ClockRelation | None
+) -> tuple[PhaseRecord, ...]:
+    """The phases with the drift of the worker's clock taken out of sending and receiving."""
+    if clocks is None:
+        return tuple(phases)
+
+    def corrected(step: StepRecord) -> StepRecord:
+        ahead_s = clocks.drifted_s(step.begin_ns)
+        return structs.replace(
+            step, send_s=step.send_s - ahead_s, receive_s=step.receive_s + ahead_s
+        )
+
+    return tuple(
+        structs.replace(phase, steps=tuple(map(corrected, phase.steps))) for phase in phases
+    )
 
 
 def rehearse(

@@ -7,6 +7,7 @@ from semgap.measurement.job_settings import BenchmarkSettings, WorkloadSettings
 from semgap.measurement.provenance import Machine, Provenance
 from semgap.measurement.tcpdump import CaptureStatus, ProbeTraffic
 from semgap.measurement.yardstick import Yardstick
+from semgap.plumbing.clocks import ClockRelation
 from semgap.plumbing.tcp_sockets import SocketPair
 from semgap.plumbing.versions import Versions
 from semgap.policy import Policy
@@ -83,9 +84,15 @@ class RunRecord(msgspec.Struct, frozen=True):
     yardstick: Yardstick | None = None  # None in records without it
     # whether the phases were run again after they were timed, for meters that slow what they watch
     runs_again: bool = False
+    clocks: ClockRelation | None = None  # None where client and worker read one clock
     # logits_sha256, capture_sha256: digests of the files that were written with this record
     logits_sha256: str = ""
     capture_sha256: str = ""
+
+    @property
+    def clock_bound_s(self) -> float:
+        """How far a span between the two processes may be off (s); its counterpart is, as far."""
+        return self.clocks.bound_ns / 1e9 if self.clocks else 0.0
 
     @property
     def repeat(self) -> int:

@@ -21,7 +21,6 @@ from semgap.plumbing.exclusive import claim_of_folder
 from semgap.plumbing.processes import open_exit
 from semgap.plumbing.versions import Versions, versions
 from semgap.server import control
-from semgap.server.control import monotonic_clock_id
 from semgap.server.endpoint import ServerEndpoint
 
 log = logging.getLogger(__name__)
@@ -101,11 +100,6 @@ def _misfit(welcome: control.Welcome, endpoint: ServerEndpoint) -> str | None:
         return "was started with other settings or code"
     if welcome.versions != here:
         return f"has loaded {_shown(welcome.versions)}, and this process {_shown(here)}"
-    if welcome.clock_id != monotonic_clock_id():
-        return (
-            "is on another machine or in another time namespace: client and worker stamp the "
-            "spans of a step together, with one monotonic clock"
-        )
     return None
 
 

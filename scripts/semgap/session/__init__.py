@@ -21,6 +21,7 @@ class Session:
     transport: str  # the name of the transport behind the channel
     # lists the worker process's TCP sockets at the moment
     worker_sockets: Callable[[], ProcessSockets]
+    one_clock: bool  # whether the worker reads the monotonic clock that this process reads
 
 
 class SessionModule(Protocol):

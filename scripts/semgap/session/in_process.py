@@ -23,7 +23,10 @@ def open_session(settings: WorkerSettings, _endpoint_file: Path | None) -> Itera
     torch.set_num_threads(threads_or_all_cores(settings.compute_threads))
     worker = Worker(open_device(settings.device))
     yield Session(
-        InProcessChannel(worker), str(WorkerPlace.IN_PROCESS), lambda: sockets_of(os.getpid())
+        InProcessChannel(worker),
+        str(WorkerPlace.IN_PROCESS),
+        lambda: sockets_of(os.getpid()),
+        one_clock=True,
     )
 
 

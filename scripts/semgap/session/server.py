@@ -31,7 +31,8 @@ def open_session(_settings: WorkerSettings, endpoint_file: Path | None) -> Itera
     # The worker may share this machine's cores: more threads here would compete with it.
     torch.set_num_threads(1)
     endpoint = read_record(endpoint_file, ServerEndpoint)
-    ensure_server(endpoint, endpoint_file)
+    welcome = ensure_server(endpoint, endpoint_file)
+    one_clock = welcome.clock_id == control.monotonic_clock_id()
     with control.connect(endpoint) as connection:
         opened = control.ask(
             connection,
@@ -49,7 +50,7 @@ def open_session(_settings: WorkerSettings, endpoint_file: Path | None) -> Itera
             def worker_sockets() -> ProcessSockets:
                 return control.ask(connection, control.ListSockets(), control.Sockets).sockets
 
-            yield Session(channel, endpoint.settings.transport, worker_sockets)
+            yield Session(channel, endpoint.settings.transport, worker_sockets, one_clock)
             channel.close()
         except TransportError as error:
             raise WorkerLostError(

@@ -94,7 +94,7 @@ def _contradictions(record: RunRecord, exchanges: Sequence[Exchange]) -> Iterato
                 "were on the wire meanwhile"
             )
             return
-        slack_s = _SLACK_S + phase.clock_bound_ns / 1e9
+        slack_s = _SLACK_S + phase.clock_bound_ns / 1e9 + record.clock_bound_s
         for number, seen in enumerate(seen_steps(phase, found), start=1):
             for what in _impossible(seen, slack_s):
                 yield f"in the phase {phase.name}, step {number}, {what}"

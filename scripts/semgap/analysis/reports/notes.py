@@ -51,6 +51,7 @@ def notes(numbers: Numbers) -> dict[str, list[str]]:
             _commit_note(numbers.records),
             f"Transport: {', '.join(sorted(places)) or 'none'}; TCP connections on interface "
             f"{record.capture.interface}; client and worker share one machine.",
+            *_clock_notes(numbers.records),
             *_setup_notes(numbers.setup),
         ],
         "What the data support": [
@@ -84,6 +85,18 @@ def _kind_of_weights(manifest: Manifest) -> str:
         f", file {escaped_markdown(packed.name)} (SHA-256 {packed.sha256}), converted to "
         f"{manifest.dtype} from {formats}: a pretrained model as it was quantised, no better"
     )
+
+
+def _clock_notes(records: Sequence[RunRecord]) -> Iterator[str]:
+    clocks = [record.clocks for record in records if record.clocks]
+    if clocks:
+        bound_s = max(one.bound_ns for one in clocks) / 1e9
+        drift_ppm = max(abs(one.drift_ppm) for one in clocks)
+        yield (
+            "The worker has a clock of its own, which ran at the client's rate within "
+            f"{drift_ppm:.3g} ppm; round trips relate them. Sending and receiving are known "
+            f"together; their parts are known within ± {1e6 * bound_s:.3g} µs."
+        )
 
 
 def _answer_notes(numbers: Numbers) -> Iterator[str]:
