@@ -274,7 +274,7 @@ def test_what_is_marked_outlives_the_memory_of_its_step(gptj, mode):
 
 def test_phases_run_back_to_back_for_as_long_as_asked(gptj):
     executor = executor_of(client := start(gptj, policy_of("semantic")))
-    nobody = Session(None, "in_process", lambda: sockets_of(os.getpid()))
+    nobody = Session(None, "in_process", lambda: sockets_of(os.getpid()), one_clock=True)
     phases = Phases(client, nobody, Span.BACK_TO_BACK, has_gpu=False, say=lambda _text: None)
     assert not phases.has_meters
     phases.run_back_to_back(executor, PROMPT[0].tolist(), 2, at_least_s=0.2)
@@ -292,7 +292,7 @@ def test_what_a_meter_does_itself_is_in_no_other_meter(gptj, monkeypatch):
     # Long enough that nothing else of a phase takes as long, on a busy machine either.
     monkeypatch.setattr(processor_speed, "_ADDITIONS", 1_000_000)
     client = start(gptj, policy_of("semantic"))
-    nobody = Session(None, "in_process", lambda: sockets_of(os.getpid()))
+    nobody = Session(None, "in_process", lambda: sockets_of(os.getpid()), one_clock=True)
     phases = Phases(client, nobody, Span.PHASE, has_gpu=False, say=lambda _text: None)
     with phases.phase("prefill"):
         time.sleep(0.05)
@@ -336,7 +336,7 @@ def test_the_latency_is_that_of_the_last_generations_steps_and_nothing_else(gptj
 
     takes("step", 1)
     takes("reset", 60)
-    session = Session(None, "in_process", sockets)
+    session = Session(None, "in_process", sockets, one_clock=True)
     phases = Phases(client, session, Span.PHASE, False, say=lambda _text: clock.sleep(60))
     for _rehearsal in range(2):
         rehearsed = Phases(client, session, Span.PHASE, False, say=lambda _text: clock.sleep(60))
