@@ -32,7 +32,7 @@ def start(
         code=code,
     )
     write_record(endpoint, described)
-    if described.settings.external:
+    if described.settings.launch == "external":
         logging.getLogger("semgap").warning("%s", how_to_start(endpoint))
     else:
         ensure_server(described, endpoint)
@@ -62,7 +62,7 @@ def check(endpoint: Annotated[Path, "describes the server"]) -> None:
 
     if not endpoint.exists():
         raise ServerError(
-            "server.external is true, and the server is not described yet, so it cannot be there.",
+            "server.launch is external, and the server is not described yet: it cannot be there.",
             f"Run 'snakemake -- {endpoint}' with the same configuration: it describes the server "
             "and says how to start it (docs/links.md).",
         )

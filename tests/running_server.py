@@ -18,7 +18,7 @@ from small_models import PROJECT
 def running_server(folder, transport, worker):
     """Start a server whose files are in a folder; yields the endpoint's file."""
     settings = ServerSettings(port=free_port("127.0.0.1"), transport=transport)
-    endpoint, file = _described(folder, settings, worker)
+    endpoint, file = described(folder, settings, worker)
     ensure_server(endpoint, file)
     yield file
     stop_server(endpoint, file)
@@ -28,8 +28,8 @@ def running_server(folder, transport, worker):
 def server_at(link, folder, transport, worker, *before):
     """Start a server in a joined network, behind a command; yields the endpoint's file."""
     # No port can be asked for in a network that this process is not in.
-    settings = ServerSettings(transport=transport, host=link.far, port=29610, external=True)
-    _endpoint, file = _described(folder, settings, worker)
+    settings = ServerSettings(transport=transport, host=link.far, port=29610, launch="external")
+    _endpoint, file = described(folder, settings, worker)
     script = PROJECT / "scripts" / "rpc_server.py"
     serve = [sys.executable, str(script), "serve", "--endpoint", str(file)]
     command = [*link.there, *before, *serve]
@@ -53,7 +53,7 @@ def wait_for_listener(host, port):
             return
 
 
-def _described(folder, settings, worker):
+def described(folder, settings, worker):
     endpoint = ServerEndpoint(
         settings=settings,
         worker=worker,

@@ -67,7 +67,9 @@ class ReadMeters(msgspec.Struct, frozen=True, tag="read_meters"):
 
 
 class Ping(msgspec.Struct, frozen=True, tag="ping"):
-    """Do nothing; the reply says when."""
+    """Do nothing but send so many bytes back; the reply says when."""
+
+    reply_bytes: int
 
 
 class Computed(msgspec.Struct, frozen=True, order=True):

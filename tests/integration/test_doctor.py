@@ -117,7 +117,7 @@ def test_a_taken_port_is_named_with_who_has_it():
         assert f"process {os.getpid()}" in found.said
         assert "server.port to 0" in found.remedy
         # An external server holds its port itself, and the default takes a free one.
-        assert check_port(ServerSettings(port=port, external=True)).level is Level.OK
+        assert check_port(ServerSettings(port=port, launch="external")).level is Level.OK
         assert check_port(ServerSettings()).level is Level.OK
     assert check_port(ServerSettings(port=port)).level is Level.OK
 

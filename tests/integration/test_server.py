@@ -179,7 +179,7 @@ def test_a_server_that_was_started_for_something_else_is_replaced(own):
 def external(own):
     """The endpoint of a server that is external and not started, its file, how it is started."""
     endpoint, file = own
-    endpoint = with_settings(endpoint, external=True)
+    endpoint = with_settings(endpoint, launch="external")
     write_record(file, endpoint)
     with contextlib.ExitStack() as stack:
 
@@ -199,7 +199,7 @@ def test_the_rule_of_an_external_server_describes_it_and_starts_nothing(own, gpt
     endpoint, file = own
     file.unlink()
     write_record(file.with_name("manifest.json"), gptj[1])
-    job = ServerJob(with_settings(endpoint, external=True).settings, endpoint.worker)
+    job = ServerJob(with_settings(endpoint, launch="external").settings, endpoint.worker)
     flags = {
         "--endpoint": file,
         "--manifest": file.with_name("manifest.json"),
@@ -209,14 +209,14 @@ def test_the_rule_of_an_external_server_describes_it_and_starts_nothing(own, gpt
     script = PROJECT / "scripts" / "rpc_server.py"
     command = [sys.executable, script, "start", *itertools.chain(*flags.items())]
     subprocess.run(command, check=True)
-    assert read_record(file, ServerEndpoint).settings.external
+    assert read_record(file, ServerEndpoint).settings.launch == "external"
     assert not Path(endpoint.run_time_file).exists()
 
 
 def test_an_external_server_that_no_way_leads_to_is_named(own):
     endpoint, file = own
     write_record(Path(endpoint.run_time_file), RunTime(29610, "of an earlier run"))
-    nowhere = with_settings(endpoint, external=True, host="255.255.255.255")
+    nowhere = with_settings(endpoint, launch="external", host="255.255.255.255")
     with pytest.raises(ServerError, match=r"answers at 255\.255\.255\.255.*you start the server"):
         ensure_server(nowhere, file)
 

@@ -87,6 +87,10 @@ def test_a_minimal_file_is_completed():
         ("server.transport", "carrier-pigeon", r"Allowed is: tcp or torch_rpc"),
         ("worker.engine", "static_memory", r"Allowed is: eager or graph\."),
         ("worker.device", "gpu", r"'worker.device' is 'gpu'"),
+        ("server.launch", "cloud", r"'server.launch' is 'cloud'.*external or local or namespace"),
+        ("server.launch", "namespace", r"'server.host' is '127.0.0.1'.*such as 10.77.0.2"),
+        ("server.link.rate_gbit", 1, r"'server.link' is .*unless server.launch is namespace"),
+        ("server.link.rate_gbit", 0, r"'server.link.rate_gbit' is 0"),
         ("modes", ["naive"], r"'modes' is .*modes with local"),
         ("modes", ["local", "blind"], r"no mode 'blind'"),
         ("labels", {"blind": "Blind"}, r"no mode 'blind'"),
@@ -113,6 +117,12 @@ def test_a_minimal_file_is_completed():
 def test_a_wrong_value_is_named_with_what_is_allowed(key, value, message):
     with pytest.raises(ConfigError, match=message):
         load_config(changed(key, value))
+
+
+def test_a_link_is_captured_on_this_side():
+    link = load_config(values(PROJECT / "config" / "mini-link.yaml"))
+    assert link.server.host == "10.77.0.2"
+    assert (link.capture.interface, link.capture.interface_address) == ("any", "10.77.0.1")
 
 
 FROM_PACKAGE = yaml.safe_load((PROJECT / "config" / "smollm2.yaml").read_text())

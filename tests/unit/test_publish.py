@@ -10,9 +10,11 @@ from semgap.analysis import publish
 from semgap.analysis.catalogue import FIGURES
 from semgap.analysis.figures import save
 from semgap.errors import MeasurementError
+from semgap.inference.link import LinkSeen
 from semgap.maintain.reference_results import evidence_in
 from semgap.measurement.yardstick import Yardstick
 from semgap.policy import TensorClass
+from semgap.server.endpoint import LinkShape
 
 
 @pytest.fixture(scope="module")
@@ -93,6 +95,23 @@ def each(evidence, mode, change):
     return dataclasses.replace(evidence, runs=runs)
 
 
+def over_link(evidence, rate_gbit, seen_gbit):
+    """All runs of naive as over a link that was asked for, and carried so much."""
+    shape, goodput = LinkShape(rate_gbit=rate_gbit), seen_gbit * 1e9 / 8
+    seen = LinkSeen(1e-3, 1e-3, goodput, goodput)
+    expected = evidence.expectation
+    asked = [replace(run, link=shape) if run.mode == "naive" else run for run in expected.runs]
+    over = each(
+        evidence,
+        "naive",
+        lambda run: dataclasses.replace(
+            run,
+            record=replace(run.record, link=shape, link_seen=seen, yardstick=Yardstick(10e9, 5e9)),
+        ),
+    )
+    return dataclasses.replace(over, expectation=replace(expected, runs=tuple(asked)))
+
+
 def waiting_before_decode(run):
     """20 ms between the begin of a phase and its first step, in all that says when it began."""
     *before, decode = run.record.phases
@@ -168,9 +187,22 @@ ONE_CHECK = {
         "plain sockets took",
         "check_goodput",
     ),
+    "a link that carries more than its rate": (
+        lambda one: over_link(one, rate_gbit=1, seen_gbit=2),
+        "the link of 1 Gbit/s carried 2 Gbit/s",
+        "check_link",
+    ),
 }
 
 ERRORS = {
+    "a rate near the machine's own": (
+        lambda one: over_link(one, rate_gbit=99, seen_gbit=9),
+        "would show the machine, not the link",
+    ),
+    "a link that nobody asked for": (
+        lambda one: with_run(one, "naive", link=LinkShape(rate_gbit=1)),
+        "was measured with link",
+    ),
     "a copy": (
         lambda one: with_run(one, "naive", session_id=run_of(one, "local").record.session_id),
         "are of one session",
@@ -198,6 +230,7 @@ ERRORS = {
 
 def test_what_was_recorded_passes(evidence):
     assert publish.numbers(evidence).table
+    assert publish.numbers(over_link(evidence, rate_gbit=1, seen_gbit=0.96)).table
 
 
 @pytest.mark.parametrize("planted", ERRORS)

@@ -223,7 +223,7 @@ def test_refused_a_gpu_that_is_not_there(finished, tmp_path):
 
 def test_refused_a_run_without_its_external_server(finished, tmp_path):
     experiment = finished.copy_to(tmp_path)
-    experiment.configure(server={"external": True, "port": free_port("127.0.0.1")})
+    experiment.configure(server={"launch": "external", "port": free_port("127.0.0.1")})
     endpoint = experiment.results / "server" / "endpoint.json"
     endpoint.unlink()
     done = experiment.snakemake()

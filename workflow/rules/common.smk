@@ -255,7 +255,7 @@ def refuse_what_cannot_run():
         return
     if CONFIG.worker.device != "cpu":
         let_check("check_device.py", "--device", CONFIG.worker.device)
-    if CONFIG.server.external:
+    if CONFIG.server.launch == "external":
         let_check("rpc_server.py", "check", "--endpoint", ENDPOINT)
 
 
@@ -325,11 +325,14 @@ def expected_run(mode, repeat):
         WorkerPlace.IN_PROCESS: str(WorkerPlace.IN_PROCESS),
         WorkerPlace.SERVER: CONFIG.server.transport,
     }
+    made = CONFIG.server.link if CONFIG.server.launch == "namespace" else None
+    links = {WorkerPlace.IN_PROCESS: None, WorkerPlace.SERVER: made}
     return ExpectedRun(
         mode=mode,
         settings=benchmark_settings(repeat),
         policy=policy,
         transport=transports[policy.worker],
+        link=links[policy.worker],
     )
 
 

@@ -19,6 +19,7 @@ from semgap.measurement.job_settings import BenchmarkSettings, StoppingRule
 from semgap.model.model_settings import ModelSettings
 from semgap.plumbing.files import read_record, write_record
 from semgap.policy import Label, Policy
+from semgap.server.endpoint import LinkShape
 
 
 class ExpectedRun(msgspec.Struct, frozen=True):
@@ -28,6 +29,7 @@ class ExpectedRun(msgspec.Struct, frozen=True):
     settings: BenchmarkSettings
     policy: Policy
     transport: str
+    link: LinkShape | None = None
 
 
 class Expectation(msgspec.Struct, frozen=True):

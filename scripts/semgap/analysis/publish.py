@@ -14,7 +14,7 @@ from semgap.analysis.gates.belonging import check_belonging
 from semgap.analysis.gates.consistency import check_beside, check_consistency
 from semgap.analysis.gates.correctness import check_same_setup
 from semgap.analysis.gates.counting import check_content, check_counts
-from semgap.analysis.gates.timing import check_clocks, check_exchanges, check_goodput
+from semgap.analysis.gates.timing import check_clocks, check_exchanges, check_goodput, check_link
 from semgap.analysis.numbers.budget import BudgetRow, budget_rows
 from semgap.analysis.numbers.comparison import ComparisonRow, comparisons
 from semgap.analysis.numbers.counts import CountRow, count_rows
@@ -60,6 +60,8 @@ def numbers(evidence: Evidence) -> Numbers:
     records = [run.record for run in evidence.runs]
     check_beside(records)
     check_same_setup(records)
+    for record in records:
+        check_link(record)
     predicted = [predict(record, evidence.manifest) for record in records]
     runs = list(zip(evidence.runs, predicted, strict=True))
     counts = []

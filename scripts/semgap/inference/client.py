@@ -14,15 +14,11 @@ from semgap.errors import RemoteError, SemgapError
 from semgap.inference.steps import StepRecord
 from semgap.model.manifest import Manifest
 from semgap.placements import Held, load_placement
-from semgap.plumbing.clocks import Offset, RoundTrip, offset_of
 from semgap.policy import Policy, TensorClass
 from semgap.transport import Channel, RequestMessage, Tensors, tensor_bytes
 
 # Setup sends weights in messages of this size, so that neither side holds a second copy of them.
 _SETUP_MESSAGE_BYTES = 64_000_000
-
-# The quickest of so many finds both sides awake.
-_ROUND_TRIPS = 50
 
 # Resident logits do not cross with a step, so the worker chooses the token.
 _PASS_TYPES: Mapping[str, type[protocol.Forward]] = MappingProxyType(
@@ -136,19 +132,6 @@ class InferenceClient:
         done = self._exchange(protocol.ReadMeters()).done
         assert isinstance(done, protocol.MetersRead), "the reply is of the request's kind"
         return done
-
-    def measure_offset(self) -> Offset:
-        """Bound how far the worker's monotonic clock is ahead, by some empty requests."""
-        return offset_of(self._round_trip() for _ in range(_ROUND_TRIPS))
-
-    def _round_trip(self) -> RoundTrip:
-        reply = self._channel.request(RequestMessage(protocol.Ping()))
-        arrived_ns = time.monotonic_ns()
-        if isinstance(reply.header, protocol.Failed):
-            raise _error_of(reply.header)
-        return RoundTrip(
-            reply.serialised_ns, reply.header.received_ns, reply.departing_ns, arrived_ns
-        )
 
     def _exchange(self, header: protocol.Request, tensors: Tensors | None = None) -> Exchange:
         sent: Tensors = tensors or {}

@@ -60,7 +60,7 @@ class Worker(Handler):
             protocol.Duplicate: self._duplicate,
             protocol.StartMeters: self._start_meters,
             protocol.ReadMeters: self._read_meters,
-            protocol.Ping: lambda _request, _tensors: ({}, {}),
+            protocol.Ping: self._ping,
         }
 
     def handle(self, message: RequestMessage) -> ReplyMessage:
@@ -110,6 +110,10 @@ class Worker(Handler):
         engine, _placement = self._model()
         engine.bind(self._names[request.first : request.first + len(weights)], weights)
         return {}, {}
+
+    def _ping(self, request: protocol.Ping, _tensors: Tensors) -> Outcome:
+        content = torch.zeros(request.reply_bytes, dtype=torch.uint8, device=self.device)
+        return {TensorClass.KV_CACHE: [content]} if request.reply_bytes else {}, {}
 
     def _forward(self, request: protocol.Forward, tensors: Tensors) -> Outcome:
         engine, placement = self._model()

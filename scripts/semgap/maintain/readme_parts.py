@@ -22,7 +22,7 @@ COMMANDS = {
     "gptj-6b-h100-tcp-graph": "make table SET=gpu-host CONFIG=config/gptj-6b-graph.yaml",
     "gptj-6b-h100-torch_rpc": "make table SET=gpu-host CONFIG=config/gptj-6b-seeded.yaml",
     "mini-tcp": "make table CONFIG=config/mini-tcp.yaml",
-    "mini-tcp-1gbit": "docs/links.md",
+    "mini-tcp-1gbit": "make table CONFIG=config/mini-link.yaml",
     "mini-torch_rpc": "make table",
     "smollm2-h100": "make table SET=gpu-host CONFIG=config/smollm2-gpu.yaml",
     "smollm2-tcp": "make table CONFIG=config/smollm2.yaml",

@@ -16,6 +16,7 @@ from torch import Tensor
 from semgap.errors import not_a_number
 from semgap.execution import GenerationLimits, load_executor
 from semgap.inference.client import InferenceClient
+from semgap.inference.link import measure_link, measure_offset
 from semgap.inference.steps import StepRecord
 from semgap.measurement.job_settings import BenchmarkSettings, CaptureSettings, WorkloadSettings
 from semgap.measurement.phases import Phases
@@ -36,7 +37,7 @@ from semgap.plumbing.clocks import ClockRelation, relation_of
 from semgap.plumbing.limits import threads_or_all_cores
 from semgap.plumbing.tcp_sockets import SocketPair
 from semgap.plumbing.versions import versions
-from semgap.policy import Policy
+from semgap.policy import Policy, WorkerPlace
 from semgap.session import load_session_module
 
 log = logging.getLogger(__name__)
@@ -80,7 +81,9 @@ def run_benchmark(
         say = partial(log.info, "%s: %s", name)
         say("the worker builds the model")
         configured = client.configure(settings.worker.engine)
-        clock_before = None if session.one_clock else client.measure_offset()
+        crosses = policy.worker is WorkerPlace.SERVER
+        link_seen = measure_link(session.channel) if crosses else None
+        clock_before = None if session.one_clock else measure_offset(session.channel)
         if clock_before is not None:
             client.worker_ahead_ns = clock_before.offset_ns
         limits = GenerationLimits(
@@ -122,7 +125,7 @@ def run_benchmark(
             back_to_back.run_back_to_back(
                 executor, prompt.token_ids, workload.decode_steps, workload.back_to_back_s
             )
-        clocks = clock_before and relation_of(clock_before, client.measure_offset())
+        clocks = clock_before and relation_of(clock_before, measure_offset(session.channel))
         sockets = timed.sockets
         sockets.check_no_strangers(name)
         if running is not None:
@@ -147,6 +150,8 @@ def run_benchmark(
         rehearsals=rehearsals,
         phases=without_drift(timed.with_readings_of(again, back_to_back), clocks),
         clocks=clocks,
+        link=session.link,
+        link_seen=link_seen,
         token_ids=answer.token_ids,
         client_sockets=_in_order(sockets.client),
         worker_sockets=_in_order(sockets.worker),

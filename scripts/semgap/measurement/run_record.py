@@ -2,6 +2,7 @@
 
 import msgspec
 
+from semgap.inference.link import LinkSeen
 from semgap.inference.steps import StepRecord
 from semgap.measurement.job_settings import BenchmarkSettings, WorkloadSettings
 from semgap.measurement.provenance import Machine, Provenance
@@ -12,6 +13,7 @@ from semgap.plumbing.tcp_sockets import SocketPair
 from semgap.plumbing.versions import Versions
 from semgap.policy import Policy
 from semgap.protocol import Computed
+from semgap.server.endpoint import LinkShape
 
 
 class PhaseRecord(msgspec.Struct, frozen=True):
@@ -85,6 +87,8 @@ class RunRecord(msgspec.Struct, frozen=True):
     # whether the phases were run again after they were timed, for meters that slow what they watch
     runs_again: bool = False
     clocks: ClockRelation | None = None  # None where client and worker read one clock
+    link: LinkShape | None = None  # what was made between client and worker, if anything
+    link_seen: LinkSeen | None = None  # None where nothing crosses, and in records without it
     # logits_sha256, capture_sha256: digests of the files that were written with this record
     logits_sha256: str = ""
     capture_sha256: str = ""

@@ -21,7 +21,8 @@ from semgap.modes import policy_of
 from semgap.plumbing.registry import names_in
 from semgap.plumbing.yaml_files import read_yaml
 from semgap.policy import Label, Policy
-from semgap.server.endpoint import ServerSettings
+from semgap.server.endpoint import LinkShape, ServerSettings
+from semgap.server.network_namespace import near_address
 
 _Text = Annotated[
     str,
@@ -217,6 +218,16 @@ def load_config(values: Mapping[str, Any]) -> Config:
         _address("server.host", config.server.host),
         _port("server.port", config.server.port),
         _address("capture.interface_address", config.capture.interface_address),
+        (
+            config.server.launch != "namespace" or not config.server.host.startswith("127."),
+            *("server.host", config.server.host),
+            "an address such as 10.77.0.2, for the far side of the link",
+        ),
+        (
+            config.server.launch == "namespace" or config.server.link == LinkShape(),
+            *("server.link", config.server.link),
+            "none, unless server.launch is namespace",
+        ),
         _loaded("worker.engine", config.worker.engine, "engine"),
         _loaded("server.transport", config.server.transport, "transport"),
     ):
@@ -226,6 +237,7 @@ def load_config(values: Mapping[str, Any]) -> Config:
             )
     return msgspec.structs.replace(
         config,
+        capture=_behind_link(config.server, config.capture),
         model=config.model.without_other_sources(),
         workload=_with_prompt_text(config.workload),
     )
@@ -274,6 +286,15 @@ def _check_prompt(config: Config, workload: Any) -> None:
             f"'workload.{texts[0]}' is set, but a model with seeded weights has no tokenizer.",
             "Set 'workload.prompt_tokens' instead, or choose pretrained weights.",
         )
+
+
+def _behind_link(server: ServerSettings, capture: CaptureSettings) -> CaptureSettings:
+    """The capture on this side of a link; its control traffic, from here to here, is on ``lo``."""
+    if server.launch != "namespace":
+        return capture
+    return msgspec.structs.replace(
+        capture, interface="any", interface_address=near_address(server.host)
+    )
 
 
 def _with_prompt_text(workload: Workload) -> Workload:

@@ -1,6 +1,6 @@
 """Where an experiment's server is, and how it runs: the configuration's section ``server``."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -8,6 +8,19 @@ from msgspec import Meta
 from semgap.inference.worker_settings import WorkerSettings
 
 _Seconds = Annotated[float, Meta(gt=0, le=1_000_000)]
+
+
+class LinkShape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The link between client and worker that is made for `launch: namespace`."""
+
+    rate_gbit: Annotated[
+        Annotated[float, Meta(ge=0.01, le=100)] | None,
+        Meta(description="Rate of each direction (Gbit/s); none is as fast as it goes."),
+    ] = None
+    mtu: Annotated[
+        Annotated[int, Meta(ge=576, le=65535)] | None,
+        Meta(description="Largest packet (bytes); the system's own without one."),
+    ] = None
 
 
 class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,10 +45,16 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             "free ports.",
         ),
     ] = 0
-    external: Annotated[
-        bool,
-        Meta(description="The user starts and stops the server, on this machine (docs/links.md)."),
-    ] = False
+    launch: Annotated[
+        Literal["local", "namespace", "external"],
+        Meta(
+            description="Where the server is started: on this machine, there in a network of its "
+            "own behind `link` (as root), or by the user (docs/links.md)."
+        ),
+    ] = "local"
+    link: Annotated[
+        LinkShape, Meta(description="The link that is made, for `launch: namespace`.")
+    ] = msgspec.field(default_factory=LinkShape)
     idle_timeout_s: Annotated[
         _Seconds, Meta(description="The server ends after so long without a session (s).")
     ] = 300

@@ -9,9 +9,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 import psutil
@@ -21,7 +21,8 @@ from semgap.plumbing.exclusive import claim_of_folder
 from semgap.plumbing.processes import open_exit
 from semgap.plumbing.versions import Versions, versions
 from semgap.server import control
-from semgap.server.endpoint import ServerEndpoint
+from semgap.server.endpoint import ServerEndpoint, ServerSettings
+from semgap.server.network_namespace import start_in_namespace
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ def ensure_server(endpoint: ServerEndpoint, endpoint_file: Path) -> control.Welc
         ServerError: it cannot be reached, does not get ready in time, or is external and was
             started for something else.
     """
-    if endpoint.settings.external:
+    if endpoint.settings.launch == "external":
         return _greet_external(endpoint, endpoint_file)
     with _locked(endpoint_file):
         with contextlib.suppress(ServerError):
@@ -59,7 +60,7 @@ def ensure_server(endpoint: ServerEndpoint, endpoint_file: Path) -> control.Welc
 
 def stop_server(endpoint: ServerEndpoint, endpoint_file: Path) -> None:
     """Stop the endpoint's server if it runs and is ours, whatever state it is in."""
-    if not endpoint.settings.external:
+    if endpoint.settings.launch != "external":
         with _locked(endpoint_file):
             if _end_processes(endpoint_file):
                 log.info("server stopped")
@@ -68,7 +69,7 @@ def stop_server(endpoint: ServerEndpoint, endpoint_file: Path) -> None:
 def how_to_start(endpoint_file: Path) -> str:
     """What the user of an external server is told."""
     command = shlex.join([sys.executable, *_serve_command(endpoint_file)])
-    return f"server.external is true, so you start the server, in this folder: {command}"
+    return f"server.launch is external, so you start the server, in this folder: {command}"
 
 
 def log_file_of(endpoint_file: Path) -> Path:
@@ -147,13 +148,8 @@ def _start(endpoint: ServerEndpoint, endpoint_file: Path) -> control.Welcome:
     log_file = log_file_of(endpoint_file)
     log_file.parent.mkdir(parents=True, exist_ok=True)
     with log_file.open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, *_serve_command(endpoint_file)],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
+        command = [sys.executable, *_serve_command(endpoint_file)]
+        process = _LAUNCHERS[endpoint.settings.launch](command, endpoint.settings, output)
     deadline_s = time.monotonic() + endpoint.settings.start_timeout_s
     while time.monotonic() < deadline_s:
         if process.poll() is not None:
@@ -171,6 +167,17 @@ def _start(endpoint: ServerEndpoint, endpoint_file: Path) -> control.Welcome:
         f"The server did not get ready within {endpoint.settings.start_timeout_s:g} s.",
         f"Raise server.start_timeout_s, or look at its log '{log_file}'.",
     )
+
+
+def _start_here(
+    command: Sequence[str], _settings: ServerSettings, output: IO[bytes]
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+    )
+
+
+_LAUNCHERS = {"local": _start_here, "namespace": start_in_namespace}
 
 
 def _serve_command(endpoint_file: Path) -> list[str]:

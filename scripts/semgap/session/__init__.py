@@ -10,6 +10,7 @@ from typing import Protocol
 from semgap.inference.worker_settings import WorkerSettings
 from semgap.plumbing.tcp_sockets import ProcessSockets
 from semgap.policy import WorkerPlace
+from semgap.server.endpoint import LinkShape
 from semgap.transport import Channel
 
 
@@ -22,6 +23,7 @@ class Session:
     # lists the worker process's TCP sockets at the moment
     worker_sockets: Callable[[], ProcessSockets]
     one_clock: bool  # whether the worker reads the monotonic clock that this process reads
+    link: LinkShape | None = None  # what was made between this process and the worker
 
 
 class SessionModule(Protocol):

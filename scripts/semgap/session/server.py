@@ -33,6 +33,7 @@ def open_session(_settings: WorkerSettings, endpoint_file: Path | None) -> Itera
     endpoint = read_record(endpoint_file, ServerEndpoint)
     welcome = ensure_server(endpoint, endpoint_file)
     one_clock = welcome.clock_id == control.monotonic_clock_id()
+    link = endpoint.settings.link if endpoint.settings.launch == "namespace" else None
     with control.connect(endpoint) as connection:
         opened = control.ask(
             connection,
@@ -50,7 +51,7 @@ def open_session(_settings: WorkerSettings, endpoint_file: Path | None) -> Itera
             def worker_sockets() -> ProcessSockets:
                 return control.ask(connection, control.ListSockets(), control.Sockets).sockets
 
-            yield Session(channel, endpoint.settings.transport, worker_sockets, one_clock)
+            yield Session(channel, endpoint.settings.transport, worker_sockets, one_clock, link)
             channel.close()
         except TransportError as error:
             raise WorkerLostError(

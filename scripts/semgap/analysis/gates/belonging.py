@@ -112,6 +112,7 @@ def _properties(
     label = expected.policy.label
     yield from _differing(msgspec.structs.replace(record.policy, label=label), expected.policy)
     yield "transport", record.transport, expected.transport
+    yield "link", record.link, expected.link
     yield "model", record.model_fingerprint, evidence.manifest.fingerprint
     if evidence.expectation.prompt_tokens is not None:
         yield "number of tokens", record.prompt_tokens, evidence.expectation.prompt_tokens

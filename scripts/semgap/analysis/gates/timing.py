@@ -1,5 +1,6 @@
 """The gate for time: the capture's stamps, a second clock, beside the client's records."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 from semgap.analysis.evidence import Run
@@ -27,6 +28,9 @@ _NEVER_NS = 1 << 62
 # Of messages below this, more than a tenth may still be in the sockets' buffers.
 _LARGE_BYTES = 64e6
 _FASTER = 3
+# A link whose rate is near what the machine carries without it is not what limits.
+_OF_UNSHAPED = 0.8
+_ABOVE_RATE = 1.05
 
 
 def check_exchanges(run: Run, exchanges: Sequence[Exchange]) -> None:
@@ -83,6 +87,33 @@ def check_goodput(rows: Sequence[BudgetRow]) -> None:
                 "The bytes went another way than through the network, or the span is not what it "
                 "is called: see latency.md of a run without the last change.",
             )
+
+
+def check_link(record: RunRecord) -> None:
+    """Check that a run's bytes crossed the link that was made for it.
+
+    Raises:
+        MeasurementError: it carried more than its rate, or has a rate that this machine does not
+            reach without it.
+    """
+    if record.link is None or record.link.rate_gbit is None or record.link_seen is None:
+        return
+    rate = record.link.rate_gbit * 1e9 / 8
+    unshaped = record.yardstick.socket_bytes_per_s if record.yardstick else math.inf
+    if rate > _OF_UNSHAPED * unshaped:
+        raise MeasurementError(
+            f"{record.name}: plain sockets of this machine carry {8e-9 * unshaped:.3g} Gbit/s, so "
+            f"a link of {record.link.rate_gbit:g} Gbit/s would show the machine, not the link.",
+            "Lower server.link.rate_gbit, or measure on a faster or quieter machine.",
+        )
+    seen = max(record.link_seen.up_bytes_per_s, record.link_seen.down_bytes_per_s)
+    if seen > _ABOVE_RATE * rate:
+        raise MeasurementError(
+            f"{record.name}: the link of {record.link.rate_gbit:g} Gbit/s carried "
+            f"{8e-9 * seen:.3g} Gbit/s.",
+            "The bytes went another way, or the link was changed while it was used: delete the "
+            "experiment's runs/ folder and measure again.",
+        )
 
 
 def _contradictions(record: RunRecord, exchanges: Sequence[Exchange]) -> Iterator[str]:

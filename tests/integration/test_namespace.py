@@ -1,0 +1,107 @@
+"""A server in a network of its own: it is reached over the link, and nothing of it stays behind."""
+
+import os
+import signal
+import subprocess
+import time
+
+import msgspec
+import pytest
+
+from judges import needs
+from networks import needs_a_network
+from patience import PATIENCE_S
+from running_server import described
+from semgap.errors import ServerError
+from semgap.inference.link import measure_link
+from semgap.inference.worker_settings import WorkerSettings
+from semgap.server.endpoint import LinkShape, ServerSettings
+from semgap.server.lifecycle import ensure_server, stop_server
+from semgap.server.network_namespace import burst_bytes, near_address
+from semgap.session.server import open_session
+
+RATE_GBIT = 0.4
+
+
+def interfaces():
+    listed = subprocess.run(["ip", "-o", "link"], stdout=subprocess.PIPE, text=True, check=True)
+    return [line for line in listed.stdout.splitlines() if "semgap" in line]
+
+
+def gone(what):
+    deadline_s = time.monotonic() + PATIENCE_S
+    while what():
+        assert time.monotonic() < deadline_s, what()
+        time.sleep(0.05)
+    return True
+
+
+@pytest.fixture
+def endpoint(tmp_path):
+    settings = ServerSettings(
+        transport="tcp",
+        host="10.231.78.2",
+        launch="namespace",
+        link=LinkShape(rate_gbit=RATE_GBIT, mtu=1500),
+    )
+    made, file = described(tmp_path, settings, WorkerSettings(compute_threads=1))
+    yield made, file
+    stop_server(made, file)
+    assert gone(interfaces)
+
+
+@needs("tc")
+@needs_a_network
+def test_the_link_has_its_rate_in_each_direction(endpoint):
+    """Content is what is left of 1514 bytes of a frame after 66 of headers."""
+    made, file = endpoint
+    ensure_server(made, file)
+    (line,) = interfaces()
+    assert "mtu 1500" in line
+    with open_session(made.worker, file) as session:
+        assert session.link == made.settings.link
+        seen = measure_link(session.channel)
+    for goodput in (seen.up_bytes_per_s, seen.down_bytes_per_s):
+        # Above it by at most the burst; below it only on a machine that does something else.
+        rate = RATE_GBIT * 1e9 / 8 * 1448 / 1514
+        assert 0.5 * rate < goodput < 1.05 * rate
+    assert 0 < seen.least_round_trip_s <= seen.round_trip_s
+
+
+@needs("tc")
+@needs_a_network
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL])
+def test_survived_a_server_that_is_killed_without_leaving_a_network(endpoint, how):
+    made, file = endpoint
+    first = ensure_server(made, file).pid
+    os.kill(first, how)
+    assert gone(interfaces)
+    assert ensure_server(made, file).pid != first
+    assert len(interfaces()) == 1
+
+
+@needs("tc")
+@needs_a_network
+def test_a_link_that_cannot_be_made_is_named_and_nothing_stays(endpoint):
+    made, file = endpoint
+    tiny = msgspec.structs.replace(made.settings, link=LinkShape(mtu=50))
+    with pytest.raises(ServerError, match=r"The link cannot be made: 'ip link .*' says: .*mtu"):
+        ensure_server(msgspec.structs.replace(made, settings=tiny), file)
+    assert gone(interfaces)
+
+
+def test_refused_a_link_without_root(endpoint, monkeypatch):
+    made, file = endpoint
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(ServerError, match=r"only root may make networks here.*'local'"):
+        ensure_server(made, file)
+
+
+@pytest.mark.parametrize(("host", "near"), [("10.77.0.2", "10.77.0.1"), ("10.77.0.1", "10.77.0.2")])
+def test_the_near_address_is_the_other_one(host, near):
+    assert near_address(host) == near
+
+
+def test_a_burst_is_what_the_rate_carries_in_a_moment_and_two_packets_at_least():
+    assert burst_bytes(1) == 250_000
+    assert burst_bytes(0.01) == 131_072
