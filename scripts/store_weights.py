@@ -20,7 +20,7 @@ def store(
     if source is not None:
         found = pretrained_weights(source, settings.dtype, settings.source_remedy)
         store_weights(found, weights)
-        store_origin(source, weights)
+        store_origin(source, weights, settings.package.sha256)
     else:
         found = seeded_weights(json.dumps(settings.architecture), settings.dtype, settings.seed)
         store_weights(found, weights)

@@ -31,7 +31,7 @@ def folder(tmp_path):
 def stored(folder, dtype="float32"):
     weights = folder.with_name("weights")
     store_weights(pretrained_weights(folder, dtype, REMEDY), weights)
-    store_origin(folder, weights)
+    store_origin(folder, weights, sha256=None)
     return weights
 
 
@@ -137,6 +137,13 @@ def test_refused_a_gguf_file_that_cannot_be_read(folder, damage):
     file.write_bytes(damage(file.read_bytes()))
     with pytest.raises(ModelError, match=re.escape(f"The model in '{folder}' cannot be read: ")):
         pretrained_weights(folder, "float32", REMEDY)
+
+
+def test_refused_a_download_that_was_changed_since(folder):
+    weights, file = stored(folder), folder / "small.gguf"
+    store_origin(folder, weights, digest_of(file))
+    with pytest.raises(ModelError, match=r"small.gguf' is not the file that .* Delete '.*source'"):
+        store_origin(folder, weights, "0" * 64)
 
 
 def test_refused_an_architecture_that_transformers_does_not_read(folder):

@@ -55,8 +55,15 @@ def store_weights(source: WeightSource, folder: Path) -> None:
     write_atomically(folder / CONFIG_FILE, source.model_config.encode())
 
 
-def store_origin(source: Path, folder: Path) -> None:
-    """Keep a source's tokenizer beside its stored weights, and say what they were unpacked of."""
+def store_origin(source: Path, folder: Path, sha256: str | None) -> None:
+    """Keep a source's tokenizer beside its stored weights, and say what they were unpacked of.
+
+    Args:
+        sha256: what a GGUF file has to be; None takes any.
+
+    Raises:
+        ModelError: the GGUF file is another one.
+    """
     packed = gguf_file(source)
     if packed is None:
         for file in tokenizer_files(source):
@@ -64,6 +71,12 @@ def store_origin(source: Path, folder: Path) -> None:
         return
     formats = Counter(tensor.tensor_type.name for tensor in gguf.GGUFReader(packed).tensors)
     described = GgufFile(packed.name, digest_of(packed), dict(formats.most_common()))
+    if sha256 not in (None, described.sha256):
+        raise ModelError(
+            f"'{packed}' is not the file that the configuration names: its SHA-256 is "
+            f"{described.sha256}, expected is {sha256}.",
+            f"Delete '{source}' and run again: it is downloaded anew.",
+        )
     write_record(folder / GGUF_RECORD, described)
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(
