@@ -81,8 +81,6 @@ def run_benchmark(
         say = partial(log.info, "%s: %s", name)
         say("the worker builds the model")
         configured = client.configure(settings.worker.engine)
-        crosses = policy.worker is WorkerPlace.SERVER
-        link_seen = measure_link(session.channel) if crosses else None
         clock_before = None if session.one_clock else measure_offset(session.channel)
         if clock_before is not None:
             client.worker_ahead_ns = clock_before.offset_ns
@@ -125,6 +123,9 @@ def run_benchmark(
             back_to_back.run_back_to_back(
                 executor, prompt.token_ids, workload.decode_steps, workload.back_to_back_s
             )
+        # Large messages leave the worker's allocator another one than local's: after all passes.
+        crosses = policy.worker is WorkerPlace.SERVER
+        link_seen = measure_link(session.channel) if crosses else None
         clocks = clock_before and relation_of(clock_before, measure_offset(session.channel))
         sockets = timed.sockets
         sockets.check_no_strangers(name)
