@@ -80,6 +80,7 @@ MODULES = {
     "doctor.py": set(),
     "document_config.py": set(),
     "download_model.py": set(),
+    "download_package.py": set(),
     "make_prompt.py": FROM_PROMPT,
     "measure_link.py": set(),
     "parse_capture.py": TRAFFIC,
