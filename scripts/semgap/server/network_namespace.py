@@ -4,6 +4,7 @@ The network is the server's alone and has no name, so the kernel takes it and bo
 with the server's last process, however that ends.
 """
 
+import contextlib
 import ipaddress
 import os
 import subprocess
@@ -81,17 +82,8 @@ def _join(process: subprocess.Popen[bytes], settings: ServerSettings) -> None:
     link = settings.link
     for command in (
         [
-            "ip",
-            "link",
-            "add",
-            near,
-            "type",
-            "veth",
-            "peer",
-            "name",
-            _FAR,
-            "netns",
-            str(process.pid),
+            *("ip", "link", "add", near, "type", "veth"),
+            *("peer", "name", _FAR, "netns", str(process.pid)),
         ],
         ["ip", "address", "add", f"{near_address(settings.host)}/{_PREFIX}", "dev", near],
         [*there, "ip", "address", "add", f"{settings.host}/{_PREFIX}", "dev", _FAR],
@@ -119,12 +111,15 @@ def _shapers(link: LinkShape, ends: Sequence[Sequence[str]]) -> Iterator[list[st
 
 def _wait_for_network(process: subprocess.Popen[bytes]) -> None:
     ours = Path("/proc/self/ns/net").readlink()
-    while Path(f"/proc/{process.pid}/ns/net").readlink() == ours:
-        if process.poll() is not None:
-            raise ServerError(
-                "No network could be made: unshare ended at once.",
-                "Look at the server's log, or set server.launch to 'local'.",
-            )
+    while process.poll() is None:
+        # A process that has just ended has no networks any more.
+        with contextlib.suppress(OSError):
+            if Path(f"/proc/{process.pid}/ns/net").readlink() != ours:
+                return
+    raise ServerError(
+        "No network could be made: unshare ended at once.",
+        "Look at the server's log, or set server.launch to 'local'.",
+    )
 
 
 def _run(command: Sequence[str]) -> None:
