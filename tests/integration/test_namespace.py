@@ -90,6 +90,17 @@ def test_a_link_that_cannot_be_made_is_named_and_nothing_stays(endpoint):
     assert gone(interfaces)
 
 
+def test_a_network_that_cannot_be_made_is_named(endpoint, monkeypatch, tmp_path):
+    made, file = endpoint
+    fake = tmp_path / "unshare"
+    fake.write_text("#!/bin/sh\nexit 1\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    with pytest.raises(ServerError, match=r"No network could be made: unshare ended at once"):
+        ensure_server(made, file)
+
+
 def test_refused_a_link_without_root(endpoint, monkeypatch):
     made, file = endpoint
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
