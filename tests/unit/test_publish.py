@@ -10,7 +10,7 @@ from semgap.analysis import publish
 from semgap.analysis.catalogue import FIGURES
 from semgap.analysis.figures import save
 from semgap.errors import MeasurementError
-from semgap.inference.link import LinkSeen
+from semgap.inference.steps import LinkSeen
 from semgap.maintain.reference_results import evidence_in
 from semgap.measurement.yardstick import Yardstick
 from semgap.policy import TensorClass

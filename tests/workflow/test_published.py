@@ -115,7 +115,7 @@ def test_without_the_engines_notes_only_the_analysis_is_repeated(experiment):
 @pytest.mark.parametrize(
     ("workload", "message"),
     [
-        ({"prompt_seed": 1}, "The prompt was chosen for 8 tokens and seed 0"),
+        ({"prompt_seed": 1}, "The prompt has the seed 0; the configuration says 1"),
         ({"decode_steps": 2}, "measured with workload.decode_steps 3; this configuration says 2"),
     ],
     ids=["prompt", "steps"],

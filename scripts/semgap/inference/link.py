@@ -4,10 +4,10 @@ import time
 from collections.abc import Callable
 from statistics import median
 
-import msgspec
 import torch
 
 from semgap import protocol
+from semgap.inference.steps import LinkSeen
 from semgap.plumbing.clocks import Offset, RoundTrip, offset_of
 from semgap.policy import TensorClass
 from semgap.transport import Channel, RequestMessage
@@ -18,17 +18,6 @@ _ROUND_TRIPS = 50
 _LEAST_BYTES, _GROWTH, _MOST_BYTES = 1_000_000, 4, 64_000_000
 _ENOUGH_S = 0.1
 _TRIES = 3
-
-
-class LinkSeen(msgspec.Struct, frozen=True):
-    """What the link carried, through the session's own transport."""
-
-    round_trip_s: float  # median of some empty requests and their replies
-    least_round_trip_s: float
-    # up_bytes_per_s, down_bytes_per_s: content of the largest message that was timed ÷ its time
-    # without a round trip, the best of some tries
-    up_bytes_per_s: float
-    down_bytes_per_s: float
 
 
 def measure_offset(channel: Channel) -> Offset:

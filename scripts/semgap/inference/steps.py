@@ -1,4 +1,4 @@
-"""What one request and its reply took."""
+"""What one request and its reply took, and what the link did to those that carried nothing."""
 
 import math
 
@@ -57,3 +57,14 @@ class StepRecord(msgspec.Struct, frozen=True):
     def total_down_bytes(self) -> int:
         """Content of all tensors received."""
         return sum(self.down_bytes.values())
+
+
+class LinkSeen(msgspec.Struct, frozen=True):
+    """What the link carried, through the session's own transport."""
+
+    round_trip_s: float  # median of some empty requests and their replies
+    least_round_trip_s: float
+    # up_bytes_per_s, down_bytes_per_s: content of the largest message that was timed ÷ its time
+    # without a round trip, the best of some tries
+    up_bytes_per_s: float
+    down_bytes_per_s: float

@@ -2,8 +2,7 @@
 
 import msgspec
 
-from semgap.inference.link import LinkSeen
-from semgap.inference.steps import StepRecord
+from semgap.inference.steps import LinkSeen, StepRecord
 from semgap.measurement.job_settings import BenchmarkSettings, WorkloadSettings
 from semgap.measurement.provenance import Machine, Provenance
 from semgap.measurement.tcpdump import CaptureStatus, ProbeTraffic

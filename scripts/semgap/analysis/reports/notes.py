@@ -14,7 +14,7 @@ from semgap.analysis.reports.latency import budget_warnings, clock_note, clock_w
 from semgap.analysis.reports.provenance import commit_text
 from semgap.analysis.reports.statistics import supported
 from semgap.analysis.reports.warnings import warnings
-from semgap.inference.link import LinkSeen
+from semgap.inference.steps import LinkSeen
 from semgap.measurement.run_record import RunRecord, settled
 from semgap.model.manifest import Manifest
 from semgap.plumbing.markup import escaped_markdown
