@@ -1,8 +1,13 @@
 """A server in a network of its own: it is reached over the link, and nothing of it stays behind."""
 
+import contextlib
 import os
+import re
 import signal
+import socket
+import statistics
 import subprocess
+import sys
 import time
 
 import msgspec
@@ -17,10 +22,11 @@ from semgap.inference.link import measure_link
 from semgap.inference.worker_settings import WorkerSettings
 from semgap.server.endpoint import LinkShape, ServerSettings
 from semgap.server.lifecycle import ensure_server, stop_server
-from semgap.server.network_namespace import burst_bytes, near_address
+from semgap.server.network_namespace import burst_bytes, near_address, start_in_namespace
 from semgap.session.server import open_session
 
 RATE_GBIT = 0.4
+ROUND_TRIP_MS = 20
 
 
 def interfaces():
@@ -42,7 +48,7 @@ def endpoint(tmp_path):
         transport="tcp",
         host="10.231.78.2",
         launch="namespace",
-        link=LinkShape(rate_gbit=RATE_GBIT, mtu=1500),
+        link=LinkShape(rate_gbit=RATE_GBIT, round_trip_ms=2, mtu=1500),
     )
     made, file = described(tmp_path, settings, WorkerSettings(compute_threads=1))
     yield made, file
@@ -65,7 +71,93 @@ def test_the_link_has_its_rate_in_each_direction(endpoint):
         # Above it by at most the burst; below it only on a machine that does something else.
         rate = RATE_GBIT * 1e9 / 8 * 1448 / 1514
         assert 0.5 * rate < goodput < 1.05 * rate
-    assert 0 < seen.least_round_trip_s <= seen.round_trip_s
+    assert 0.0019 < seen.least_round_trip_s <= seen.round_trip_s
+
+
+@contextlib.contextmanager
+def link_of(shape, tmp_path):
+    """A link without a server; yields what goes before a command, to run it at the other end."""
+    settings = ServerSettings(host="10.231.79.2", launch="namespace", link=shape)
+    with (tmp_path / "log").open("wb") as log:
+        sleeper = start_in_namespace(["sleep", "600"], settings, log)
+    try:
+        yield ["nsenter", "--net", "--target", str(sleeper.pid)], settings.host
+    finally:
+        sleeper.kill()
+        sleeper.wait()
+        assert gone(interfaces)
+
+
+ECHO = """
+import socket, sys
+listener = socket.create_server((sys.argv[1], 29700))
+print(flush=True)
+connection, _ = listener.accept()
+connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+while said := connection.recv(1):
+    connection.sendall(said)
+"""
+
+
+@needs("tc")
+@needs_a_network
+@pytest.mark.parametrize("rate_gbit", [None, 1])
+def test_plain_sockets_see_the_delay(tmp_path, rate_gbit):
+    """The median of round trips: one may wait for a processor."""
+    shape = LinkShape(rate_gbit=rate_gbit, round_trip_ms=ROUND_TRIP_MS)
+    with link_of(shape, tmp_path) as (there, host), contextlib.ExitStack() as stack:
+        command = [*there, sys.executable, "-c", ECHO, host]
+        echo = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE))
+        stack.callback(echo.kill)
+        echo.stdout.readline()
+        connection = stack.enter_context(socket.create_connection((host, 29700), PATIENCE_S))
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        taken_ms = []
+        for _ in range(40):
+            begin_s = time.perf_counter()
+            connection.sendall(b".")
+            connection.recv(1)
+            taken_ms.append(1e3 * (time.perf_counter() - begin_s))
+    assert min(taken_ms) > 0.98 * ROUND_TRIP_MS
+    assert statistics.median(taken_ms[8:]) < 1.05 * ROUND_TRIP_MS
+
+
+@needs("tc", "ping")
+@needs_a_network
+def test_ping_sees_the_delay(tmp_path):
+    with link_of(LinkShape(round_trip_ms=ROUND_TRIP_MS), tmp_path) as (_there, host):
+        said = subprocess.run(
+            ["ping", "-c", "20", "-i", "0.05", host], check=True, capture_output=True, text=True
+        ).stdout
+    taken_ms = [float(one) for one in re.findall(r"time=([0-9.]+) ms", said)]
+    assert len(taken_ms) == 20
+    assert 0.98 * ROUND_TRIP_MS < statistics.median(taken_ms) < 1.05 * ROUND_TRIP_MS
+
+
+@needs("tc", "setpriv")
+@needs_a_network
+def test_the_link_is_made_without_root(tmp_path):
+    """A process that may make no networks runs the tests above, as the root of its own namespace.
+
+    It keeps its user, who owns the files, and the one capability that a user other than root need
+    not have to be root there.
+    """
+    powerless = ["setpriv", "--bounding-set=-all,+setfcap", "--inh-caps=-all"]
+    refused = subprocess.run([*powerless, "unshare", "--net", "true"], stderr=subprocess.PIPE)
+    assert b"not permitted" in refused.stderr
+    in_own_namespace = ["unshare", "--map-root-user", "--net", "sh", "-c"]
+    tests = [sys.executable, "-m", "pytest", "-q", "--basetemp", str(tmp_path), __file__]
+    done = subprocess.run(
+        [
+            *(*powerless, *in_own_namespace, 'ip link set lo up && exec "$@"', "sh", *tests),
+            *("-k", "link_has_its_rate or sockets_see_the_delay or killed"),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "5 passed" in done.stdout
 
 
 @needs("tc")

@@ -173,6 +173,7 @@ MODULES = {
     "semgap/model/weights.py": EVERYTHING,
     "semgap/server/lifecycle.py": REMOTE_RUNS,
     "semgap/server/network_namespace.py": REMOTE_RUNS,
+    "semgap/server/relay.py": REMOTE_RUNS,
     "semgap/server/supervisor.py": REMOTE_RUNS,
     "semgap/server/worker_process.py": REMOTE_RUNS,
     "semgap/progress/runs.py": set(),
@@ -207,6 +208,7 @@ MODULES = {
     "semgap/analysis/reports/claims.py": TABLE,
     "semgap/analysis/reports/latency.py": TABLE,
     "semgap/analysis/reports/columns.py": TABLE,
+    "semgap/analysis/reports/link.py": TABLE,
     "semgap/analysis/reports/statistics.py": TABLE,
     "semgap/analysis/reports/notes.py": TABLE,
     "semgap/analysis/reports/overhead.py": set(),
@@ -270,6 +272,7 @@ KEYS = {
     # Only where a link is made, as root.
     "server.link.rate_gbit": (None, set()),
     "server.link.mtu": (None, set()),
+    "server.link.round_trip_ms": (None, set()),
     "server.transport": ("tcp", REMOTE_RUNS),
     "server.idle_timeout_s": (10, REMOTE_RUNS),
     "server.start_timeout_s": (10, REMOTE_RUNS),

@@ -95,9 +95,9 @@ def each(evidence, mode, change):
     return dataclasses.replace(evidence, runs=runs)
 
 
-def over_link(evidence, rate_gbit, seen_gbit):
+def over_link(evidence, shape, seen_gbit):
     """All runs of naive as over a link that was asked for, and carried so much."""
-    shape, goodput = LinkShape(rate_gbit=rate_gbit), seen_gbit * 1e9 / 8
+    goodput = seen_gbit * 1e9 / 8
     seen = LinkSeen(1e-3, 1e-3, goodput, goodput)
     expected = evidence.expectation
     asked = [replace(run, link=shape) if run.mode == "naive" else run for run in expected.runs]
@@ -187,8 +187,13 @@ ONE_CHECK = {
         "plain sockets took",
         "check_goodput",
     ),
+    "a link without its delay": (
+        lambda one: over_link(one, LinkShape(round_trip_ms=10), seen_gbit=2),
+        "over a link whose round trip takes 10 ms, one took 1 ms",
+        "check_link",
+    ),
     "a link that carries more than its rate": (
-        lambda one: over_link(one, rate_gbit=1, seen_gbit=2),
+        lambda one: over_link(one, LinkShape(rate_gbit=1), seen_gbit=2),
         "the link of 1 Gbit/s carried 2 Gbit/s",
         "check_link",
     ),
@@ -196,7 +201,7 @@ ONE_CHECK = {
 
 ERRORS = {
     "a rate near the machine's own": (
-        lambda one: over_link(one, rate_gbit=99, seen_gbit=9),
+        lambda one: over_link(one, LinkShape(rate_gbit=99), seen_gbit=9),
         "would show the machine, not the link",
     ),
     "a link that nobody asked for": (
@@ -230,7 +235,7 @@ ERRORS = {
 
 def test_what_was_recorded_passes(evidence):
     assert publish.numbers(evidence).table
-    assert publish.numbers(over_link(evidence, rate_gbit=1, seen_gbit=0.96)).table
+    assert publish.numbers(over_link(evidence, LinkShape(rate_gbit=1), seen_gbit=0.96)).table
 
 
 @pytest.mark.parametrize("planted", ERRORS)

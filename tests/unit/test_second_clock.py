@@ -276,6 +276,7 @@ def test_refused_a_step_that_began_before_its_phase():
 def test_the_two_clocks_are_read_together():
     reading = read_clocks()
     assert 0 <= reading.bound_ns < SECOND_NS
+    assert reading.unix_ns_at(reading.monotonic_ns + 5) == reading.unix_ns + 5
 
 
 UP = SocketPair("127.0.0.1", 1000, "127.0.0.1", 2000)

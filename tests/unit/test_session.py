@@ -307,8 +307,8 @@ class FakeClock:
     def __init__(self):
         self.now_s = 1000.0
 
-    def perf_counter(self):
-        return self.now_s
+    def monotonic_ns(self):
+        return int(self.now_s * 1e9)
 
     def sleep(self, seconds):
         self.now_s += seconds

@@ -11,10 +11,11 @@ from pathlib import Path
 import psutil
 
 from semgap.doctor import Finding, Level
-from semgap.errors import SemgapError
+from semgap.errors import SemgapError, ServerError
 from semgap.measurement.job_settings import CaptureSettings
 from semgap.measurement.tcpdump import capture
 from semgap.server.endpoint import ServerSettings
+from semgap.server.network_namespace import check_root
 
 _IN_A_NETWORK = ("unshare", "--net", "--map-root-user")
 _RATE = ("rate", "1gbit", "burst", "1mb", "latency", "50ms")
@@ -45,6 +46,10 @@ def check_port(settings: ServerSettings) -> Finding:
             "port", Level.OK, "an external server's; a run without it says how to start it"
         )
     if settings.launch == "namespace":
+        try:
+            check_root()
+        except ServerError as error:
+            return Finding("port", Level.PROBLEM, error.cause, error.remedy)
         return Finding("port", Level.OK, "any: the server has a network of its own")
     place = f"{settings.host}:{settings.port}"
     with socket.socket() as probe:

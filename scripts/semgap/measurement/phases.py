@@ -88,9 +88,9 @@ class Phases:
         time.sleep(_QUIET_S)
         client_meters = RunningMeters(self._client_meters, gpu_uuid="")
         begin = read_clocks()
-        begin_s = time.perf_counter()
+        begin_ns = time.monotonic_ns()
         yield steps
-        latency_s = time.perf_counter() - begin_s
+        latency_s = (time.monotonic_ns() - begin_ns) / 1e9
         time.sleep(_QUIET_S)
         end = read_clocks()
         client_readings = client_meters.stop()
@@ -102,9 +102,9 @@ class Phases:
         self.phases += (
             PhaseRecord(
                 name=name,
-                begin_unix_ns=begin.unix_ns,
+                begin_unix_ns=begin.unix_ns_at(begin_ns),
                 end_unix_ns=end.unix_ns,
-                begin_ns=begin.monotonic_ns,
+                begin_ns=begin_ns,
                 end_ns=end.monotonic_ns,
                 latency_s=latency_s,
                 worker_cpu_s=read.cpu_s - started.cpu_s,

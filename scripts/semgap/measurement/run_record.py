@@ -26,7 +26,7 @@ class PhaseRecord(msgspec.Struct, frozen=True):
     # begin_ns, end_ns: the monotonic clock at the same instants
     begin_ns: int
     end_ns: int
-    latency_s: float  # ``time.perf_counter`` around all steps of the phase
+    latency_s: float  # the monotonic clock around all steps of the phase
     worker_cpu_s: float  # processor time of the worker process during the phase
     steps: tuple[StepRecord, ...]
     # Readings by meter. Meters that slow what they measure are read in a second run of the phase.

@@ -17,6 +17,10 @@ class ClockReading(NamedTuple):
     monotonic_ns: int
     bound_ns: int  # how far apart the two instants can have been
 
+    def unix_ns_at(self, monotonic_ns: int) -> int:
+        """What the wall clock shows at another instant, within moments of this one."""
+        return self.unix_ns + monotonic_ns - self.monotonic_ns
+
 
 def read_clocks() -> ClockReading:
     """Read the wall clock between two reads of the monotonic one; of some reads, the closest."""

@@ -17,6 +17,10 @@ class LinkShape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Annotated[float, Meta(ge=0.01, le=100)] | None,
         Meta(description="Rate of each direction (Gbit/s); none is as fast as it goes."),
     ] = None
+    round_trip_ms: Annotated[
+        Annotated[float, Meta(ge=0.5, le=1000)] | None,
+        Meta(description="Delay of both directions together (ms); none adds no delay."),
+    ] = None
     mtu: Annotated[
         Annotated[int, Meta(ge=576, le=65535)] | None,
         Meta(description="Largest packet (bytes); the system's own without one."),

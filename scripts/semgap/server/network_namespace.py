@@ -1,18 +1,21 @@
 """A server in a network of its own, joined with this one by two interfaces that may be shaped.
 
-The network is the server's alone and has no name, so the kernel takes it and both interfaces away
-with the server's last process, however that ends.
+The network is the server's alone and has no name, so the kernel takes it and its interfaces away
+with the server's last process, however that ends. A delay takes a third network between the two,
+and a relay in it that ends with the server.
 """
 
 import contextlib
 import ipaddress
 import os
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
 from semgap.errors import ConfigError, ServerError
+from semgap.server import relay as relaying
 from semgap.server.endpoint import LinkShape, ServerSettings
 
 _FAR = "worker"
@@ -32,26 +35,34 @@ def start_in_namespace(
     Raises:
         ServerError: the network cannot be made; the command is then not run.
     """
+    check_root()
+    with _network_of_its_own(command, output) as server:
+        near, link = f"semgap{server.pid}", settings.link
+        if link.round_trip_ms is None:
+            _run(_pair(near, _FAR, server.pid))
+        else:
+            delay_s = link.round_trip_ms / 2e3
+            between = [near, _FAR, str(delay_s), str(server.pid)]
+            delaying = [sys.executable, relaying.__file__, *between]
+            with _network_of_its_own(delaying, output) as relay:
+                _run(_pair(near, near, relay.pid))
+                _run([*_in(relay.pid), *_pair(_FAR, _FAR, server.pid)])
+                _set_up(_in(relay.pid), near, None, link)
+                _set_up(_in(relay.pid), _FAR, None, link)
+        _set_up([], near, near_address(settings.host), link)
+        _set_up(_in(server.pid), "lo", None, LinkShape())
+        _set_up(_in(server.pid), _FAR, settings.host, link)
+    return server
+
+
+def check_root() -> None:
+    """Raise a ServerError unless this process may make networks."""
     if os.geteuid() != 0:
         raise ServerError(
             "server.launch is 'namespace', and only root may make networks here.",
-            "Run as root, or set server.launch to 'local': over loopback, without a link.",
+            "Run as root, or as the root of a namespace of your own (docs/links.md has the "
+            "command), or set server.launch to 'local': over loopback, without a link.",
         )
-    # It goes on when its network is ready; its process is the command's from the beginning.
-    waiting = ["unshare", "--net", "sh", "-c", 'read -r go && exec "$@"', "sh", *command]
-    process = subprocess.Popen(
-        waiting, stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True
-    )
-    try:
-        _join(process, settings)
-        assert process.stdin is not None, "it has a pipe"
-        process.stdin.write(b"go\n")
-        process.stdin.close()
-    except BaseException:
-        process.kill()
-        process.wait()
-        raise
-    return process
 
 
 def near_address(host: str) -> str:
@@ -76,37 +87,50 @@ def burst_bytes(rate_gbit: float) -> int:
     return max(_LEAST_BURST_BYTES, int(rate_gbit * 1e9 / 8 * _BURST_S))
 
 
-def _join(process: subprocess.Popen[bytes], settings: ServerSettings) -> None:
-    near, there = f"semgap{process.pid}", ["nsenter", "--net", "--target", str(process.pid)]
-    _wait_for_network(process)
-    link = settings.link
-    for command in (
-        [
-            *("ip", "link", "add", near, "type", "veth"),
-            *("peer", "name", _FAR, "netns", str(process.pid)),
-        ],
-        ["ip", "address", "add", f"{near_address(settings.host)}/{_PREFIX}", "dev", near],
-        [*there, "ip", "address", "add", f"{settings.host}/{_PREFIX}", "dev", _FAR],
-        *(["ip", "link", "set", near, "mtu", str(link.mtu)],) * bool(link.mtu),
-        *([*there, "ip", "link", "set", _FAR, "mtu", str(link.mtu)],) * bool(link.mtu),
-        ["ip", "link", "set", near, "up"],
-        [*there, "ip", "link", "set", "lo", "up"],
-        [*there, "ip", "link", "set", _FAR, "up"],
-        *_shapers(link, [[near], [*there, _FAR]]),
-    ):
-        _run(command)
+@contextlib.contextmanager
+def _network_of_its_own(
+    command: Sequence[str], output: IO[bytes]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process with a network of its own; it becomes the command as the block ends well."""
+    waiting = ["unshare", "--net", "sh", "-c", 'read -r go && exec "$@"', "sh", *command]
+    process = subprocess.Popen(
+        waiting, stdin=subprocess.PIPE, stdout=output, stderr=output, start_new_session=True
+    )
+    try:
+        _wait_for_network(process)
+        yield process
+        assert process.stdin is not None, "it has a pipe"
+        process.stdin.write(b"go\n")
+        process.stdin.close()
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
 
 
-def _shapers(link: LinkShape, ends: Sequence[Sequence[str]]) -> Iterator[list[str]]:
-    """Each end sends at the rate, so that each direction has it."""
-    if link.rate_gbit is None:
-        return
-    for *there, interface in ends:
-        yield [
-            *(*there, "tc", "qdisc", "add", "dev", interface, "root", "tbf"),
-            *("rate", f"{int(link.rate_gbit * 1e9)}bit"),
-            *("burst", str(burst_bytes(link.rate_gbit)), "latency", f"{_QUEUE_MS}ms"),
-        ]
+def _in(pid: int) -> list[str]:
+    """Before a command, to run it in the network of a process."""
+    return ["nsenter", "--net", "--target", str(pid)]
+
+
+def _pair(here: str, there: str, pid: int) -> list[str]:
+    """Make two interfaces that are joined, one here and one in the network of a process."""
+    peer = ["peer", "name", there, "netns", str(pid)]
+    return ["ip", "link", "add", here, "type", "veth", *peer]
+
+
+def _set_up(place: Sequence[str], interface: str, address: str | None, link: LinkShape) -> None:
+    if address is not None:
+        _run([*place, "ip", "address", "add", f"{address}/{_PREFIX}", "dev", interface])
+    if link.mtu is not None:
+        _run([*place, "ip", "link", "set", interface, "mtu", str(link.mtu)])
+    _run([*place, "ip", "link", "set", interface, "up"])
+    # Each end that has an address sends at the rate, so that each direction has it.
+    if address is not None and link.rate_gbit is not None:
+        shaped = [*place, "tc", "qdisc", "add", "dev", interface, "root", "tbf"]
+        rate = ["rate", f"{int(link.rate_gbit * 1e9)}bit"]
+        burst = ["burst", str(burst_bytes(link.rate_gbit)), "latency", f"{_QUEUE_MS}ms"]
+        _run([*shaped, *rate, *burst])
 
 
 def _wait_for_network(process: subprocess.Popen[bytes]) -> None:

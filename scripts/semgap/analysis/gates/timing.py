@@ -31,6 +31,11 @@ _FASTER = 3
 # A link whose rate is near what the machine carries without it is not what limits.
 _OF_UNSHAPED = 0.8
 _ABOVE_RATE = 1.05
+_BELOW_DELAY = 0.95
+_ANOTHER_WAY = (
+    "The bytes went another way, or the link was changed while it was used: delete the "
+    "experiment's runs/ folder and measure again."
+)
 
 
 def check_exchanges(run: Run, exchanges: Sequence[Exchange]) -> None:
@@ -93,10 +98,19 @@ def check_link(record: RunRecord) -> None:
     """Check that a run's bytes crossed the link that was made for it.
 
     Raises:
-        MeasurementError: it carried more than its rate, or has a rate that this machine does not
-            reach without it.
+        MeasurementError: it carried more than its rate or was faster than its delay, or has a rate
+            that this machine does not reach without it.
     """
-    if record.link is None or record.link.rate_gbit is None or record.link_seen is None:
+    if record.link is None or record.link_seen is None:
+        return
+    asked_ms, seen_ms = record.link.round_trip_ms, 1e3 * record.link_seen.least_round_trip_s
+    if asked_ms is not None and seen_ms < _BELOW_DELAY * asked_ms:
+        raise MeasurementError(
+            f"{record.name}: over a link whose round trip takes {asked_ms:g} ms, one took "
+            f"{seen_ms:.3g} ms.",
+            _ANOTHER_WAY,
+        )
+    if record.link.rate_gbit is None:
         return
     rate = record.link.rate_gbit * 1e9 / 8
     unshaped = record.yardstick.socket_bytes_per_s if record.yardstick else math.inf
@@ -111,8 +125,7 @@ def check_link(record: RunRecord) -> None:
         raise MeasurementError(
             f"{record.name}: the link of {record.link.rate_gbit:g} Gbit/s carried "
             f"{8e-9 * seen:.3g} Gbit/s.",
-            "The bytes went another way, or the link was changed while it was used: delete the "
-            "experiment's runs/ folder and measure again.",
+            _ANOTHER_WAY,
         )
 
 

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from statistics import median
 
 from semgap.analysis.numbers.comparison import BASELINE_MODE, half_width_percent, is_precise
 from semgap.analysis.numbers.numbers import Numbers, TableRow
@@ -11,15 +10,14 @@ from semgap.analysis.numbers.summary import SAMPLING_METERS
 from semgap.analysis.reports.claims import count_text
 from semgap.analysis.reports.columns import gigabytes_text, latency_text, significant
 from semgap.analysis.reports.latency import budget_warnings, clock_note, clock_warnings, work_notes
+from semgap.analysis.reports.link import clock_notes, limit_of_link, link_notes
 from semgap.analysis.reports.provenance import commit_text
 from semgap.analysis.reports.statistics import supported
 from semgap.analysis.reports.warnings import warnings
-from semgap.inference.steps import LinkSeen
 from semgap.measurement.run_record import RunRecord, settled
 from semgap.model.manifest import Manifest
 from semgap.plumbing.markup import escaped_markdown
 from semgap.policy import WorkerPlace
-from semgap.server.network_namespace import burst_bytes
 
 WARNINGS = "Warnings"
 _FAR_POINTS = 10.0
@@ -54,8 +52,8 @@ def notes(numbers: Numbers) -> dict[str, list[str]]:
             _commit_note(numbers.records),
             f"Transport: {', '.join(sorted(places)) or 'none'}; TCP connections on interface "
             f"{record.capture.interface}; client and worker share one machine.",
-            *_link_notes(numbers.records),
-            *_clock_notes(numbers.records),
+            *link_notes(numbers.records),
+            *clock_notes(numbers.records),
             *_setup_notes(numbers.setup),
         ],
         "What the data support": [
@@ -67,7 +65,7 @@ def notes(numbers: Numbers) -> dict[str, list[str]]:
             "Every repeat of every mode gave the same tokens as `local`, with logits within the "
             f"tolerance of its policy (at most {tolerance:g}).",
             f"Claims (claims.md): {count_text(numbers.claims)}.",
-            f"Limits: a single node, {_limit_of_link(numbers.records)}; the semantic-blind "
+            f"Limits: a single node, {limit_of_link(numbers.records)}; the semantic-blind "
             "baselines are simulated at PyTorch level.",
         ],
         "How it was measured": [
@@ -89,49 +87,6 @@ def _kind_of_weights(manifest: Manifest) -> str:
         f", file {escaped_markdown(packed.name)} (SHA-256 {packed.sha256}), converted to "
         f"{manifest.dtype} from {formats}: a pretrained model as it was quantised, no better"
     )
-
-
-def _link_notes(records: Sequence[RunRecord]) -> Iterator[str]:
-    seen = [record.link_seen for record in records if record.link_seen]
-    if not seen:
-        return
-    shape = next((record.link for record in records if record.link), None)
-    on_loopback = records[0].capture.interface == "lo"
-    made = "this machine's loopback" if on_loopback else "made by the user"
-    if shape:
-        made = "a pair of interfaces on this machine"
-    if shape and shape.rate_gbit:
-        made += (
-            f", each way shaped to {shape.rate_gbit:g} Gbit/s (what fits into "
-            f"{burst_bytes(shape.rate_gbit) / 1e6:.3g} MB passes at once, unshaped)"
-        )
-    up, down = (8e-9 * median(rates) for rates in zip(*map(_rates, seen), strict=True))
-    yield (
-        f"Link: {made}; through the transport, in each run: an empty request and its reply "
-        f"{1e6 * median(one.round_trip_s for one in seen):.3g} µs, goodput {up:.3g} Gbit/s up and "
-        f"{down:.3g} Gbit/s down (medians)."
-    )
-
-
-def _rates(seen: LinkSeen) -> tuple[float, float]:
-    return seen.up_bytes_per_s, seen.down_bytes_per_s
-
-
-def _limit_of_link(records: Sequence[RunRecord]) -> str:
-    emulated = any(record.link for record in records)
-    return "an emulated link" if emulated else "no real network link"
-
-
-def _clock_notes(records: Sequence[RunRecord]) -> Iterator[str]:
-    clocks = [record.clocks for record in records if record.clocks]
-    if clocks:
-        bound_s = max(one.bound_ns for one in clocks) / 1e9
-        drift_ppm = max(abs(one.drift_ppm) for one in clocks)
-        yield (
-            "The worker has a clock of its own, which ran at the client's rate within "
-            f"{drift_ppm:.3g} ppm; round trips relate them. Sending and receiving are known "
-            f"together; their parts are known within ± {1e6 * bound_s:.3g} µs."
-        )
 
 
 def _answer_notes(numbers: Numbers) -> Iterator[str]:
