@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Annotated
 
 from semgap.measurement.job_settings import BenchmarkSettings
-from semgap.pipeline.cli import run_script
+from semgap.pipeline.cli import run_script, settings_json
+from semgap.server.endpoint import SshTarget
 
 
 def measure(
@@ -19,7 +20,16 @@ def measure(
     run: Annotated[Path, "writes the run record, last"],
     logits: Annotated[Path, "writes the logits (.npy)"],
     capture: Annotated[Path, "writes the capture (.pcap)"],
+    there: Annotated[SshTarget | None, "another machine, to measure on"],
 ) -> None:
+    if there is not None:
+        from semgap.server.ssh import run_there
+
+        sent = {"prompt": prompt, "weights": weights, "manifest": manifest}
+        written = {"capture": capture, "logits": logits, "run": run}
+        said = {"mode": mode, "settings": settings_json(settings), "code": code}
+        run_there(there, "scripts/benchmark.py", said, sent, written)
+        return
     import io
     import logging
     from functools import partial

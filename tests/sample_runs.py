@@ -3,11 +3,11 @@
 from semgap.inference.steps import StepRecord
 from semgap.inference.worker_settings import WorkerSettings
 from semgap.measurement.job_settings import BenchmarkSettings, CaptureSettings, WorkloadSettings
-from semgap.measurement.provenance import Machine, Provenance
 from semgap.measurement.run_record import PhaseRecord, Rehearsal, RunRecord
 from semgap.measurement.tcpdump import CaptureStatus, ProbeTraffic
 from semgap.model.prompt import Prompt, prompt_digest
 from semgap.modes import POLICIES, policy_of
+from semgap.plumbing.provenance import Machine, Provenance
 from semgap.plumbing.tcp_sockets import SocketPair
 from semgap.plumbing.versions import Versions
 from semgap.policy import TensorClass

@@ -12,8 +12,8 @@ from semgap.analysis.gates.correctness import (
     check_same_setup,
 )
 from semgap.errors import CorrectnessError, MeasurementError
-from semgap.measurement.provenance import GpuProvenance
 from semgap.measurement.tcpdump import CaptureStatus
+from semgap.plumbing.provenance import GpuProvenance
 from semgap.plumbing.versions import Versions
 
 LOGITS = np.array([[0, 1, 0], [0, 0, 1], [0, 0, 2]], dtype=np.float32)

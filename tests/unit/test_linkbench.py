@@ -19,7 +19,7 @@ from semgap.linkbench.rates import (
     round_trip_rows,
 )
 from semgap.linkbench.report import link_report
-from semgap.measurement.provenance import Machine
+from semgap.plumbing.provenance import Machine
 
 MEGABYTES_64 = 64_000_000
 FACTS = LinkFacts(

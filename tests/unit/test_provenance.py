@@ -7,7 +7,7 @@ from importlib import metadata
 
 import pytest
 
-from semgap.measurement.provenance import checkout_of, describe_provenance, package_versions
+from semgap.plumbing.provenance import checkout_of, describe_provenance, package_versions
 from small_models import PROJECT
 
 

@@ -1,5 +1,6 @@
 """The capture's time stamps beside the client's clock: what no delay explains is refused."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -230,10 +231,13 @@ def test_warned_of_a_mode_that_waits_in_the_client():
 
 
 def test_refused_a_mode_that_waits_in_each_step():
+    """One or two steps may all have waited for a busy machine."""
+    rows = rows_of({"naive": 600, "semantic": 0})
+    check_clocks(rows)
     with pytest.raises(
         MeasurementError, match=r"four steps of naive's setup took at least 602\.000"
     ):
-        check_clocks(rows_of({"naive": 600, "semantic": 0}))
+        check_clocks([replace(row, steps=3) for row in rows])
 
 
 def late(mode, late_ms):
@@ -283,23 +287,31 @@ UP = SocketPair("127.0.0.1", 1000, "127.0.0.1", 2000)
 
 
 @given(
-    st.lists(st.tuples(st.booleans(), st.integers(1, 99), st.booleans()), max_size=40),
+    st.lists(
+        st.tuples(
+            *(st.booleans(), st.integers(1, 99), st.booleans(), st.integers(0, 150)),
+            st.integers(0, 150),
+        ),
+        max_size=40,
+    ),
     st.integers(40, 4000),
 )
 def test_turns_are_runs_of_new_payload_in_one_direction(tmp_path_factory, packets, chunk_bytes):
-    """Whatever is captured twice: a packet, later or at once."""
+    """Whatever is sent again: a packet, parts of earlier ones alone or before what is new."""
     built, expected, sent = [], [], {True: 0, False: 0}
-    for number, (is_up, size, is_sent_again) in enumerate(packets):
+    for number, (is_up, size, is_sent_again, before, again) in enumerate(packets):
         ports = (1000, 2000) if is_up else (2000, 1000)
+        before, again = (min(one, sent[is_up]) for one in (before, again))
         packet = Packet(
             src_port=ports[0],
             dst_port=ports[1],
-            seq=sent[is_up],
-            payload_bytes=size,
+            seq=sent[is_up] - before,
+            payload_bytes=before + size,
             time_ns=10 * number,
         )
+        older = dataclasses.replace(packet, seq=sent[is_up] - again, payload_bytes=again // 2)
         sent[is_up] += size
-        built += [packet] * (2 if is_sent_again else 1)
+        built += [older, *[packet] * (2 if is_sent_again else 1)]
         direction = "up" if is_up else "down"
         if expected and expected[-1].direction == direction:
             before = expected.pop()

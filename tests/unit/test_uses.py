@@ -35,7 +35,6 @@ from semgap.analysis.reports.provenance import provenance_markdown
 from semgap.analysis.reports.warnings import warnings
 from semgap.errors import ConfigError, RunningError, SemgapError
 from semgap.maintain.archive import REFERENCE
-from semgap.measurement.provenance import checkout_of, package_versions
 from semgap.measurement.run_record import RunRecord
 from semgap.meters.client_sockets import ClientSockets
 from semgap.meters.cpu_throttling import CpuThrottling
@@ -52,6 +51,7 @@ from semgap.plumbing.files import (
     write_record,
 )
 from semgap.plumbing.processes import describe_code, open_exit
+from semgap.plumbing.provenance import checkout_of, package_versions
 from semgap.plumbing.tcp_sockets import sockets_of
 from semgap.policy import Label
 from semgap.progress import causes_in

@@ -7,7 +7,7 @@ from sample_runs import PROVENANCE, SECOND_NS, phase, run, step
 from sample_table import measured
 from semgap.analysis.numbers.summary import repeat_rows, summarise
 from semgap.analysis.reports.warnings import cores_of_others, first_step_ratio, warnings
-from semgap.measurement.provenance import GpuProvenance
+from semgap.plumbing.provenance import GpuProvenance
 
 
 def latency(std):

@@ -27,6 +27,7 @@ rule benchmark:
         policy=lambda wildcards: policy_value(wildcards.mode),
         settings=lambda wildcards: settings_json(benchmark_settings(wildcards.repeat)),
         flags=flags,
+        place=place_of,
         withdraw=WITHDRAWN,
     message:
         "Measuring {wildcards.mode}, repeat {wildcards.repeat}"
@@ -34,6 +35,7 @@ rule benchmark:
         job(
             "benchmark.py",
             "--mode {wildcards.mode} --settings {params.settings:q} --code {params.code}",
+            "{params.place}",
             "--withdraw {params.withdraw:q}",
         )
 

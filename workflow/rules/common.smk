@@ -275,6 +275,14 @@ def endpoint_of(wildcards):
     return {}
 
 
+def place_of(wildcards):
+    """Where a job runs that needs no server: beside the server's workers, on their machine."""
+    target, place = CONFIG.server.ssh, policy_of(wildcards.mode).worker
+    if target is None or place is not WorkerPlace.IN_PROCESS:
+        return ""
+    return f"--there {shlex.quote(settings_json(target))}"
+
+
 def benchmark_code(wildcards):
     """What this mode's job is made of, beside what it imports: all that is loaded by name."""
     policy = policy_of(wildcards.mode)

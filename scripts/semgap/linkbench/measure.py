@@ -32,9 +32,9 @@ from semgap.linkbench.contenders.iperf3 import iperf3_goodput
 from semgap.linkbench.link_settings import LinkJob
 from semgap.linkbench.rates import LinkFacts, TimeSample, WireSample, known_within
 from semgap.linkbench.wire import captured_exchanges
-from semgap.measurement.provenance import describe_machine
 from semgap.model.device import open_device
 from semgap.plumbing.processes import die_with_parent
+from semgap.plumbing.provenance import describe_machine
 from semgap.plumbing.registry import names_in
 from semgap.plumbing.tcp_sockets import congestion_control_of, free_port, prefer_unpaced
 from semgap.plumbing.versions import versions

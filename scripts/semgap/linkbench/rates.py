@@ -7,7 +7,7 @@ import msgspec
 import pandas as pd
 
 from semgap.linkbench.contenders import CEILING
-from semgap.measurement.provenance import Machine
+from semgap.plumbing.provenance import Machine
 from semgap.plumbing.statistics import mean_ratio
 
 

@@ -23,6 +23,7 @@ COMMANDS = {
     "gptj-6b-h100-torch_rpc": "make table SET=gpu-host CONFIG=config/gptj-6b-seeded.yaml",
     "mini-tcp": "make table CONFIG=config/mini-tcp.yaml",
     "mini-tcp-1gbit": "make table CONFIG=config/mini-link.yaml",
+    "mini-tcp-1gbit-10ms": "make table CONFIG=config/mini-link-delay.yaml",
     "mini-torch_rpc": "make table",
     "smollm2-h100": "make table SET=gpu-host CONFIG=config/smollm2-gpu.yaml",
     "smollm2-tcp": "make table CONFIG=config/smollm2.yaml",

@@ -20,7 +20,6 @@ from semgap.inference.link import measure_link, measure_offset
 from semgap.inference.steps import StepRecord
 from semgap.measurement.job_settings import BenchmarkSettings, CaptureSettings, WorkloadSettings
 from semgap.measurement.phases import Phases
-from semgap.measurement.provenance import describe_machine, describe_provenance
 from semgap.measurement.run_record import PhaseRecord, Rehearsal, RunRecord, settled
 from semgap.measurement.tcpdump import (
     Capture,
@@ -35,6 +34,7 @@ from semgap.model.manifest import Manifest
 from semgap.model.prompt import Prompt, prompt_digest
 from semgap.plumbing.clocks import ClockRelation, relation_of
 from semgap.plumbing.limits import threads_or_all_cores
+from semgap.plumbing.provenance import describe_host
 from semgap.plumbing.tcp_sockets import SocketPair
 from semgap.plumbing.versions import versions
 from semgap.policy import Policy, WorkerPlace
@@ -90,7 +90,9 @@ def run_benchmark(
             max_steps=1 + workload.decode_steps,
         )
         executor = load_executor(policy.executor).open_executor(client, limits)
-        provenance = describe_provenance(code, configured.gpu_uuid)
+        gpu = configured.gpu_uuid, configured.gpu_name
+        worker_host = session.describe_host and session.describe_host(*gpu)
+        host = describe_host(code, *(("", "") if worker_host else gpu))
         probes = [send_probe(settings.capture.interface_address)]
         phases = partial(Phases, client, session, has_gpu=bool(configured.gpu_uuid))
 
@@ -145,9 +147,10 @@ def run_benchmark(
         model_fingerprint=manifest.fingerprint,
         prompt_tokens=len(prompt.token_ids),
         prompt_sha256=prompt_digest(prompt),
-        machine=describe_machine(configured.gpu_name),
+        machine=host.machine,
         versions=versions(),
-        provenance=provenance,
+        provenance=host.provenance,
+        worker_host=worker_host,
         rehearsals=rehearsals,
         phases=without_drift(timed.with_readings_of(again, back_to_back), clocks),
         clocks=clocks,

@@ -4,10 +4,10 @@ import msgspec
 
 from semgap.inference.steps import LinkSeen, StepRecord
 from semgap.measurement.job_settings import BenchmarkSettings, WorkloadSettings
-from semgap.measurement.provenance import Machine, Provenance
 from semgap.measurement.tcpdump import CaptureStatus, ProbeTraffic
 from semgap.measurement.yardstick import Yardstick
 from semgap.plumbing.clocks import ClockRelation
+from semgap.plumbing.provenance import Host, Machine, Provenance
 from semgap.plumbing.tcp_sockets import SocketPair
 from semgap.plumbing.versions import Versions
 from semgap.policy import Policy
@@ -68,9 +68,9 @@ class RunRecord(msgspec.Struct, frozen=True):
     model_fingerprint: str
     prompt_tokens: int
     prompt_sha256: str  # digest of the prompt's token ids
-    machine: Machine
+    machine: Machine  # of this process
     versions: Versions
-    provenance: Provenance
+    provenance: Provenance  # of this process
     rehearsals: tuple[Rehearsal, ...]  # between setup and prefill; not timed as a phase
     phases: tuple[PhaseRecord, ...]
     token_ids: tuple[int, ...]  # the greedy token of the prefill and of each decode step
@@ -85,6 +85,7 @@ class RunRecord(msgspec.Struct, frozen=True):
     yardstick: Yardstick | None = None  # None in records without it
     # whether the phases were run again after they were timed, for meters that slow what they watch
     runs_again: bool = False
+    worker_host: Host | None = None  # the machine that computed, where it is another one
     clocks: ClockRelation | None = None  # None where client and worker read one clock
     link: LinkShape | None = None  # what was made between client and worker, if anything
     link_seen: LinkSeen | None = None  # None where nothing crosses, and in records without it
@@ -96,6 +97,11 @@ class RunRecord(msgspec.Struct, frozen=True):
     def clock_bound_s(self) -> float:
         """How far a span between the two processes may be off (s); its counterpart is, as far."""
         return self.clocks.bound_ns / 1e9 if self.clocks else 0.0
+
+    @property
+    def computed_on(self) -> Host:
+        """The machine that computed."""
+        return self.worker_host or Host(self.machine, self.provenance)
 
     @property
     def repeat(self) -> int:

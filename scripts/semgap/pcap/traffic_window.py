@@ -46,11 +46,11 @@ class FlowBytes:
         """Payload, each byte once."""
         return int((self._seen[:, 1] - self._seen[:, 0]).sum())
 
-    def add(self, seq: Integers, payload_bytes: Integers, frame_bytes: Integers) -> Bools:
+    def add(self, seq: Integers, payload_bytes: Integers, frame_bytes: Integers) -> Integers:
         """Take in the flow's next segments, in the order of the capture.
 
         Returns:
-            Which of them carry payload that was not there before.
+            How many bytes of payload each carries that were not there before.
         """
         self.sent_bytes += int(payload_bytes.sum())
         self.frame_bytes += int(frame_bytes.sum())
@@ -61,13 +61,20 @@ class FlowBytes:
         steps = (np.diff(seq, prepend=last) + half) % _SEQUENCE_NUMBERS - half
         begin = self._position + np.cumsum(steps)
         self._last_seq, self._position = int(seq[-1]), int(begin[-1])
-        carrying = payload_bytes > 0
         spans = np.stack([begin, begin + payload_bytes], axis=1)
-        is_new = np.zeros(seq.size, dtype=np.bool_)
-        is_new[np.unique(np.where(carrying, begin, -1), return_index=True)[1]] = True
-        is_new &= carrying & ~_within(spans, self._seen)
-        self._seen = _union(np.concatenate([self._seen, spans[carrying]]))
-        return is_new
+        new_bytes = np.where(_within(spans, self._seen) | _repeated(spans), 0, payload_bytes)
+        carrying = np.flatnonzero(new_bytes)
+        spans = spans[carrying]
+        highest = self._seen[-1:, 1] if self._seen.size else spans[:1, 0]
+        reached = np.maximum.accumulate(np.append(highest, spans[:-1, 1])[: len(spans)])
+        taken = 0
+        # Others are wholly new. These may have been sent before, in part or split otherwise.
+        for late in np.flatnonzero(spans[:, 0] < reached).tolist():
+            self._seen = _union(np.concatenate([self._seen, spans[taken:late]]))
+            new_bytes[carrying[late]] -= np.diff(np.clip(self._seen, *spans[late])).sum()
+            taken = late
+        self._seen = _union(np.concatenate([self._seen, spans[taken:]]))
+        return new_bytes
 
 
 class TrafficWindow:
@@ -173,6 +180,14 @@ def _within(spans: Integers, others: Integers) -> Bools:
     at = np.searchsorted(others[:, 0], spans[:, 0], side="right") - 1
     within: Bools = (at >= 0) & (spans[:, 1] <= others[at, 1])
     return within
+
+
+def _repeated(spans: Integers) -> Bools:
+    """Which spans lie in the first one that begins where they do."""
+    _begins, first, which = np.unique(spans[:, 0], return_index=True, return_inverse=True)
+    earlier = first[which]
+    repeated: Bools = (earlier < np.arange(len(spans))) & (spans[:, 1] <= spans[earlier, 1])
+    return repeated
 
 
 def _union(spans: Integers) -> Integers:

@@ -63,10 +63,11 @@ class Turns:
             chosen = sent_through(segments, pair)
             if chosen.size:
                 size = segments.payload_bytes[chosen]
-                is_new = flow.add(segments.seq[chosen], size, segments.frame_bytes[chosen])
+                new_bytes = flow.add(segments.seq[chosen], size, segments.frame_bytes[chosen])
+                is_new = new_bytes > 0
                 time_ns = segments.time_ns[chosen][is_new]
                 of_flows.append(
-                    _Columns(np.full(time_ns.size, is_up), time_ns, time_ns, size[is_new])
+                    _Columns(np.full(time_ns.size, is_up), time_ns, time_ns, new_bytes[is_new])
                 )
         if of_flows:
             together = _all_of(of_flows)

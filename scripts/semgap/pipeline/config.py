@@ -37,6 +37,8 @@ _Count = Annotated[int, Meta(ge=1)]
 
 # Folders under results/ that hold no experiment.
 _RESERVED = ("models", "reference")
+# Ways to start a server behind a network.
+_ELSEWHERE = ("namespace", "ssh")
 # Those below are root's.
 _FIRST_OPEN_PORT = 1024
 
@@ -219,9 +221,14 @@ def load_config(values: Mapping[str, Any]) -> Config:
         _port("server.port", config.server.port),
         _address("capture.interface_address", config.capture.interface_address),
         (
-            config.server.launch != "namespace" or not config.server.host.startswith("127."),
+            config.server.launch not in _ELSEWHERE or not config.server.host.startswith("127."),
             *("server.host", config.server.host),
-            "an address such as 10.77.0.2, for the far side of the link",
+            "the far side's address, such as 10.77.0.2",
+        ),
+        (
+            (config.server.launch == "ssh") == (config.server.ssh is not None),
+            *("server.ssh", config.server.ssh),
+            "a destination and its project, with server.launch ssh and only then",
         ),
         (
             config.server.launch == "namespace" or config.server.link == LinkShape(),
@@ -290,11 +297,11 @@ def _check_prompt(config: Config, workload: Any) -> None:
 
 def _behind_link(server: ServerSettings, capture: CaptureSettings) -> CaptureSettings:
     """The capture on this side of a link; its control traffic, from here to here, is on ``lo``."""
-    if server.launch != "namespace":
+    if server.launch not in _ELSEWHERE:
         return capture
-    return msgspec.structs.replace(
-        capture, interface="any", interface_address=near_address(server.host)
-    )
+    # Where `local` is measured on the other machine, its loopback is the one address that fits.
+    near = near_address(server.host) if server.launch == "namespace" else "127.0.0.1"
+    return msgspec.structs.replace(capture, interface="any", interface_address=near)
 
 
 def _with_prompt_text(workload: Workload) -> Workload:

@@ -4,6 +4,7 @@ Both sides prove first that they know the experiment's secret, by the HMAC chall
 ``multiprocessing.connection``; its framing carries the messages.
 """
 
+import os
 import socket
 from collections.abc import Iterator
 from multiprocessing import AuthenticationError
@@ -14,6 +15,7 @@ from typing import TypeVar
 import msgspec
 
 from semgap.errors import ServerError
+from semgap.plumbing.provenance import Host
 from semgap.plumbing.tcp_sockets import ProcessSockets, set_receive_timeout, set_send_timeout
 from semgap.plumbing.versions import Versions
 from semgap.server.endpoint import RunTime, ServerEndpoint
@@ -65,8 +67,21 @@ class WorkerEnded(msgspec.Struct, frozen=True, tag="worker_ended"):
     how: str
 
 
-ServerRequest = Hello | OpenSession | ListSockets
-ServerReply = Welcome | SessionOpened | Sockets | WorkerEnded
+class DescribeHost(msgspec.Struct, frozen=True, tag="describe_host"):
+    """Ask for a description of the worker's machine."""
+
+    gpu_uuid: str  # the GPU that computes, empty where a CPU does
+    gpu_name: str
+
+
+class HostDescribed(msgspec.Struct, frozen=True, tag="host_described"):
+    """The worker's machine."""
+
+    host: Host
+
+
+ServerRequest = Hello | OpenSession | ListSockets | DescribeHost
+ServerReply = Welcome | SessionOpened | Sockets | HostDescribed | WorkerEnded
 
 _REQUESTS: msgspec.json.Decoder[ServerRequest] = msgspec.json.Decoder(ServerRequest)
 _REPLIES: msgspec.json.Decoder[ServerReply] = msgspec.json.Decoder(ServerReply)
@@ -88,6 +103,16 @@ def admit(connection: Connection, secret: bytes) -> None:
     """
     deliver_challenge(connection, secret)
     answer_challenge(connection, secret)
+
+
+def write_run_time(file: Path, run_time: RunTime) -> None:
+    """Tell clients of this machine, in a file that its owner alone can read."""
+    file.unlink(missing_ok=True)
+    partial = file.with_name(f".{file.name}-{os.getpid()}")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as content:
+        content.write(msgspec.json.encode(run_time))
+    partial.replace(file)
 
 
 def connect(endpoint: ServerEndpoint) -> Connection:

@@ -27,6 +27,24 @@ class LinkShape(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
 
 
+class SshTarget(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Another machine's checkout of this project, as OpenSSH's client reaches it."""
+
+    destination: Annotated[
+        Annotated[str, Meta(min_length=1)],
+        Meta(description="The machine, as `ssh` takes it: `user@host`, or a Host of its config."),
+    ]
+    project: Annotated[
+        str, Meta(description="Folder of the checkout there, of the same commit as this one.")
+    ]
+    python: Annotated[str, Meta(description="The Python there, as seen from that folder.")] = (
+        ".venv/bin/python"
+    )
+    options: Annotated[
+        tuple[str, ...], Meta(description='More arguments of `ssh`, such as ["-J", "gateway"].')
+    ] = ()
+
+
 class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The server that gives each benchmark job a worker of its own."""
 
@@ -50,15 +68,23 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = 0
     launch: Annotated[
-        Literal["local", "namespace", "external"],
+        Literal["local", "namespace", "ssh", "external"],
         Meta(
             description="Where the server is started: on this machine, there in a network of its "
-            "own behind `link` (as root), or by the user (docs/links.md)."
+            "own behind `link` (as root), on another machine by `ssh`, or by the user "
+            "(docs/links.md)."
         ),
     ] = "local"
     link: Annotated[
         LinkShape, Meta(description="The link that is made, for `launch: namespace`.")
     ] = msgspec.field(default_factory=LinkShape)
+    ssh: Annotated[
+        SshTarget | None,
+        Meta(
+            description="The other machine, for `launch: ssh`: {destination, project, python, "
+            "options} (docs/links.md)."
+        ),
+    ] = None
     idle_timeout_s: Annotated[
         _Seconds, Meta(description="The server ends after so long without a session (s).")
     ] = 300

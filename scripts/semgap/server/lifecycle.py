@@ -148,6 +148,8 @@ def _start(endpoint: ServerEndpoint, endpoint_file: Path) -> control.Welcome:
     log_file = log_file_of(endpoint_file)
     log_file.parent.mkdir(parents=True, exist_ok=True)
     with log_file.open("ab") as output:
+        # Who answers from now on is who is started here.
+        Path(endpoint.run_time_file).unlink(missing_ok=True)
         command = [sys.executable, *_serve_command(endpoint_file)]
         process = _LAUNCHERS[endpoint.settings.launch](command, endpoint.settings, output)
     deadline_s = time.monotonic() + endpoint.settings.start_timeout_s
@@ -157,9 +159,7 @@ def _start(endpoint: ServerEndpoint, endpoint_file: Path) -> control.Welcome:
                 f"The server ended at once: {_last_line(log_file)}", f"Its log is '{log_file}'."
             )
         with contextlib.suppress(ServerError):
-            welcome = _greet(endpoint)
-            if welcome.pid == process.pid:
-                return welcome
+            return _greet(endpoint)
         time.sleep(_POLL_S)
     process.kill()
     process.wait()
@@ -177,7 +177,8 @@ def _start_here(
     )
 
 
-_LAUNCHERS = {"local": _start_here, "namespace": start_in_namespace}
+# Behind a process here, `serve` starts a server on another machine.
+_LAUNCHERS = {"local": _start_here, "ssh": _start_here, "namespace": start_in_namespace}
 
 
 def _serve_command(endpoint_file: Path) -> list[str]:

@@ -13,13 +13,10 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection
-from pathlib import Path
-
-import msgspec
 
 from semgap.errors import ServerError
 from semgap.plumbing.processes import describe_exit, die_with_parent, open_exit
@@ -46,17 +43,30 @@ class _Session:
 class Supervisor:
     """Forks for control connections until it is stopped by SIGTERM or idle for too long.
 
+    Args:
+        announce: tells clients where it listens.
+        held_open: descriptors; it ends, too, when the other end of one is closed.
+
     Raises:
         ServerError: the endpoint's address cannot be had.
     """
 
-    def __init__(self, endpoint: ServerEndpoint, versions: Versions) -> None:
+    def __init__(
+        self,
+        endpoint: ServerEndpoint,
+        versions: Versions,
+        announce: Callable[[RunTime], None],
+        held_open: Iterable[int] = (),
+    ) -> None:
         self._endpoint = endpoint
         self._versions = versions
         self._sessions: dict[int, _Session] = {}
         self._listener = _listen(endpoint.settings)
         self._port: int = self._listener.getsockname()[1]
-        self._secret = _write_run_time(Path(endpoint.run_time_file), self._port)
+        run_time = RunTime(self._port, secrets.token_hex(32))
+        self._secret = run_time.secret.encode()
+        self._held_open = held_open
+        announce(run_time)
         self._stopping = False
         self._poll = select.poll()
         self._actions: dict[int, Callable[[], None]] = {}
@@ -70,6 +80,8 @@ class Supervisor:
         signal.signal(signal.SIGTERM, lambda *_: None)
         self._watch(stop_asked, select.POLLIN, partial(self._end, "told to end"))
         self._watch(self._listener.fileno(), select.POLLIN, self._accept)
+        for descriptor in self._held_open:
+            self._watch(descriptor, select.POLLIN, partial(self._end, "let go"))
         idle_since_s = time.monotonic()
         log.info("serving at %s:%s", self._endpoint.settings.host, self._port)
         try:
@@ -173,15 +185,3 @@ def _listen(settings: ServerSettings) -> socket.socket:
             "Set server.port to 0, a free port (and server.host to an address of this machine), or "
             f"stop the program that holds it ('ss -ltnp sport = :{settings.port}' shows it).",
         ) from error
-
-
-def _write_run_time(file: Path, port: int) -> bytes:
-    """Tell clients the port and a new secret, in a file that its owner alone can read."""
-    secret = secrets.token_hex(32)
-    file.unlink(missing_ok=True)
-    partial = file.with_name(f".{file.name}-{os.getpid()}")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as content:
-        content.write(msgspec.json.encode(RunTime(port, secret)))
-    partial.replace(file)
-    return secret.encode()

@@ -14,6 +14,7 @@ from semgap.errors import SemgapError
 from semgap.inference.worker import Worker
 from semgap.model.device import open_device
 from semgap.plumbing.limits import threads_or_all_cores
+from semgap.plumbing.provenance import describe_host
 from semgap.plumbing.tcp_sockets import ProcessSockets, free_port, sockets_of
 from semgap.plumbing.versions import Versions
 from semgap.server import control
@@ -102,6 +103,9 @@ class WorkerProcess:
                 )
             case control.ListSockets():
                 return control.Sockets(self._session_sockets())
+            case control.DescribeHost(gpu_uuid, gpu_name):
+                code = self._endpoint.code
+                return control.HostDescribed(describe_host(code, gpu_uuid, gpu_name))
             case control.OpenSession() if self._opened.is_set():
                 return control.WorkerEnded("is there already: one session a connection")
             case control.OpenSession():

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from semgap.inference.worker_settings import WorkerSettings
+from semgap.plumbing.provenance import Host
 from semgap.plumbing.tcp_sockets import ProcessSockets
 from semgap.policy import WorkerPlace
 from semgap.server.endpoint import LinkShape
@@ -23,6 +24,8 @@ class Session:
     # lists the worker process's TCP sockets at the moment
     worker_sockets: Callable[[], ProcessSockets]
     one_clock: bool  # whether the worker reads the monotonic clock that this process reads
+    # describes another machine that the worker is on, by UUID and name of the GPU that computes
+    describe_host: Callable[[str, str], Host] | None = None
     link: LinkShape | None = None  # what was made between this process and the worker
 
 

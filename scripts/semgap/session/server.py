@@ -10,6 +10,7 @@ import torch
 from semgap.errors import ServerError, TransportError, WorkerLostError
 from semgap.inference.worker_settings import WorkerSettings
 from semgap.plumbing.files import read_record
+from semgap.plumbing.provenance import Host
 from semgap.plumbing.tcp_sockets import ProcessSockets
 from semgap.server import control
 from semgap.server.endpoint import ServerEndpoint
@@ -51,7 +52,18 @@ def open_session(_settings: WorkerSettings, endpoint_file: Path | None) -> Itera
             def worker_sockets() -> ProcessSockets:
                 return control.ask(connection, control.ListSockets(), control.Sockets).sockets
 
-            yield Session(channel, endpoint.settings.transport, worker_sockets, one_clock, link)
+            def describe_host(gpu_uuid: str, gpu_name: str) -> Host:
+                asked = control.DescribeHost(gpu_uuid, gpu_name)
+                return control.ask(connection, asked, control.HostDescribed).host
+
+            yield Session(
+                channel,
+                endpoint.settings.transport,
+                worker_sockets,
+                one_clock,
+                None if one_clock else describe_host,
+                link,
+            )
             channel.close()
         except TransportError as error:
             raise WorkerLostError(

@@ -102,7 +102,7 @@ def _not_applicable(claim: Claim, measured: Measured) -> str | None:
     """Why a claim says nothing of what was measured, if it does not."""
     if measured.manifest.parameters < claim.min_parameters:
         return "it speaks of larger models"
-    if claim.on_gpu and not measured.records[0].machine.gpu:
+    if claim.on_gpu and not measured.records[0].computed_on.machine.gpu:
         return "it speaks of a GPU"
     return None
 

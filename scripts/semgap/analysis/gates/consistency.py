@@ -121,7 +121,7 @@ def _of_computing(record: RunRecord, phase: PhaseRecord) -> Iterator[str]:
                 f"in {way.dtype}, and the run is said to be one on {said[1]} by {said[0]}"
             )
     computed_s = math.fsum(step.compute_s for step in phase.steps)
-    if not record.machine.gpu and phase.worker_cpu_s < _COMPUTING_SHARE * computed_s:
+    if not record.computed_on.machine.gpu and phase.worker_cpu_s < _COMPUTING_SHARE * computed_s:
         yield (
             f"the worker computed for {computed_s:.3f} s in the phase {phase.name}, in which "
             f"its process is said to have used {phase.worker_cpu_s:.3f} s of a processor"

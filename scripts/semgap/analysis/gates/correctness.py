@@ -100,7 +100,7 @@ def _check_setup(record: RunRecord, baseline: RunRecord) -> None:
     for what, found, expected in (
         ("number of compute threads", record.compute_threads, baseline.compute_threads),
         ("versions", record.versions, baseline.versions),
-        ("machine", record.machine, baseline.machine),
+        ("machine", record.computed_on.machine, baseline.computed_on.machine),
         ("GPU", _gpu_of(record), _gpu_of(baseline)),
         ("way to compute", _computed(record), _computed(baseline)),
         ("way to count bytes", _counted(record), _counted(baseline)),
@@ -116,7 +116,8 @@ def _check_setup(record: RunRecord, baseline: RunRecord) -> None:
 
 def _gpu_of(record: RunRecord) -> str:
     """Machines of one kind differ in nothing else that is recorded of them."""
-    return record.provenance.gpu.uuid if record.provenance.gpu else "none"
+    gpu = record.computed_on.provenance.gpu
+    return gpu.uuid if gpu else "none"
 
 
 def _computed(record: RunRecord) -> set[Computed]:

@@ -31,6 +31,8 @@ _FASTER = 3
 # A link whose rate is near what the machine carries without it is not what limits.
 _OF_UNSHAPED = 0.8
 _ABOVE_RATE = 1.05
+# Of fewer, a busy machine may have delayed all.
+_FEWEST_STEPS = 3
 _BELOW_DELAY = 0.95
 _ANOTHER_WAY = (
     "The bytes went another way, or the link was changed while it was used: delete the "
@@ -58,13 +60,14 @@ def check_exchanges(run: Run, exchanges: Sequence[Exchange]) -> None:
 
 
 def check_clocks(rows: Sequence[ClockRow]) -> None:
-    """Check that no mode's clock loses time in nearly all of its steps.
+    """Check that no mode's clock loses time in nearly all of its steps, where it has some.
 
     Raises:
         MeasurementError: names mode, phase and both numbers.
     """
     for row in rows:
-        if row.quick_unnamed_s > _SYSTEMATIC * row.allowed_s + _SYSTEMATIC_S:
+        allowed_s = _SYSTEMATIC * row.allowed_s + _SYSTEMATIC_S
+        if row.steps >= _FEWEST_STEPS and row.quick_unnamed_s > allowed_s:
             raise MeasurementError(
                 f"Three of four steps of {row.mode}'s {row.phase} took at least "
                 f"{1e3 * row.quick_unnamed_s:.3f} ms beside placing, serialising and the network: "

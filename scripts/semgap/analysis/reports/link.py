@@ -31,7 +31,7 @@ def link_notes(records: Sequence[RunRecord]) -> Iterator[str]:
     up, down = (8e-9 * median(rates) for rates in zip(*map(_rates, seen), strict=True))
     yield (
         f"Link: {made}; through the transport, in each run: an empty request and its reply "
-        f"{1e6 * median(one.round_trip_s for one in seen):.3g} µs, goodput {up:.3g} Gbit/s up and "
+        f"{1e3 * median(one.round_trip_s for one in seen):.3g} ms, goodput {up:.3g} Gbit/s up and "
         f"{down:.3g} Gbit/s down (medians)."
     )
 
@@ -52,10 +52,21 @@ def _rates(seen: LinkSeen) -> tuple[float, float]:
     return seen.up_bytes_per_s, seen.down_bytes_per_s
 
 
+def place_of_client(records: Sequence[RunRecord]) -> str:
+    """Where the client is, seen from the worker."""
+    other = next((one for one in records if one.worker_host), None)
+    if other is None:
+        return "client and worker share one machine"
+    machine = other.machine
+    return f"the client is on another machine ({machine.cpu}, {machine.cores:g} cores)"
+
+
 def limit_of_link(records: Sequence[RunRecord]) -> str:
     """How far what carried the bytes is from a network."""
+    if any(record.worker_host for record in records):
+        return "two hosts and the network between them"
     emulated = any(record.link for record in records)
-    return "an emulated link" if emulated else "no real network link"
+    return "a single node, " + ("an emulated link" if emulated else "no real network link")
 
 
 def clock_notes(records: Sequence[RunRecord]) -> Iterator[str]:

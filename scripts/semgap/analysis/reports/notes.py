@@ -10,7 +10,7 @@ from semgap.analysis.numbers.summary import SAMPLING_METERS
 from semgap.analysis.reports.claims import count_text
 from semgap.analysis.reports.columns import gigabytes_text, latency_text, significant
 from semgap.analysis.reports.latency import budget_warnings, clock_note, clock_warnings, work_notes
-from semgap.analysis.reports.link import clock_notes, limit_of_link, link_notes
+from semgap.analysis.reports.link import clock_notes, limit_of_link, link_notes, place_of_client
 from semgap.analysis.reports.provenance import commit_text
 from semgap.analysis.reports.statistics import supported
 from semgap.analysis.reports.warnings import warnings
@@ -27,7 +27,7 @@ def notes(numbers: Numbers) -> dict[str, list[str]]:
     """Sentences in Markdown by heading, what makes the numbers less certain first."""
     manifest, record, rows = numbers.manifest, numbers.records[0], numbers.table
     steps = record.settings.workload.decode_steps
-    machine, versions = record.machine, record.versions
+    machine, versions = record.computed_on.machine, record.versions
     places = {one.transport for one in numbers.records} - {str(WorkerPlace.IN_PROCESS)}
     tolerance = max(one.policy.logit_tolerance for one in numbers.records)
     groups = {
@@ -51,7 +51,7 @@ def notes(numbers: Numbers) -> dict[str, list[str]]:
             f"{versions.transformers}.",
             _commit_note(numbers.records),
             f"Transport: {', '.join(sorted(places)) or 'none'}; TCP connections on interface "
-            f"{record.capture.interface}; client and worker share one machine.",
+            f"{record.capture.interface}; {place_of_client(numbers.records)}.",
             *link_notes(numbers.records),
             *clock_notes(numbers.records),
             *_setup_notes(numbers.setup),
@@ -65,7 +65,7 @@ def notes(numbers: Numbers) -> dict[str, list[str]]:
             "Every repeat of every mode gave the same tokens as `local`, with logits within the "
             f"tolerance of its policy (at most {tolerance:g}).",
             f"Claims (claims.md): {count_text(numbers.claims)}.",
-            f"Limits: a single node, {limit_of_link(numbers.records)}; the semantic-blind "
+            f"Limits: {limit_of_link(numbers.records)}; the semantic-blind "
             "baselines are simulated at PyTorch level.",
         ],
         "How it was measured": [
@@ -182,7 +182,7 @@ def _token_note(rows: Sequence[TableRow]) -> str:
 
 
 def _utilisation_notes(rows: Sequence[TableRow], record: RunRecord) -> Iterator[str]:
-    if not record.machine.gpu:
+    if not record.computed_on.machine.gpu:
         yield (
             "GPU Util: – because a CPU computed; the worker's processor use is in table.csv "
             "(mean_worker_cpu_percent, 100 = one core)."

@@ -5,10 +5,10 @@ from datetime import UTC, datetime
 
 from semgap.analysis.numbers.numbers import Numbers
 from semgap.analysis.reports.columns import COLUMNS
-from semgap.measurement.provenance import Provenance
 from semgap.measurement.run_record import RunRecord
 from semgap.model.manifest import Manifest
 from semgap.plumbing.markup import escaped_markdown, markdown_table
+from semgap.plumbing.provenance import Host, Provenance
 
 # Of a digest, enough to recognise it.
 _DIGITS = 12
@@ -59,8 +59,12 @@ the job's code and over the files that were written with the record.
 def _shared(
     records: Sequence[RunRecord], manifest: Manifest
 ) -> Iterator[tuple[str, Sequence[str]]]:
-    yield "Commit", [commit_text(one.provenance) for one in records]
-    yield "Changed since the commit", [_yes(one.provenance.dirty) for one in records]
+    checkouts = [
+        *(one.provenance for one in records),
+        *(one.computed_on.provenance for one in records),
+    ]
+    yield "Commit", [commit_text(one) for one in checkouts]
+    yield "Changed since the commit", [_yes(one.dirty) for one in checkouts]
     yield "Model", [f"{manifest.name}, {manifest.origin}, {manifest.dtype}"]
     yield "Model's fingerprint", [one.model_fingerprint[:_DIGITS] for one in records]
     yield (
@@ -69,17 +73,17 @@ def _shared(
     )
     yield "Engine", [one.settings.worker.engine for one in records]
     yield "Transport", [one.transport for one in records]
-    yield "Machine", [f"{one.machine.cpu}, {one.machine.cores:g} cores" for one in records]
-    yield "Main memory", [f"{one.machine.memory_bytes / 1e9:.1f} GB" for one in records]
-    yield "Kernel", [one.machine.kernel for one in records]
-    yield "Governor of the clock", [one.provenance.governor or "unknown" for one in records]
-    yield "Clock source", [one.provenance.clock_source or "unknown" for one in records]
-    gpus = [one.provenance.gpu for one in records]
+    hosts = [one.computed_on for one in records]
+    yield from _of_hosts("", hosts)
+    clients = [Host(one.machine, one.provenance) for one in records if one.worker_host]
+    if clients:
+        yield from _of_hosts("Client's ", clients)
+    gpus = [host.provenance.gpu for host in hosts]
     yield (
         "GPU",
         [
-            f"{one.machine.gpu}, {gpu.uuid}" if gpu else "none"
-            for one, gpu in zip(records, gpus, strict=True)
+            f"{host.machine.gpu}, {gpu.uuid}" if gpu else "none"
+            for host, gpu in zip(hosts, gpus, strict=True)
         ],
     )
     known = [gpu for gpu in gpus if gpu]
@@ -89,6 +93,17 @@ def _shared(
     yield "Python", [one.versions.python for one in records]
     for package in sorted({name for one in records for name in one.provenance.packages}):
         yield package, [one.provenance.packages.get(package, "none") for one in records]
+
+
+def _of_hosts(whose: str, hosts: Sequence[Host]) -> Iterator[tuple[str, Sequence[str]]]:
+    for name, values in (
+        ("Machine", [f"{one.machine.cpu}, {one.machine.cores:g} cores" for one in hosts]),
+        ("Main memory", [f"{one.machine.memory_bytes / 1e9:.1f} GB" for one in hosts]),
+        ("Kernel", [one.machine.kernel for one in hosts]),
+        ("Governor of the clock", [one.provenance.governor or "unknown" for one in hosts]),
+        ("Clock source", [one.provenance.clock_source or "unknown" for one in hosts]),
+    ):
+        yield (whose + name.lower() if whose else name), values
 
 
 def _run_cells(record: RunRecord) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from statistics import fmean, median
 from semgap.analysis.numbers.run_order import apart, of_one_boot
 from semgap.analysis.numbers.summary import SummaryRow
 from semgap.measurement.run_record import PhaseRecord, RunRecord
+from semgap.plumbing.provenance import Machine
 from semgap.policy import WorkerPlace
 
 # The run's own tcpdump counts as another process too; it uses a fraction of one core.
@@ -28,12 +29,13 @@ def warnings(latencies: Sequence[SummaryRow], records: Sequence[RunRecord]) -> l
 def _of_the_machine(records: Sequence[RunRecord]) -> Iterator[str]:
     busy = {record.name: cores_of_others(record) for record in records}
     worst = max(busy, key=lambda name: busy[name])
-    if busy[worst] > _OTHERS_SHARE * records[0].machine.cores:
+    cores = records[0].computed_on.machine.cores
+    if busy[worst] > _OTHERS_SHARE * cores:
         yield (
-            f"other processes used up to {busy[worst]:.1f} of {records[0].machine.cores:g} cores "
+            f"other processes used up to {busy[worst]:.1f} of {cores:g} cores "
             f"during a run ({worst})"
         )
-    gpus = [record.provenance.gpu for record in records if record.provenance.gpu is not None]
+    gpus = [gpu for record in records if (gpu := record.computed_on.provenance.gpu) is not None]
     shared = [
         record.name
         for record in records
@@ -75,7 +77,12 @@ def _of_throttling(records: Sequence[RunRecord]) -> Iterator[str]:
 
 def _of_the_boot(records: Sequence[RunRecord]) -> Iterator[str]:
     ordered = sorted(records, key=lambda record: record.started_unix_ns)
-    moved = [after.name for before, after in pairwise(ordered) if not of_one_boot(before, after)]
+    moved = [
+        after.name
+        for of_one_machine in _by_machine(ordered)
+        for before, after in pairwise(of_one_machine)
+        if not of_one_boot(before, after)
+    ]
     if moved:
         yield (
             "not all runs are of one boot of one machine: it was started anew, slept or had its "
@@ -84,16 +91,24 @@ def _of_the_boot(records: Sequence[RunRecord]) -> Iterator[str]:
 
 
 def _of_the_processors_speed(records: Sequence[RunRecord]) -> Iterator[str]:
-    loops_s = {record.name: speeds for record in records if (speeds := _loops_s(record))}
-    if not loops_s:
-        return
-    means_s = {name: fmean(each) for name, each in loops_s.items()}
-    fast, slow = (choose(means_s, key=lambda name: means_s[name]) for choose in (min, max))
-    if means_s[slow] > _SPEED_RATIO * means_s[fast]:
-        yield (
-            f"the processor's speed changed: beside the timed phases, a fixed loop took "
-            f"{1e3 * means_s[fast]:.1f} ms ({fast}) to {1e3 * means_s[slow]:.1f} ms ({slow})"
-        )
+    for of_one_machine in _by_machine(records):
+        means_s = {one.name: fmean(loops_s) for one in of_one_machine if (loops_s := _loops_s(one))}
+        if not means_s:
+            continue
+        fast, slow = (choose(means_s, key=lambda name: means_s[name]) for choose in (min, max))
+        if means_s[slow] > _SPEED_RATIO * means_s[fast]:
+            yield (
+                f"the processor's speed changed: beside the timed phases, a fixed loop took "
+                f"{1e3 * means_s[fast]:.1f} ms ({fast}) to {1e3 * means_s[slow]:.1f} ms ({slow})"
+            )
+
+
+def _by_machine(records: Sequence[RunRecord]) -> list[list[RunRecord]]:
+    """Runs by the machine of the process that measured, in their order."""
+    machines: dict[Machine, list[RunRecord]] = {}
+    for record in records:
+        machines.setdefault(record.machine, []).append(record)
+    return list(machines.values())
 
 
 def _loops_s(record: RunRecord) -> list[float]:
@@ -110,7 +125,7 @@ def cores_of_others(record: RunRecord) -> float:
     for phase in record.phases:
         machine = phase.readings["machine_cpu"]
         own_s = phase.readings["client_cpu"]["client_cpu_busy_s"]
-        if record.policy.worker is WorkerPlace.SERVER:
+        if record.policy.worker is WorkerPlace.SERVER and record.worker_host is None:
             own_s += phase.worker_cpu_s
         others_s += machine["machine_cpu_s"] - own_s
         window_s += machine["machine_window_s"]

@@ -95,6 +95,18 @@ def _describe_gpu(uuid: str) -> GpuProvenance:
         )
 
 
+class Host(msgspec.Struct, frozen=True):
+    """A machine, and where the numbers that it makes come from."""
+
+    machine: Machine
+    provenance: Provenance
+
+
+def describe_host(code: str, gpu_uuid: str, gpu_name: str) -> Host:
+    """Describe this machine as one that computes; see ``describe_provenance``."""
+    return Host(describe_machine(gpu_name), describe_provenance(code, gpu_uuid))
+
+
 class Checkout(NamedTuple):
     """What git says of a folder."""
 
