@@ -123,7 +123,7 @@ class SmallExperiment:
                     alone(
                         benchmark.measure,
                         *(mode, self.manifest, self.weights, self.prompt, endpoint),
-                        *(self.settings(repeat), "c", run, logits, capture),
+                        *(self.settings(repeat), "c", run, logits, capture, None),
                     )
                     parse_capture.parse(run, capture, traffic, turns)
         finally:

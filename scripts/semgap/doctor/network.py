@@ -16,6 +16,7 @@ from semgap.measurement.job_settings import CaptureSettings
 from semgap.measurement.tcpdump import capture
 from semgap.server.endpoint import ServerSettings
 from semgap.server.network_namespace import check_root
+from semgap.server.ssh import check_there
 
 _IN_A_NETWORK = ("unshare", "--net", "--map-root-user")
 _RATE = ("rate", "1gbit", "burst", "1mb", "latency", "50ms")
@@ -51,6 +52,12 @@ def check_port(settings: ServerSettings) -> Finding:
         except ServerError as error:
             return Finding("port", Level.PROBLEM, error.cause, error.remedy)
         return Finding("port", Level.OK, "any: the server has a network of its own")
+    if settings.ssh is not None:
+        try:
+            check_there(settings.ssh)
+        except ServerError as error:
+            return Finding("port", Level.PROBLEM, error.cause, error.remedy)
+        return Finding("port", Level.OK, f"the project runs on {settings.ssh.destination}")
     place = f"{settings.host}:{settings.port}"
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -31,6 +31,11 @@ def command_there(target: SshTarget, *arguments: str) -> list[str]:
     return ["ssh", *_OPTIONS, *target.options, target.destination, there]
 
 
+def check_there(target: SshTarget) -> None:
+    """Raise a ServerError unless the project's scripts can be run on another machine."""
+    _answer(target, [target.python, "scripts/rpc_server.py", "--help"])
+
+
 def serve_there(endpoint: ServerEndpoint, code: str) -> None:
     """Start a server on the endpoint's other machine, and end with it, and it with this process.
 
