@@ -15,16 +15,14 @@ CONFIGS = $(CONFIG) $(wildcard $(PRECISE))
 WITHIN ?= 5
 # For `make precise`: the repeats of a mode that may be made for it.
 AT_MOST ?= 20
-# For `make context`: the prompts' lengths.
-CONTEXTS ?= 128 512 1024 2000
-# For `make decode-rate`: how the worker runs the model.
-ENGINES ?= eager graph
+# For `make sweep`: what differs from point to point.
+SWEEP ?= config/sweeps/links.yaml
+context: SWEEP = config/sweeps/context.yaml
+decode-rate: SWEEP = config/sweeps/decode.yaml
 # For `make doctor`: what else it speaks of.
 EXPERIMENTS ?= $(filter-out config/claims.yaml,$(wildcard config/*.yaml))
 # What Snakemake leaves out: our lines and errors are shown anyway. QUIET= shows all.
 QUIET ?= --quiet all
-# Where no .venv is to be made, what runs Snakemake.
-SNAKEMAKE ?= $(BIN)/snakemake
 # For `make kit`: the GPU host's Python.
 KIT_PYTHON ?= 3.12
 # For `make kit`: what is installed there and need not be brought.
@@ -41,12 +39,16 @@ LOCK = $(UV) pip compile -q --universal --python-version 3.11 --no-header --no-a
 # A CUDA build of torch pins these itself; a CPU build needs none of them.
 WITHOUT_CUDA := sed -i -E '/^(nvidia-(cu|nccl|nvjitlink|nvshmem|nvtx)|cuda-|triton)/d'
 
+MEASURE_SWEEP = $(BIN)/python scripts/sweep.py measure --configfile $(CONFIG) $(SWEEP) \
+	--folder build/sweeps --cores $(CORES)
+POINTS = $(BIN)/python scripts/sweep.py points --configfile $(CONFIG) $(SWEEP)
+
 PYTHON_CODE := scripts tests
 WORKFLOW_CODE := Snakefile workflow
 
 .DEFAULT_GOAL := help
-.PHONY: help table verify precise report doctor status problems context context-runs decode-rate \
-	decode-runs line-rate parse-rate check test thorough format static unit integration reruns \
+.PHONY: help table verify precise report doctor status problems sweep context decode-rate \
+	line-rate parse-rate check test thorough format static unit integration reruns \
 	workflow planted mutants honest judge-model clean locks docs models kit environment tcpdump judges stop \
 	reference-tables
 
@@ -84,32 +86,16 @@ precise: problems  ## add repeats until each latency ÷ local is known within WI
 		--within-percent $(WITHIN) --at-most $(AT_MOST) --cores $(CORES)
 	@cat results/table.md
 
-context: environment tcpdump context-runs  ## what grows with the prompt: an experiment for each of CONTEXTS
-	@PYTHONPATH=scripts $(BIN)/python -m semgap.maintain.context_sweep $(CONTEXTS:%=results/context-%)
+sweep: environment tcpdump  ## measure every point of SWEEP, a configuration that goes over CONFIG's keys
+	@$(MEASURE_SWEEP)
 
-context-runs:
-	@mkdir -p build
-	@for tokens in $(CONTEXTS); do \
-		printf "experiment: context-%s\n%s\nworkload: {prompt_tokens: %s, repeats: 1, %s}\n" \
-			$$tokens "server: {transport: tcp}" \
-			$$tokens "rehearsals_at_most: 2, back_to_back_s: 0" > build/context-$$tokens.yaml; \
-		$(SNAKEMAKE) --cores $(CORES) $(QUIET) --configfile $(CONFIG) build/context-$$tokens.yaml -- \
-			results/context-$$tokens/table.md || exit 1; \
-	done
+context: environment tcpdump  ## what grows with the prompt: config/sweeps/context.yaml
+	@$(MEASURE_SWEEP)
+	@PYTHONPATH=scripts $(BIN)/python -m semgap.maintain.context_sweep $$($(POINTS))
 
-decode-rate: environment tcpdump decode-runs  ## measure many decode steps with each of ENGINES, and judge them
-	@$(BIN)/python tests/decode_rate_goals.py $(ENGINES:%=results/decode-%)
-
-decode-runs:
-	@mkdir -p build
-	@for engine in $(ENGINES); do \
-		printf "experiment: decode-%s\nworker: {engine: %s}\n%s\n%s\nworkload: {%s}\n" \
-			$$engine $$engine "modes: [local, semantic]" "server: {transport: tcp}" \
-			"decode_steps: 100, rehearsals_at_most: 1, back_to_back_s: 0.1" \
-			> build/decode-$$engine.yaml; \
-		$(SNAKEMAKE) --cores $(CORES) $(QUIET) --configfile $(CONFIG) build/decode-$$engine.yaml -- \
-			results/decode-$$engine/table.md || exit 1; \
-	done
+decode-rate: environment tcpdump  ## measure many decode steps with each engine, and judge them
+	@$(MEASURE_SWEEP)
+	@$(BIN)/python tests/decode_rate_goals.py $$($(POINTS))
 
 line-rate: environment tcpdump  ## measure transports and step path beside plain sockets, and judge them
 	@$(BIN)/snakemake --cores $(CORES) $(QUIET) --configfile config/line-rate.yaml -- \

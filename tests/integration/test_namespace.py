@@ -122,6 +122,42 @@ def test_plain_sockets_see_the_delay(tmp_path, rate_gbit):
     assert statistics.median(taken_ms[8:]) < 1.05 * ROUND_TRIP_MS
 
 
+TAKE = """
+import socket, sys
+listener = socket.create_server((sys.argv[1], 29700))
+print(flush=True)
+while True:
+    connection, _ = listener.accept()
+    while connection.recv(1 << 20):
+        pass
+    connection.close()
+"""
+
+
+@needs("tc")
+@needs_a_network
+def test_plain_sockets_see_the_rate(tmp_path):
+    """The best of some tries: a busy machine may send less."""
+    content, rates = bytes(10_000_000), []
+    with (
+        link_of(LinkShape(rate_gbit=0.2, mtu=1500), tmp_path) as (there, host),
+        contextlib.ExitStack() as stack,
+    ):
+        command = [*there, sys.executable, "-c", TAKE, host]
+        taker = stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE))
+        stack.callback(taker.kill)
+        taker.stdout.readline()
+        for _ in range(4):
+            with socket.create_connection((host, 29700), PATIENCE_S) as connection:
+                begin_s = time.perf_counter()
+                connection.sendall(content)
+                connection.shutdown(socket.SHUT_WR)
+                # It hangs up when it has taken all.
+                assert connection.recv(1) == b""
+                rates.append(8e-9 * len(content) / (time.perf_counter() - begin_s))
+    assert max(rates) == pytest.approx(0.2 * 1448 / 1514, rel=0.05)
+
+
 @needs("tc", "ping")
 @needs_a_network
 def test_ping_sees_the_delay(tmp_path):

@@ -66,6 +66,7 @@ def test_the_record_has_both_machines_and_the_notes_say_so(hosts):
     notes = (here.results / "table.md").read_text()
     assert "the client is on another machine" in notes
     assert "two hosts and the network between them" in notes
+    assert "Link: the network between the two machines; through the transport" in notes
 
 
 @over_ssh

@@ -167,20 +167,29 @@ def read_config(*files: Path) -> Config:
     Raises:
         ConfigError: one is missing or no YAML, or a key is wrong.
     """
+    return load_config(read_values(*files))
+
+
+def read_values(*files: Path) -> dict[str, Any]:
+    """Read files, of which each overrides keys of those before it.
+
+    Raises:
+        ConfigError: one is missing or no YAML.
+    """
     remedy = "Name a configuration, config/default.yaml for example."
     values: dict[str, Any] = {}
     for file in files:
         found = read_yaml(file, remedy)
         if not isinstance(found, dict):
             raise ConfigError(f"'{file}' has no keys.", remedy)
-        values = _overridden(values, found)
-    return load_config(values)
+        values = overridden(values, found)
+    return values
 
 
-def _overridden(values: Mapping[str, Any], by: Mapping[str, Any]) -> dict[str, Any]:
+def overridden(values: Mapping[str, Any], by: Mapping[str, Any]) -> dict[str, Any]:
     """As Snakemake joins the files of its option --configfile."""
     both = {
-        key: _overridden(values[key], value)
+        key: overridden(values[key], value)
         if isinstance(value, Mapping) and isinstance(values.get(key), Mapping)
         else value
         for key, value in by.items()
@@ -194,6 +203,11 @@ def load_config(values: Mapping[str, Any]) -> Config:
     Raises:
         ConfigError: names the key, what it is, and what is allowed.
     """
+    if "sweep" in values:
+        raise ConfigError(
+            "The configuration has the key 'sweep': it describes several experiments.",
+            "Measure them with 'make sweep', or leave the key out for a single one.",
+        )
     capture = values.get("capture")
     if isinstance(capture, Mapping) and capture.get("use") is False:
         # YAML 1.1 takes an unquoted `off` for false.

@@ -17,6 +17,8 @@ def link_notes(records: Sequence[RunRecord]) -> Iterator[str]:
     shape = next((record.link for record in records if record.link), None)
     on_loopback = records[0].capture.interface == "lo"
     made = "this machine's loopback" if on_loopback else "made by the user"
+    if any(record.worker_host for record in records):
+        made = "the network between the two machines"
     if shape:
         made = "a pair of interfaces on this machine"
     if shape and shape.rate_gbit:

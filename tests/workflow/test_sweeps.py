@@ -1,0 +1,61 @@
+"""Sweeps: each point is an experiment of its own."""
+
+import subprocess
+import sys
+
+import yaml
+
+from experiment import copy_project
+from patience import PATIENCE_S
+
+
+def measured(experiment):
+    """Measure the sweep of the experiment's configuration; returns what was said and the status."""
+    done = subprocess.run(
+        [
+            *(sys.executable, "scripts/sweep.py", "measure", "--cores", "1"),
+            *("--folder", "build/sweeps", "--configfile", "config/default.yaml"),
+        ],
+        cwd=experiment.folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=10 * PATIENCE_S,
+    )
+    return done.returncode, done.stdout
+
+
+def runs_of(experiment):
+    return {
+        str(file.relative_to(experiment.folder)): file.stat().st_mtime_ns
+        for file in experiment.folder.glob("results/tiny-*/runs/*/*.json")
+    }
+
+
+def test_survived_a_point_of_a_sweep_that_fails(tmp_path):
+    """The others are measured, and by the next call only what was missing."""
+    experiment = copy_project(tmp_path)
+    experiment.configure(
+        modes=["local", "semantic"],
+        workload={"repeats": 1},
+        server={"transport": "tcp"},
+        sweep={
+            # An address of documentation (RFC 5737), which no machine has.
+            "nowhere": {"server.host": "192.0.2.1"},
+            "short": {"workload.decode_steps": 2},
+        },
+    )
+    status, said = measured(experiment)
+    assert status != 0
+    assert "cannot listen at 192.0.2.1" in said
+    assert "1 of 2 points failed: tiny-nowhere." in said
+    assert (experiment.folder / "results/tiny-short/table.md").exists()
+    before = runs_of(experiment)
+
+    sweep = {**experiment.config["sweep"], "nowhere": {"server.host": "127.0.0.2"}}
+    experiment.config_file.write_text(yaml.safe_dump({**experiment.config, "sweep": sweep}))
+    status, said = measured(experiment)
+    assert status == 0, said
+    after = runs_of(experiment)
+    assert before.items() <= after.items()
+    assert len(after) == 4
