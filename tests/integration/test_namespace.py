@@ -5,7 +5,6 @@ import os
 import re
 import signal
 import socket
-import statistics
 import subprocess
 import sys
 import time
@@ -103,7 +102,7 @@ while said := connection.recv(1):
 @needs_a_network
 @pytest.mark.parametrize("rate_gbit", [None, 1])
 def test_plain_sockets_see_the_delay(tmp_path, rate_gbit):
-    """The median of round trips: one may wait for a processor."""
+    """The quickest round trip: beside other work, a process waits for its turn."""
     shape = LinkShape(rate_gbit=rate_gbit, round_trip_ms=ROUND_TRIP_MS)
     with link_of(shape, tmp_path) as (there, host), contextlib.ExitStack() as stack:
         command = [*there, sys.executable, "-c", ECHO, host]
@@ -118,8 +117,7 @@ def test_plain_sockets_see_the_delay(tmp_path, rate_gbit):
             connection.sendall(b".")
             connection.recv(1)
             taken_ms.append(1e3 * (time.perf_counter() - begin_s))
-    assert min(taken_ms) > 0.98 * ROUND_TRIP_MS
-    assert statistics.median(taken_ms[8:]) < 1.05 * ROUND_TRIP_MS
+    assert 0.98 * ROUND_TRIP_MS < min(taken_ms) < 1.05 * ROUND_TRIP_MS
 
 
 TAKE = """
@@ -167,7 +165,7 @@ def test_ping_sees_the_delay(tmp_path):
         ).stdout
     taken_ms = [float(one) for one in re.findall(r"time=([0-9.]+) ms", said)]
     assert len(taken_ms) == 20
-    assert 0.98 * ROUND_TRIP_MS < statistics.median(taken_ms) < 1.05 * ROUND_TRIP_MS
+    assert 0.98 * ROUND_TRIP_MS < min(taken_ms) < 1.05 * ROUND_TRIP_MS
 
 
 @needs("tc", "setpriv")
