@@ -116,7 +116,7 @@ MODULES = {
     "semgap/placements/inline.py": ALL_RUNS,
     "semgap/placements/resident.py": measured("local", "remote_cache", "semantic"),
     "semgap/plumbing/versions.py": {"rpc_server"} | ALL_RUNS,
-    "semgap/server/control.py": REMOTE_RUNS,
+    "semgap/server/control.py": {"rpc_server"} | ALL_RUNS,
     "semgap/model/manifest.py": EVERYTHING,
     "semgap/model/model_settings.py": EVERYTHING,
     "semgap/server/endpoint.py": {"rpc_server"} | ALL_RUNS,
