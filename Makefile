@@ -198,6 +198,7 @@ tcpdump:
 judges:
 	@envs/ensure-program.sh tshark tshark "no test compares the capture reader with it."
 	@envs/ensure-program.sh ping iputils-ping "no test compares a link's delay with it."
+	@envs/ensure-program.sh sshd openssh-server "no test has a worker on another machine."
 	@envs/ensure-program.sh chromium chromium "no test opens the report in a browser."
 	@envs/ensure-program.sh pdflatex texlive-latex-recommended "no test compiles the table."
 

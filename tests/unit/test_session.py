@@ -26,6 +26,7 @@ from semgap.model.weights import map_weights
 from semgap.modes import POLICIES, places_of, policy_of
 from semgap.placements import Held
 from semgap.placements.delta import PLACEMENT as DELTA
+from semgap.plumbing.clocks import ClockReading
 from semgap.plumbing.tcp_sockets import sockets_of
 from semgap.policy import TensorClass
 from semgap.protocol import Forward
@@ -343,6 +344,21 @@ def test_the_latency_is_that_of_the_last_generations_steps_and_nothing_else(gptj
         rehearsed.run_generation(executor, PROMPT[0].tolist(), 2)
     phases.run_generation(executor, PROMPT[0].tolist(), 2)
     assert phases.latencies_s == {"prefill": 1.0, "decode": 2.0}
+
+
+def test_a_phase_begins_when_its_latency_does(gptj, monkeypatch):
+    """However long before it the clocks were read."""
+    read_before = ClockReading(unix_ns=10**18, monotonic_ns=0, bound_ns=1)
+    monkeypatch.setattr(phases_module, "read_clocks", lambda: read_before)
+    session = Session(None, "in_process", lambda: sockets_of(os.getpid()), one_clock=True)
+    client = start(gptj, policy_of("semantic"))
+    phases = Phases(client, session, Span.PHASE, has_gpu=False, say=lambda _text: None)
+    before_ns = time.monotonic_ns()
+    with phases.phase("prefill"):
+        within_ns = time.monotonic_ns()
+    phase = phases.phases[0]
+    assert before_ns <= phase.begin_ns <= within_ns
+    assert phase.begin_unix_ns - phase.begin_ns == read_before.unix_ns
 
 
 def test_what_is_joined_shares_no_memory():
