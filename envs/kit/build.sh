@@ -2,7 +2,8 @@
 # Gather what a GPU host without internet lacks into one archive.
 # Usage: build.sh ARCHIVE PYTHON_VERSION "PACKAGES THAT THE HOST HAS"
 # The archive holds: the project at its present commit, the packages of lock-gpu-host.txt that the
-# host lacks and pytest, for Linux on x86-64; Debian's tcpdump with its libraries; and `run`.
+# host lacks and pytest, for Linux on x86-64; Debian's tcpdump and iproute2 with their libraries; and
+# `run`.
 set -eu
 archive=$1 python=$2 host_has=$3
 envs=$(cd "$(dirname "$0")/.." && pwd)
@@ -23,11 +24,12 @@ has=$(echo "$host_has" | tr ' ' '|')
 uv pip install -q --no-deps --target "$kit/site" --python-version "$python" \
 	--python-platform x86_64-manylinux_2_28 -r "$work/requirements.txt"
 
-# What tcpdump is linked with, without the C library, which every host has.
+# What they are linked with, without the C library, which every host has.
 libraries=$(apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts \
-	--no-breaks --no-replaces --no-enhances tcpdump | grep -E "^lib" | grep -vE "^lib(c6|gcc-s1)$")
+	--no-breaks --no-replaces --no-enhances tcpdump iproute2 | grep -E "^lib" |
+	grep -vE "^lib(c6|gcc-s1)$" | sort -u)
 # shellcheck disable=SC2086 # a list of packages
-(cd "$work/debs" && apt-get download -qq tcpdump $libraries 2> "$work/apt.log") || {
+(cd "$work/debs" && apt-get download -qq tcpdump iproute2 $libraries 2> "$work/apt.log") || {
 	cat "$work/apt.log" >&2
 	exit 1
 }
@@ -37,8 +39,11 @@ done
 rm -rf "$kit/root/usr/share" "$kit/root/etc" "$kit/root/lib/systemd"
 
 cp "$envs/kit/run.sh" "$kit/run"
-cp "$envs/kit/tcpdump.sh" "$kit/bin/tcpdump"
-chmod +x "$kit/run" "$kit/bin/tcpdump"
+chmod +x "$kit/run"
+for program in tcpdump ip tc; do
+	cp "$envs/kit/packed.sh" "$kit/bin/$program"
+	chmod +x "$kit/bin/$program"
+done
 mkdir -p "$(dirname "$archive")"
 XZ_OPT=-T0 tar -C "$work" -cJf "$archive" kit
 size_mb=$(($(stat -c %s "$archive") / 1000000))

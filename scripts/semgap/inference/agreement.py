@@ -1,12 +1,13 @@
 """Whether the stored model computes what transformers computes from where it was stored from."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from semgap.engine import load_engine
 from semgap.errors import ModelError, not_a_number
@@ -20,6 +21,8 @@ from semgap.state import KvCache
 # Of the largest logit, in units of the dtype's precision: operators round differently where a
 # tensor is aligned differently. Another weight or mask changes far more.
 _TOLERANCE_EPSILONS = 32
+# A GPU has room for so many times the weights: an engine's copies here and the worker's.
+_ROOM = 5
 
 
 @dataclass(frozen=True)
@@ -41,8 +44,8 @@ def compare_with_transformers(
 ) -> Compared:
     """Compare an engine's prefill and decode steps of the stored model with transformers' own.
 
-    Both run on the CPU, in the experiment's dtype, on the same tokens: those that transformers
-    chooses.
+    One after the other, in the experiment's dtype, on the same tokens: those that transformers
+    chooses. They run on a GPU that has room, since 6 B parameters take a CPU minutes.
 
     Args:
         stored: folder of the stored weights.
@@ -54,39 +57,52 @@ def compare_with_transformers(
     Raises:
         ModelError: logits are NaN, or differ by more than rounding.
     """
-    reference = load_pretrained(source, dtype, remedy)
+    files = sorted(stored.glob("*.safetensors"))
+    device = _roomy_device(sum(file.stat().st_size for file in files))
+    judged = list(_judged(load_pretrained(source, dtype, remedy), device, prompt, decode_steps))
     skeleton = ModelSkeleton(
-        (stored / CONFIG_FILE).read_text(encoding="utf-8"),
-        getattr(torch, dtype),
-        torch.device("cpu"),
+        (stored / CONFIG_FILE).read_text(encoding="utf-8"), getattr(torch, dtype), device
     )
-    weights = dict(
-        pair for path in sorted(stored.glob("*.safetensors")) for pair in map_safetensors(path)
-    )
+    weights = {name: tensor.to(device) for path in files for name, tensor in map_safetensors(path)}
     built = load_engine(engine).build_engine(skeleton)
     built.bind(list(weights), list(weights.values()))
-    tokens = torch.tensor([list(prompt)])
-    cache, kv_cache = None, KvCache()
-    token_ids: tuple[int, ...] = ()
-    logits = []
+    kv_cache = KvCache()
     difference = largest = 0.0
-    for _step in range(1 + decode_steps):
-        expected, cache = run_pass(reference, tokens, cache, 1)
+    for step, (tokens, expected) in enumerate(judged):
         found, kv_cache = built.forward(tokens, kv_cache, 1)
-        if expected.isnan().any():
-            raise not_a_number(dtype)
         # What comes back from a worker is a copy.
         kv_cache = kv_cache.copied()
         largest = max(largest, float(expected.abs().max()))
         difference = max(difference, float((found.float() - expected.float()).abs().max()))
         tolerance = _TOLERANCE_EPSILONS * torch.finfo(expected.dtype).eps * largest
         if not difference <= tolerance:
-            raise _disagreement(source, expected, found, len(token_ids))
-        logits.append(expected[0, -1].float().numpy())
-        tokens = expected[:, -1:].argmax(-1)
-        token_ids += (int(tokens),)
+            raise _disagreement(source, expected, found, step)
+    token_ids = tuple(int(expected[0, -1].argmax()) for _tokens, expected in judged)
     agreement = Agreement(engine, dtype, token_ids, difference, largest, tolerance)
+    logits = [expected[0, -1].float().cpu().numpy() for _tokens, expected in judged]
     return Compared(agreement, np.stack(logits))
+
+
+def _roomy_device(weights_bytes: int) -> torch.device:
+    if torch.cuda.is_available():
+        free_bytes, _all_bytes = torch.cuda.mem_get_info()
+        if free_bytes >= _ROOM * weights_bytes:
+            return torch.device("cuda")
+    return torch.device("cpu")
+
+
+def _judged(
+    reference: PreTrainedModel, device: torch.device, prompt: Sequence[int], decode_steps: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The tokens of each pass with the logits of its last position."""
+    nn.Module.to(reference, device)
+    tokens, cache = torch.tensor([list(prompt)], device=device), None
+    for _step in range(1 + decode_steps):
+        expected, cache = run_pass(reference, tokens, cache, 1)
+        if expected.isnan().any():
+            raise not_a_number(str(expected.dtype).removeprefix("torch."))
+        yield tokens, expected
+        tokens = expected[:, -1:].argmax(-1)
 
 
 def _disagreement(source: Path, expected: Tensor, found: Tensor, step: int) -> ModelError:
