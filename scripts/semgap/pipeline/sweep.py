@@ -37,7 +37,7 @@ def _changes_of(sweep: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
         for values in product(*sweep.values()):
             yield "-".join(map(_text, values)), dict(zip(sweep, values, strict=True))
     elif forms == {Mapping}:
-        yield from sweep.items()
+        yield from ((str(name), changes) for name, changes in sweep.items())
     else:
         raise ConfigError(
             f"The configuration key 'sweep' is {sweep!r}.",
