@@ -17,7 +17,6 @@ WITHIN ?= 5
 AT_MOST ?= 20
 # For `make sweep`: what differs from point to point.
 SWEEP ?= config/sweeps/links.yaml
-context: SWEEP = config/sweeps/context.yaml
 decode-rate: SWEEP = config/sweeps/decode.yaml
 # For `make doctor`: what else it speaks of.
 EXPERIMENTS ?= $(filter-out config/claims.yaml,$(wildcard config/*.yaml))
@@ -41,13 +40,15 @@ WITHOUT_CUDA := sed -i -E '/^(nvidia-(cu|nccl|nvjitlink|nvshmem|nvtx)|cuda-|trit
 
 MEASURE_SWEEP = $(BIN)/python scripts/sweep.py measure --configfile $(CONFIG) $(SWEEP) \
 	--folder build/sweeps --cores $(CORES)
+REPORT_SWEEP = $(BIN)/python scripts/sweep.py report --configfile $(CONFIG) $(SWEEP) \
+	--shapes config/models/shapes.yaml
 POINTS = $(BIN)/python scripts/sweep.py points --configfile $(CONFIG) $(SWEEP)
 
 PYTHON_CODE := scripts tests
 WORKFLOW_CODE := Snakefile workflow
 
 .DEFAULT_GOAL := help
-.PHONY: help table verify precise report doctor status problems sweep context decode-rate \
+.PHONY: help table verify precise report doctor status problems sweep decode-rate \
 	line-rate parse-rate check test thorough format static unit integration reruns \
 	workflow planted mutants honest judge-model clean locks docs models kit environment tcpdump judges stop \
 	reference-tables
@@ -87,11 +88,7 @@ precise: problems  ## add repeats until each latency ÷ local is known within WI
 	@cat results/table.md
 
 sweep: environment tcpdump  ## measure every point of SWEEP, a configuration that goes over CONFIG's keys
-	@$(MEASURE_SWEEP)
-
-context: environment tcpdump  ## what grows with the prompt: config/sweeps/context.yaml
-	@$(MEASURE_SWEEP)
-	@PYTHONPATH=scripts $(BIN)/python -m semgap.maintain.context_sweep $$($(POINTS))
+	@$(MEASURE_SWEEP); measured=$$?; $(REPORT_SWEEP) && exit $$measured
 
 decode-rate: environment tcpdump  ## measure many decode steps with each engine, and judge them
 	@$(MEASURE_SWEEP)

@@ -43,6 +43,27 @@ def measure(
         )
 
 
+def report(
+    configfile: Annotated[list[Path], CONFIGFILE],
+    shapes: Annotated[Path, "models that the law is asked about"],
+) -> None:
+    """write what the finished points show: scaling.md, its figure, a page to play with"""
+    from semgap.analysis.publish import read_experiment
+    from semgap.analysis.scaling.publish import write_scaling
+    from semgap.errors import MeasurementError
+    from semgap.pipeline.config import read_values
+    from semgap.pipeline.sweep import points_of
+
+    values = read_values(*configfile)
+    folders = [Path("results", experiment) for experiment in points_of(values)]
+    finished = [folder for folder in folders if (folder / "table.md").exists()]
+    if not finished:
+        raise MeasurementError("No point of the sweep is measured.", "Run 'make sweep' first.")
+    folder = Path("results", values["experiment"])
+    write_scaling(values["experiment"], map(read_experiment, finished), shapes, folder)
+    print(f"{len(finished)} of {len(folders)} points: {folder}/scaling.md, {folder}/explorer.html")
+
+
 def points(configfile: Annotated[list[Path], CONFIGFILE]) -> None:
     """name the points' folders of results"""
     from semgap.pipeline.config import read_values
@@ -52,4 +73,4 @@ def points(configfile: Annotated[list[Path], CONFIGFILE]) -> None:
 
 
 if __name__ == "__main__":
-    run_script(measure, points)
+    run_script(measure, report, points)

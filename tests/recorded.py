@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from semgap.analysis import publish
-from semgap.maintain.archive import REFERENCE, unpack
+from semgap.maintain.archive import REFERENCE, SUFFIX, unpack
 from semgap.maintain.reference_results import evidence_in
 
 _FOLDER = tempfile.TemporaryDirectory(prefix="recorded-")
@@ -25,3 +25,9 @@ def unpacked(name):
 def numbers_of(name):
     """Its numbers, judged by today's claims."""
     return publish.numbers(evidence_in(unpacked(name)))
+
+
+def sweep_of(name):
+    """The numbers of a recorded sweep's points, in the order in which they were measured."""
+    points = [numbers_of(f"{name}/{file.name}") for file in (REFERENCE / name).glob(f"*{SUFFIX}")]
+    return sorted(points, key=lambda point: min(one.started_unix_ns for one in point.records))

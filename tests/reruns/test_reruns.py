@@ -45,13 +45,13 @@ OF_THE_DOCTOR = [
 ]
 OF_MAINTENANCE = [
     f"semgap/maintain/{name}.py"
+    for name in ("archive", "faults", "readme_parts", "reference_results", "scan_models")
+]
+OF_A_SWEEP = [
+    f"semgap/analysis/scaling/{name}.py"
     for name in (
-        "archive",
-        "context_sweep",
-        "faults",
-        "readme_parts",
-        "reference_results",
-        "scan_models",
+        *("__init__", "explorer", "figure", "findings", "law", "points", "publish"),
+        *("report", "shapes"),
     )
 ]
 OF_THE_LINK = [
@@ -234,6 +234,7 @@ MODULES = {
     **{module: set() for module in OF_THE_LINK},
     **{module: set() for module in OF_THE_DOCTOR},
     **{module: set() for module in OF_MAINTENANCE},
+    **{module: set() for module in OF_A_SWEEP},
 }
 
 KEYS = {

@@ -315,7 +315,7 @@ def test_what_is_no_yaml_is_refused(tmp_path):
 
 def test_the_nearest_record_has_the_same_workload_and_if_possible_transport():
     for name in (
-        *("mini-tcp", "mini-tcp-1gbit", "mini-torch_rpc", "gptj-6b-h100-context/512"),
+        *("mini-tcp", "mini-tcp-1gbit", "mini-torch_rpc"),
         *("gptj-6b-h100-tcp", "gptj-6b-h100-tcp-graph", "gptj-6b-h100-torch_rpc"),
         *("gptj-6b-h100-decode-eager", "gptj-6b-h100-decode-graph"),
     ):

@@ -11,17 +11,19 @@ import pytest
 from numpy._core._multiarray_umath import __cpu_dispatch__, __cpu_features__
 
 from patience import PATIENCE_S
-from recorded import unpacked
+from recorded import sweep_of, unpacked
 from semgap.analysis.catalogue import REPORTS
-from semgap.maintain.archive import ARCHIVE, REFERENCE, pack
+from semgap.analysis.scaling.publish import SCALING
+from semgap.maintain.archive import ARCHIVE, REFERENCE, SUFFIX, pack
+from semgap.maintain.readme_parts import sweeps_in
 from semgap.maintain.reference_results import KEPT
 from small_models import PROJECT
 
-RECORDED = sorted(
-    str(file.parent.relative_to(REFERENCE)) for file in REFERENCE.rglob("manifest.json")
+EXPERIMENTS = sorted(file.parent.name for file in REFERENCE.glob("*/manifest.json"))
+SWEEPS = [folder.name for folder in sweeps_in(REFERENCE)]
+POINTS = sorted(
+    f"{name}/{file.name}" for name in SWEEPS for file in (REFERENCE / name).glob(f"*{SUFFIX}")
 )
-SWEEPS = sorted({name.partition("/")[0] for name in RECORDED if "/" in name})
-
 
 # Another processor: numpy, OpenBLAS and the C library take the code paths of one without AVX.
 OLD_PROCESSOR = {
@@ -73,9 +75,9 @@ def start(copy, environment):
     for name in ("scripts", "config", "docs", "results/reference", "README.md"):
         source = PROJECT / name
         (shutil.copytree if source.is_dir() else shutil.copy)(source, copy / name)
-    for name in (*RECORDED, *SWEEPS):
+    for name in (*EXPERIMENTS, *SWEEPS):
         for file in (copy / "results" / "reference" / name).glob("*.*"):
-            if file.name not in ("manifest.json", "expectation.json", ARCHIVE):
+            if file.name not in ("manifest.json", "expectation.json") and file.suffix != ".xz":
                 file.unlink()
     command = [sys.executable, "-m", "semgap.maintain.reference_results"]
     return subprocess.Popen(command, env={"PYTHONPATH": str(copy / "scripts"), **environment})
@@ -89,7 +91,7 @@ def gpus_of(name):
     return {run["provenance"]["gpu"]["uuid"] for run in runs_of(name)}
 
 
-@pytest.mark.parametrize("name", RECORDED)
+@pytest.mark.parametrize("name", EXPERIMENTS + POINTS)
 def test_a_record_comes_from_one_boot(name):
     """The monotonic clock begins at a boot: it is behind the wall clock by the same each time."""
     phases = [run["phases"][0] for run in runs_of(name)]
@@ -102,14 +104,17 @@ def test_records_of_a_gpu_come_from_the_machines_that_the_readmes_say():
     assert len(of_tcp) == 1
     for engine in ("eager", "graph"):
         assert gpus_of(f"gptj-6b-h100-decode-{engine}") == of_tcp
-    of_sweep = set.union(*map(gpus_of, (name for name in RECORDED if "context" in name)))
-    others = of_sweep, gpus_of("gptj-6b-h100-tcp-graph"), gpus_of("gptj-6b-h100-torch_rpc")
+    for sweep in SWEEPS:
+        of_sweep = set.union(*map(gpus_of, (name for name in POINTS if name.startswith(sweep))))
+        assert len(of_sweep) == ("gptj" in sweep), sweep
+        assert not of_sweep & of_tcp
+    others = gpus_of("gptj-6b-h100-tcp-graph"), gpus_of("gptj-6b-h100-torch_rpc")
     for one in others:
         assert len(one) == 1
         assert one != of_tcp
 
 
-@pytest.mark.parametrize("name", RECORDED)
+@pytest.mark.parametrize("name", EXPERIMENTS)
 def test_a_recorded_table_is_rebuilt_from_its_records(rebuilt, name):
     copy, _status = rebuilt
     for file in KEPT:
@@ -139,23 +144,24 @@ def test_an_archive_is_the_same_whoever_writes_it(tmp_path):
 @pytest.mark.parametrize("name", SWEEPS)
 def test_a_recorded_sweep_is_rebuilt_from_its_records(rebuilt, name):
     copy, _status = rebuilt
-    for file in ("context.md", "context.svg"):
+    for file in SCALING:
         now = (copy / "results" / "reference" / name / file).read_bytes()
         assert now == (REFERENCE / name / file).read_bytes(), "run: make reference-tables"
 
 
-@pytest.mark.parametrize("name", SWEEPS)
+@pytest.mark.parametrize("name", [name for name in SWEEPS if name.endswith("context")])
 def test_bytes_of_a_sweep_grow_as_the_plan_says(name):
     """With the prompt where the KV cache travels, by its size to the byte; else not at all."""
-    decode = {}
-    for folder in (one for one in (REFERENCE / name).iterdir() if one.is_dir()):
-        manifest = json.loads((folder / "manifest.json").read_text())
-        kv_bytes = sum(tensor["bytes_per_position"] for tensor in manifest["kv_cache"])
-        with (folder / "summary.csv").open(newline="") as file:
-            for row in csv.DictReader(file):
-                if (row["phase"], row["quantity"]) == ("decode", "network_bytes"):
-                    decode[row["mode"], int(folder.name)] = float(row["mean"])
+    points = sweep_of(name)
+    kv_bytes = sum(tensor.bytes_per_position for tensor in points[0].manifest.kv_cache)
+    decode = {
+        (row.mode, point.records[0].prompt_tokens): row.mean("network_bytes")
+        for point in points
+        for row in point.table
+        if row.phase == "decode"
+    }
     shortest, *longer = sorted({length for _mode, length in decode})
+    assert longer
     for length in longer:
         grown = {
             mode: decode[mode, length] - decode[mode, shortest]
@@ -209,7 +215,8 @@ def test_decode_of_gptj_moves_what_the_closed_formula_says(name, most_framing):
 
 def test_readme_and_appendix_show_what_is_recorded(rebuilt):
     copy, status = rebuilt
-    assert RECORDED
+    assert EXPERIMENTS
+    assert POINTS
     for document in ("README.md", "docs/artifact.md"):
         assert (copy / document).read_text() == (PROJECT / document).read_text()
     assert status == 0

@@ -25,6 +25,20 @@ def measured(experiment):
     return done.returncode, done.stdout
 
 
+def reported(experiment):
+    """What the finished points show."""
+    return subprocess.run(
+        [
+            *(sys.executable, "scripts/sweep.py", "report"),
+            *("--configfile", "config/default.yaml", "--shapes", "config/models/shapes.yaml"),
+        ],
+        cwd=experiment.folder,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+
+
 def runs_of(experiment):
     return {
         str(file.relative_to(experiment.folder)): file.stat().st_mtime_ns
@@ -51,6 +65,7 @@ def test_survived_a_point_of_a_sweep_that_fails(tmp_path):
     assert "1 of 2 points failed: tiny-nowhere." in said
     assert (experiment.folder / "results/tiny-short/table.md").exists()
     before = runs_of(experiment)
+    assert "1 of 2 points: results/tiny/scaling.md" in reported(experiment).stdout
 
     sweep = {**experiment.config["sweep"], "nowhere": {"server.host": "127.0.0.2"}}
     experiment.config_file.write_text(yaml.safe_dump({**experiment.config, "sweep": sweep}))
@@ -59,3 +74,16 @@ def test_survived_a_point_of_a_sweep_that_fails(tmp_path):
     after = runs_of(experiment)
     assert before.items() <= after.items()
     assert len(after) == 4
+    assert "2 of 2 points" in reported(experiment).stdout
+    folder = experiment.folder / "results" / "tiny"
+    assert "2 experiments with" in (folder / "scaling.md").read_text()
+    assert b"</svg>" in (folder / "scaling.svg").read_bytes()
+    assert "Framework-Level" in (folder / "explorer.html").read_text()
+
+
+def test_refused_a_report_of_a_sweep_before_any_point(tmp_path):
+    experiment = copy_project(tmp_path)
+    experiment.configure(sweep={"workload.decode_steps": [1, 2]})
+    done = reported(experiment)
+    assert done.returncode != 0
+    assert "No point of the sweep is measured. Run 'make sweep' first." in done.stderr

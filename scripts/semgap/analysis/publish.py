@@ -134,6 +134,21 @@ def read_numbers(
     )
 
 
+def read_experiment(folder: Path) -> Numbers:
+    """Read the numbers of a finished experiment.
+
+    Raises:
+        SemgapError: names the file that is missing, or holds something else.
+    """
+    asked = folder / "built_from.json"
+    runs = [
+        folder / "runs" / run.mode / f"rep{run.settings.repeat}.json"
+        for run in read_record(asked, Asked).expectation.runs
+    ]
+    files = [folder / f"{name}.csv" for name in NUMBERS]
+    return read_numbers(asked, folder / "model" / "manifest.json", runs, files)
+
+
 def reports(found: Numbers) -> Iterator[tuple[str, str]]:
     """Each report's name and text."""
     for name, published in REPORTS.items():

@@ -7,20 +7,25 @@ from semgap.analysis.numbers.comparison import BASELINE_MODE, PROPOSED_MODE, Com
 from semgap.analysis.numbers.numbers import Numbers
 from semgap.analysis.reports.columns import ABSENT
 from semgap.doctor.experiment import needs_of
-from semgap.maintain.context_sweep import CAPTION
+from semgap.maintain.archive import ARCHIVE, SUFFIX
 from semgap.pipeline.config import read_config
 from semgap.plumbing.files import read_rows
 from semgap.plumbing.markup import markdown_table
 
 HEADLINE = Path("results", "reference", "gptj-6b-h100-tcp-graph")
+HEADLINE_SWEEP = Path("results", "reference", "mini-links")
 # What makes each record; the default's configuration needs no name.
 COMMANDS = {
-    "gptj-6b-h100-context": "make context SET=gpu-host CONFIG=config/gptj-6b-seeded.yaml",
+    "gptj-6b-h100-context": "make sweep SET=gpu-host CONFIG=config/gptj-6b-seeded.yaml "
+    "SWEEP=config/sweeps/context.yaml",
     "gptj-6b-h100-decode-eager": "make decode-rate SET=gpu-host CONFIG=config/gptj-6b-seeded.yaml",
     "gptj-6b-h100-decode-graph": "make decode-rate SET=gpu-host CONFIG=config/gptj-6b-seeded.yaml",
     "gptj-6b-h100-tcp": "make table SET=gpu-host CONFIG=config/gptj-6b-eager.yaml",
     "gptj-6b-h100-tcp-graph": "make table SET=gpu-host CONFIG=config/gptj-6b-graph.yaml",
     "gptj-6b-h100-torch_rpc": "make table SET=gpu-host CONFIG=config/gptj-6b-seeded.yaml",
+    "gptj-6b-h200-links": "make sweep SET=gpu-host CONFIG=config/gptj-6b-graph.yaml "
+    "SWEEP=config/sweeps/context-links.yaml",
+    "mini-links": "make sweep",
     "mini-tcp": "make table CONFIG=config/mini-tcp.yaml",
     "mini-tcp-1gbit": "make table CONFIG=config/mini-link.yaml",
     "mini-tcp-1gbit-10ms": "make table CONFIG=config/mini-link-delay.yaml",
@@ -45,7 +50,12 @@ def headline(project: Path) -> str:
         f"{ratios[PROPOSED_MODE]:.3g} times if the KV cache is kept, too. Notes and warnings: "
         f"[{HEADLINE}/table.md]({HEADLINE}/table.md).\n\n"
         f'<img src="{HEADLINE}/decode.svg" width="420" alt="Decode of each mode: latency and '
-        'network traffic of every repeat, logarithmic axes">\n'
+        'network traffic of every repeat, logarithmic axes">\n\n'
+        "How that grows with the link, for the embedded default on two cores: measured, and the "
+        f"[law]({HEADLINE_SWEEP}/scaling.md) that fits. [explorer.html]({HEADLINE_SWEEP}/"
+        "explorer.html), opened in a browser, computes any other link and model.\n\n"
+        f'<img src="{HEADLINE_SWEEP}/scaling.svg" width="420" alt="Latency of a decode step of '
+        'each mode over the rate of the link: measured points on the lines of the law">\n'
     )
 
 
@@ -82,7 +92,7 @@ def all_recorded(reference: Path) -> str:
         for name, command in COMMANDS.items()
         for part in (
             _sweep(reference, name, command)
-            if (reference / name / "context.md").exists()
+            if reference / name in sweeps_in(reference)
             else _experiment(reference, name, command)
         )
     )
@@ -99,7 +109,15 @@ def _experiment(reference: Path, name: str, command: str) -> Iterator[str]:
     yield f"\n![Decode of each mode]({name}/decode.svg)\n"
 
 
+def sweeps_in(reference: Path) -> list[Path]:
+    """The recorded sweeps: folders with an archive for each point."""
+    archives = reference.glob(f"*/*{SUFFIX}")
+    return sorted({file.parent for file in archives if file.name != ARCHIVE})
+
+
 def _sweep(reference: Path, name: str, command: str) -> Iterator[str]:
-    yield f"## {name}\n\n`{command}`\n"
-    yield (reference / name / "context.md").read_text(encoding="utf-8")
-    yield f"![Decode over the prompt's length]({name}/context.svg)\n\n{CAPTION}\n"
+    text = (reference / name / "scaling.md").read_text(encoding="utf-8")
+    _, _, decode = text.partition("## Decode, measured")
+    yield f"## {name}\n\n`{command}`\n\nDecode{decode.partition('## ')[0].rstrip()}\n"
+    yield f"The law, and what it says of other links and models: [scaling.md]({name}/scaling.md)"
+    yield f"\n![Latency of a decode step: measured and by the law]({name}/scaling.svg)\n"

@@ -2,8 +2,7 @@
 
 A folder of results/reference/ with a manifest.json is an experiment: an archive of run records and
 of the traffic that was parsed from their captures, and the expectation that they met. A folder of
-such folders, named by their prompts' lengths, is a sweep. Everything else follows, and lies in
-build/reference/.
+archives that hold all of that is a sweep. Everything else follows, and lies in build/reference/.
 """
 
 import shutil
@@ -21,9 +20,9 @@ from semgap.analysis.numbers.numbers import Numbers
 from semgap.analysis.numbers.versus import VersusRow, read_recorded, recorded_in, versus_nearest
 from semgap.analysis.reports.claims import accepted_text, seen_text
 from semgap.analysis.reports.versus import versus_markdown
-from semgap.maintain.archive import REFERENCE, unpack
-from semgap.maintain.context_sweep import contexts, contexts_markdown
-from semgap.maintain.readme_parts import all_recorded, headline, needs
+from semgap.analysis.scaling.publish import write_scaling
+from semgap.maintain.archive import REFERENCE, SUFFIX, unpack
+from semgap.maintain.readme_parts import all_recorded, headline, needs, sweeps_in
 from semgap.pcap.turns import Turn
 from semgap.plumbing.files import read_record, write_atomically, write_rows
 from semgap.plumbing.markup import markdown_table
@@ -70,14 +69,7 @@ def evidence_in(folder: Path) -> Evidence:
 def rebuild(recorded: Path) -> Numbers:
     """Write an experiment's numbers, reports and figures, and keep what people read."""
     folder = BUILD / recorded.relative_to(REFERENCE)
-    shutil.rmtree(folder, ignore_errors=True)
-    unpack(recorded, folder)
-    evidence = evidence_in(folder)
-    files = [folder / f"{name}.csv" for name in publish.NUMBERS]
-    publish.write_numbers(publish.numbers(evidence), files)
-    runs = [run.record_file for run in evidence.runs]
-    asked, manifest = folder / "expectation.json", folder / "manifest.json"
-    found = publish.read_numbers(asked, manifest, runs, files)
+    found = rebuilt_numbers(recorded, folder)
     for name, text in publish.reports(found):
         write_atomically(folder / name, text.encode())
     for name in FIGURES:
@@ -85,6 +77,18 @@ def rebuild(recorded: Path) -> Numbers:
     for name in KEPT:
         shutil.copyfile(folder / name, recorded / name)
     return found
+
+
+def rebuilt_numbers(recorded: Path, folder: Path) -> Numbers:
+    """Unpack an experiment, or a sweep's point, and write its numbers as the workflow does."""
+    shutil.rmtree(folder, ignore_errors=True)
+    unpack(recorded, folder)
+    evidence = evidence_in(folder)
+    files = [folder / f"{name}.csv" for name in publish.NUMBERS]
+    publish.write_numbers(publish.numbers(evidence), files)
+    runs = [run.record_file for run in evidence.runs]
+    asked, manifest = folder / "expectation.json", folder / "manifest.json"
+    return publish.read_numbers(asked, manifest, runs, files)
 
 
 def compare(recorded: Path) -> None:
@@ -98,10 +102,15 @@ def compare(recorded: Path) -> None:
 
 
 def rebuild_sweep(folder: Path) -> None:
-    """Write a sweep's experiments, and what of decode grows with the prompt."""
-    sweep = {int(one.name): rebuild(one) for one in sorted(folder.iterdir()) if one.is_dir()}
-    write_atomically(folder / "context.md", contexts_markdown(sweep).encode())
-    save(contexts(sweep), folder / "context.svg")
+    """Write the numbers of a sweep's points, and what it shows."""
+    build = BUILD / folder.name
+    sweep = [
+        rebuilt_numbers(file, build / file.name.removesuffix(SUFFIX))
+        for file in folder.glob(f"*{SUFFIX}")
+    ]
+    # As they were measured: in the order of the sweep.
+    sweep.sort(key=lambda numbers: min(one.started_unix_ns for one in numbers.records))
+    write_scaling(folder.name, sweep, PROJECT / "config" / "models" / "shapes.yaml", folder)
 
 
 def claims_in_artifact(judged: Mapping[str, Numbers]) -> str:
@@ -142,7 +151,7 @@ def main() -> None:
         folder.name: rebuild(folder)
         for folder in sorted(file.parent for file in REFERENCE.glob("*/manifest.json"))
     }
-    for folder in sorted({file.parents[1] for file in REFERENCE.glob("*/*/manifest.json")}):
+    for folder in sweeps_in(REFERENCE):
         rebuild_sweep(folder)
     for folder in recorded_in(REFERENCE):
         compare(folder)

@@ -63,8 +63,8 @@ class Results:
 
 
 def recorded_in(folder: Path) -> list[Path]:
-    """The recorded experiments of a folder, those of sweeps included."""
-    return sorted(file.parent for file in folder.rglob("manifest.json"))
+    """The recorded experiments of a folder."""
+    return sorted(file.parent for file in folder.glob("*/manifest.json"))
 
 
 def read_recorded(folder: Path) -> Results:
