@@ -1,5 +1,7 @@
 """The points of a sweep: their names, their configurations, and what a wrong sweep says."""
 
+import math
+
 import pytest
 import yaml
 from hypothesis import given
@@ -21,11 +23,13 @@ def with_sweep(sweep):
 @pytest.mark.parametrize("file", SWEEPS, ids=lambda file: file.stem)
 def test_the_sweeps_that_are_here_have_points(file):
     points = points_of(read_values(DEFAULT, file))
-    keys = yaml.safe_load(file.read_text())["sweep"]
-    combinations = 1
-    for values in keys.values():
-        combinations *= len(values)
-    assert len(points) == combinations > 1
+    sweep = yaml.safe_load(file.read_text())["sweep"]
+    lists = [values for values in sweep.values() if isinstance(values, list)]
+    assert len(points) == (math.prod(map(len, lists)) if lists else len(sweep)) > 1
+
+
+def test_points_may_be_named_by_numbers():
+    assert list(points_of(with_sweep({8: {}, "x": {}}))) == ["some-8", "some-x"]
 
 
 numbers = st.lists(st.integers(1, 99), min_size=1, max_size=4, unique=True)
