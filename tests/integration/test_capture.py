@@ -11,6 +11,7 @@ import time
 import pytest
 
 from judges import needs
+from networks import needs_a_network
 from patience import PATIENCE_S
 from sample_runs import phase, run, step
 from semgap.analysis.gates.counting import check_counts
@@ -225,8 +226,7 @@ def test_a_strangers_bytes_at_the_sessions_port_are_named(tmp_path):
         traffic_of_run(record, file)
 
 
-@needs("unshare")
-@pytest.mark.skipif(os.geteuid() != 0, reason="a network of its own needs root")
+@needs_a_network
 def test_an_interface_that_is_down_is_named_and_not_waited_for():
     done = subprocess.run(
         ["unshare", "-n", sys.executable, "-c", SEND],

@@ -15,7 +15,7 @@ from semgap.errors import SemgapError, ServerError
 from semgap.measurement.job_settings import CaptureSettings
 from semgap.measurement.tcpdump import capture
 from semgap.server.endpoint import ServerSettings
-from semgap.server.network_namespace import check_root
+from semgap.server.network_namespace import check_privileges
 from semgap.server.ssh import check_there
 
 _IN_A_NETWORK = ("unshare", "--net", "--map-root-user")
@@ -48,7 +48,7 @@ def check_port(settings: ServerSettings) -> Finding:
         )
     if settings.launch == "namespace":
         try:
-            check_root()
+            check_privileges()
         except ServerError as error:
             return Finding("port", Level.PROBLEM, error.cause, error.remedy)
         return Finding("port", Level.OK, "any: the server has a network of its own")

@@ -25,6 +25,8 @@ _LEAST_BURST_BYTES = 131_072
 # How long a packet may wait for its turn; more than any socket's buffer holds at the slowest rates.
 _QUEUE_MS = 100
 _PREFIX = 30
+# CAP_NET_ADMIN and CAP_SYS_ADMIN: capabilities(7).
+_PRIVILEGES = 1 << 12 | 1 << 21
 
 
 def start_in_namespace(
@@ -35,7 +37,7 @@ def start_in_namespace(
     Raises:
         ServerError: the network cannot be made; the command is then not run.
     """
-    check_root()
+    check_privileges()
     with _network_of_its_own(command, output) as server:
         near, link = f"semgap{server.pid}", settings.link
         if link.round_trip_ms is None:
@@ -55,13 +57,15 @@ def start_in_namespace(
     return server
 
 
-def check_root() -> None:
+def check_privileges() -> None:
     """Raise a ServerError unless this process may make networks."""
-    if os.geteuid() != 0:
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    (held,) = (line for line in status.splitlines() if line.startswith("CapEff:"))
+    if int(held.split()[1], 16) & _PRIVILEGES != _PRIVILEGES:
         raise ServerError(
             "server.launch is 'namespace', and only root may make networks here.",
-            "Run as root, or as the root of a namespace of your own (docs/links.md has the "
-            "command), or set server.launch to 'local': over loopback, without a link.",
+            "Run as root, or in a namespace of your own (docs/links.md has the command), or set "
+            "server.launch to 'local': over loopback, without a link.",
         )
 
 
