@@ -36,6 +36,12 @@ _AXES = (
         ),
     ),
     _Axis(
+        "delay (ms)",
+        lambda point: point.link.round_trip_ms,
+        lambda point: (point.link.rate_gbit or 0.0, point.prompt_tokens),
+        lambda point, value: (point.prompt_tokens, point.link._replace(round_trip_ms=value)),
+    ),
+    _Axis(
         "prompt (tokens)",
         lambda point: point.prompt_tokens,
         lambda point: (point.link.rate_gbit or 0.0, point.link.round_trip_ms),

@@ -94,15 +94,11 @@ def _content(found: Findings) -> str:
 def _constants(found: Findings) -> str:
     law = found.law
     rows = [
-        ["memory", f"1 ÷ {significant(1e-9 / law.memory_s_per_byte)} GB/s"]
-        if law.memory_s_per_byte
-        else ["memory", "0"],
-        ["processor", f"1 ÷ {significant(1e-12 / law.compute_s_per_flop)} TFLOP/s"]
-        if law.compute_s_per_flop
-        else ["processor", "0"],
+        ["memory", _inverse(law.memory_s_per_byte, 1e9, "GB/s")],
+        ["processor", _inverse(law.compute_s_per_flop, 1e12, "TFLOP/s")],
         ["message", f"{_ms(law.message_s)} ms ({_ms(law.in_process_s)} ms where nothing crosses)"],
         ["wire", f"{law.wire_bytes_per_byte:.3f} bytes per byte"],
-        ["host", f"1 ÷ {significant(1e-9 / law.host_s_per_byte)} GB/s"],
+        ["host", _inverse(law.host_s_per_byte, 1e9, "GB/s")],
     ]
     return f"{markdown_table(('Constant', 'Fitted'), rows)}\n"
 
@@ -231,6 +227,10 @@ def _elsewhere(found: Findings, shapes: Sequence[Shape]) -> str:
 
 def _titles(found: Findings) -> Iterator[str]:
     return (escaped_markdown(label.text) for label in found.labels.values())
+
+
+def _inverse(seconds: float, each: float, unit: str) -> str:
+    return f"1 ÷ {significant(1 / (each * seconds))} {unit}" if seconds else "0"
 
 
 def _ms(seconds: float) -> str:
