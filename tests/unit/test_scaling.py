@@ -14,15 +14,7 @@ from semgap.analysis.numbers.prediction import predict
 from semgap.analysis.scaling.explorer import explorer
 from semgap.analysis.scaling.findings import findings_of
 from semgap.analysis.scaling.law import Law, fit, held_out
-from semgap.analysis.scaling.points import (
-    Link,
-    Point,
-    Shape,
-    load_of,
-    points_in,
-    request_of,
-    shape_of,
-)
+from semgap.analysis.scaling.points import Link, Point, Shape, load_of, points_in, shape_of
 from semgap.analysis.scaling.report import scaling_markdown
 from semgap.analysis.scaling.shapes import read_shapes
 from semgap.errors import ConfigError, MeasurementError
@@ -45,7 +37,7 @@ def points_of(law, links, prompts=(128,)):
         for prompt in prompts:
             for mode in MODES:
                 for phase in ("prefill", "decode"):
-                    load = load_of(policy_of(mode), SMALL, request_of(phase, prompt))
+                    load = load_of(policy_of(mode), SMALL, phase, prompt)
                     yield Point(
                         *(f"{link}-{prompt}", mode, phase, prompt, link, load),
                         latency_s=law.step_s((mode, phase), load, link),
@@ -122,7 +114,7 @@ def test_loads_are_what_the_gates_predict_and_what_was_sent(name):
     for point in points_in([numbers]):
         (record, *_) = [one for one in numbers.records if one.mode == point.mode]
         shape = shape_of(numbers.manifest, record.prompt_tokens)
-        load = load_of(record.policy, shape, request_of(point.phase, record.prompt_tokens))
+        load = load_of(record.policy, shape, point.phase, record.prompt_tokens)
         (phase,) = [one for one in record.phases if one.name == point.phase]
         first = phase.steps[0]
         if record.mode != "local":

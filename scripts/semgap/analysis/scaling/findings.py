@@ -6,16 +6,7 @@ from dataclasses import dataclass
 from semgap.analysis.numbers.comparison import BASELINE_MODE
 from semgap.analysis.numbers.numbers import Numbers
 from semgap.analysis.scaling.law import Held, Law, fit, held_out
-from semgap.analysis.scaling.points import (
-    Link,
-    Load,
-    Point,
-    Shape,
-    load_of,
-    points_in,
-    request_of,
-    shape_of,
-)
+from semgap.analysis.scaling.points import Link, Load, Point, Shape, load_of, points_in, shape_of
 from semgap.errors import MeasurementError
 from semgap.policy import Label, Policy
 
@@ -50,7 +41,7 @@ class Findings:
         self, phase: str, mode: str, shape: Shape, prompt_tokens: int, sequences: int = 1
     ) -> Load:
         """By arithmetic: a step of any model."""
-        return load_of(self.policies[mode], shape, request_of(phase, prompt_tokens, sequences))
+        return load_of(self.policies[mode], shape, phase, prompt_tokens, sequences)
 
     def step_s(
         self,

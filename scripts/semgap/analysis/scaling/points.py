@@ -47,14 +47,6 @@ class Load(NamedTuple):
         return self.up_bytes + self.down_bytes
 
 
-class Request(NamedTuple):
-    """Which step it is: of how many sequences, after how many positions, over how many new ones."""
-
-    before: int
-    new: int
-    sequences: int = 1
-
-
 @dataclass(frozen=True)
 class Point:
     """One phase of one mode at one point of a sweep: medians over its steps."""
@@ -75,20 +67,15 @@ class Point:
         return self.mode, self.phase
 
 
-def request_of(phase: str, prompt_tokens: int, sequences: int = 1) -> Request:
-    """The step of a phase: all of the prompt, or a token after it."""
-    if phase == "prefill":
-        return Request(0, prompt_tokens, sequences)
-    return Request(prompt_tokens, 1, sequences)
-
-
-def load_of(policy: Policy, shape: Shape, request: Request) -> Load:
-    """A step by arithmetic on a policy and a model's shape alone.
+def load_of(
+    policy: Policy, shape: Shape, phase: str, prompt_tokens: int, sequences: int = 1
+) -> Load:
+    """A step by arithmetic on a policy and a model's shape alone: the prefill, or a token after it.
 
     A multiplication and an addition for each parameter and token: Kaplan et al., "Scaling laws for
     neural language models", 2020, section 2.1.
     """
-    before, new, sequences = request
+    before, new = (0, prompt_tokens) if phase == "prefill" else (prompt_tokens, 1)
     kv_bytes = sequences * shape.kv_bytes_per_position
     known = max(before - 1, 0)
     contents = {
@@ -148,7 +135,7 @@ def _points(numbers: Numbers) -> Iterator[Point]:
                 if one.name == phase
                 for step in one.steps
             ]
-            load = load_of(records[0].policy, shape, request_of(phase, tokens))
+            load = load_of(records[0].policy, shape, phase, tokens)
             if records[0].policy.worker is WorkerPlace.SERVER:
                 load = load._replace(
                     up_bytes=median(step.total_up_bytes for step in steps),
