@@ -104,9 +104,9 @@ def test_records_of_a_gpu_come_from_the_machines_that_the_readmes_say():
     assert len(of_tcp) == 1
     for engine in ("eager", "graph"):
         assert gpus_of(f"gptj-6b-h100-decode-{engine}") == of_tcp
-    for sweep in SWEEPS:
+    for sweep in (name for name in SWEEPS if name.startswith("gptj")):
         of_sweep = set.union(*map(gpus_of, (name for name in POINTS if name.startswith(sweep))))
-        assert len(of_sweep) == ("gptj" in sweep), sweep
+        assert len(of_sweep) == 1, sweep
         assert not of_sweep & of_tcp
     others = gpus_of("gptj-6b-h100-tcp-graph"), gpus_of("gptj-6b-h100-torch_rpc")
     for one in others:
@@ -124,7 +124,7 @@ def test_a_recorded_table_is_rebuilt_from_its_records(rebuilt, name):
 
 def test_all_that_follows_from_the_records_is_the_same_on_another_processor(builds):
     here, far = (copy / "build" / "reference" for copy, _status in builds.values())
-    files = [file.relative_to(here) for file in here.rglob("*.*")]
+    files = [file.relative_to(here) for file in here.rglob("*.*") if file.is_file()]
     made = {*REPORTS, "repeats.csv", "counts.csv", "claims.csv", "versus-reference.md"}
     assert made < {file.name for file in files}
     for file in files:
