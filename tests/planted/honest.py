@@ -97,7 +97,7 @@ page; it takes half an hour.
 {lines}
 
 The last two columns are the largest of all runs, modes and phases: how near an honest run came to a
-warning, which is at 1.
+warning, which is at 1. Of fewer than five steps, as setup has here, no wait is warned of.
 """
 
 
