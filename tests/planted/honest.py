@@ -97,7 +97,8 @@ page; it takes half an hour.
 {lines}
 
 The last two columns are the largest of all runs, modes and phases: how near an honest run came to a
-warning, which is at 1. Of fewer than five steps, as setup has here, no wait is warned of.
+warning, which is at 1. Of fewer than five steps, as setup and prefill have here, no wait is warned
+of.
 """
 
 
