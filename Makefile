@@ -87,7 +87,7 @@ precise: problems  ## add repeats until each latency ÷ local is known within WI
 		--within-percent $(WITHIN) --at-most $(AT_MOST) --cores $(CORES)
 	@cat results/table.md
 
-sweep: environment tcpdump  ## measure every point of SWEEP, a configuration that goes over CONFIG's keys
+sweep: environment tcpdump  ## measure every point of SWEEP, which goes over CONFIG, and fit their law
 	@$(MEASURE_SWEEP); measured=$$?; $(REPORT_SWEEP) && exit $$measured
 
 decode-rate: environment tcpdump  ## measure many decode steps with each engine, and judge them

@@ -42,14 +42,20 @@ def page(tmp_path_factory):
         yield opened
 
 
+def afresh(page, address):
+    """Open a page that is not open: another fragment of the same one would load nothing."""
+    page.open("about:blank")
+    page.open(address)
+
+
 def test_its_numbers_are_the_laws(page, address, found):
     models = (0, found.shape), (4, SHAPES[3])
     asked = itertools.product(models, (0.25, 40), (0.1, 30), (128, 8192), (1, 8), (0, 1))
     for (model, shape), rate, delay_ms, tokens, sequences, ideal in asked:
-        page.open("about:blank")
-        page.open(
+        afresh(
+            page,
             f"{address}#model={model}&rate={rate}&roundTrip={delay_ms}&context={tokens}"
-            f"&sequences={sequences}&tokens=50&ideal={ideal}"
+            f"&sequences={sequences}&tokens=50&ideal={ideal}",
         )
         law = replace(found, law=found.law.with_ideal_hosts()) if ideal else found
         rows = {mode: numbers for mode, *numbers in page.run(ROWS)}
@@ -89,16 +95,14 @@ def test_it_fits_and_asks_nobody(page, address, width):
 
 def test_measured_points_are_shown_where_they_were_measured(page, address):
     dots = "document.querySelectorAll('circle.measured').length"
-    page.open(f"{address}#model=0&roundTrip=0.1&context=128")
+    afresh(page, f"{address}#model=0&roundTrip=0.1&context=128")
     assert page.run(dots) >= 4 * 4
-    page.open(f"{address}#model=1")
-    page.run("new Promise((done) => setTimeout(done, 50))")
+    afresh(page, f"{address}#model=1")
     assert page.run(dots) == 0
 
 
 def test_keys_alone_move_it_and_it_is_read_aloud(page, address):
-    page.open("about:blank")
-    page.open(f"{address}#rate=1&model=0")
+    afresh(page, f"{address}#rate=1&model=0")
     heard = page.heard()
     names = {name for role, name in heard if role in ("slider", "combobox", "Combobox", "checkbox")}
     for knob in ("Model", "Rate of the link", "Round trip", "Tokens before", "Hosts keep up"):

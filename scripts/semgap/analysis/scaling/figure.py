@@ -1,6 +1,7 @@
 """Latency of a decode step over each quantity that a sweep varies: measured, and by its law."""
 
 from collections.abc import Callable, Sequence
+from itertools import cycle
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -58,8 +59,8 @@ def scaling(found: Findings) -> Figure:
     panels = figure.subplots(max(len(axes_of), 1), 1, squeeze=False)[:, 0]
     for axis, panel in zip(axes_of, panels, strict=False):
         groups = sorted({axis.others(point) for point in decode if axis.value(point)})
-        for (mode, label), (colour, mark) in zip(found.labels.items(), _LOOKS, strict=False):
-            for group, line in zip(groups, _LINES, strict=False):
+        for (mode, label), (colour, mark) in zip(found.labels.items(), cycle(_LOOKS)):
+            for group, line in zip(groups, cycle(_LINES)):
                 points = [
                     point
                     for point in decode
@@ -70,7 +71,7 @@ def scaling(found: Findings) -> Figure:
                 look = {"color": colour, "fillstyle": "full" if line == "-" else "none"}
                 values = [axis.value(point) for point in points]
                 measured_ms = [1e3 * point.latency_s for point in points]
-                named = label.text if line == "-" else None
+                named = label.text if group == groups[0] else None
                 panel.plot(values, measured_ms, mark, label=named, **look)
                 _draw_law(panel, found, axis, points, color=colour, linestyle=line)
         panel.set(xscale="log", yscale="log", xlabel=axis.title, title="Decode: a step (ms)")

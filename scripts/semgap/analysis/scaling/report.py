@@ -176,7 +176,11 @@ def _reason(one: Held) -> str:
             for latency_s in (one.point.latency_s, one.with_its_compute_s)
         )
         return f"without a rate, its bytes went at {seen} GB/s, the others say {expected}"
-    return "its link was another one than it was asked to be"
+    beside = (
+        _ms(latency_s - one.point.compute_s)
+        for latency_s in (one.point.latency_s, one.with_its_compute_s)
+    )
+    return "beside its compute it took {} ms, where the others say {} ms".format(*beside)
 
 
 def _crossover(found: Findings, shapes: Sequence[Shape]) -> str:
@@ -205,11 +209,12 @@ def _break_even(found: Findings) -> Iterator[str]:
                 for one in (mode, other)
             )
             label, other_label = (escaped_markdown(found.labels[one].text) for one in (mode, other))
-            yield (
-                f"- {label}: over {name}, shipping the weights once takes {_ms(shipped_s)} ms. "
-                f"Each decode step then saves {_ms(other_s - step_s)} ms beside {other_label}, so "
-                f"it has paid after {math.ceil(shipped_s / (other_s - step_s))}."
-            )
+            if other_s > step_s:
+                yield (
+                    f"- {label}: over {name}, shipping the weights once takes {_ms(shipped_s)} ms. "
+                    f"Each decode step then saves {_ms(other_s - step_s)} ms beside {other_label}, "
+                    f"so it has paid after {math.ceil(shipped_s / (other_s - step_s))}."
+                )
     yield ""
 
 
