@@ -1,6 +1,7 @@
 """What only a GPU shows: its meters read something, and every mode computes on it as locally."""
 
 import itertools
+import json
 import time
 from concurrent.futures import ProcessPoolExecutor
 
@@ -157,6 +158,28 @@ def test_every_mode_answers_as_local_with_graphs(device, gptj, policy):
         assert len(steps) == 9
         answers.append(executor.answer())
     assert (answers[0].logits == answers[1].logits).all()
+
+
+def test_equal_passes_after_a_long_prompt_are_equal_in_every_bit(device):
+    """Attention of GPT-J 6B's heads; a KV cache that was sent is as good as one that stayed."""
+    shape = {"model_type": "gptj", "n_layer": 4, "n_embd": 4096, "n_head": 16, "vocab_size": 1000}
+    skeleton = ModelSkeleton(json.dumps(shape), torch.float16, device.torch_device)
+    engine = load_engine("graph").build_engine(skeleton)
+    weights = {
+        name: seeded_weight(name, like.shape, torch.float16, 7, device.torch_device)
+        for name, like in skeleton.weights.items()
+    }
+    engine.bind(list(weights), list(weights.values()))
+    found = []
+    for sent in (False, True) * 4:
+        kv_cache, logits = KvCache(), []
+        for tokens in (range(600), *([token] for token in range(20))):
+            ids = torch.tensor([list(tokens)], device=device.torch_device)
+            of_step, kv_cache = engine.forward(ids, kv_cache, 1)
+            kv_cache = kv_cache.copied() if sent else kv_cache
+            logits.append(of_step[0, -1])
+        found.append(torch.stack(logits))
+    assert all(torch.equal(found[0], other) for other in found[1:])
 
 
 def measured(policy, capture_file, endpoint_file, folder, manifest):

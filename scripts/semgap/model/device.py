@@ -77,4 +77,7 @@ def open_device(name: str) -> Device:
         )
     torch_device = torch.device("cuda", torch.cuda.current_device() if index is None else index)
     torch.cuda.set_device(torch_device)
+    # cuDNN's attention of one query and some hundred keys adds in an order that varies, and logits
+    # of equal passes are to be equal in every bit.
+    torch.backends.cuda.enable_cudnn_sdp(False)
     return CudaDevice(torch_device)
