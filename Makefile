@@ -131,7 +131,6 @@ unit integration reruns workflow planted:
 
 mutants: environment $(TEST_TOOLS) tcpdump  ## plant all wrong evaluations and write docs/planted-errors.md (20 min)
 	@PLANTED=all $(BIN)/python -m pytest tests/planted
-	@mv build/planted-errors.md docs/
 
 honest: environment $(TEST_TOOLS) tcpdump  ## measure 40 honest experiments: no check may refuse one (half an hour)
 	@cd tests/planted && PYTHONPATH=.. ../../$(BIN)/python honest.py

@@ -169,7 +169,7 @@ def test_every_recorded_point_is_near_the_law_or_says_why(name):
             assert f"- {one.point.experiment}, {one.point.mode}, {one.point.phase}: " in text
     shaped = [one for one in found.held if one.point.link.rate_gbit is not None]
     assert bool(shaped) == name.endswith("links")
-    assert all(abs(one.error_beside_compute) < 0.05 for one in shaped)
+    assert all(abs(one.error_beside_compute) < 0.1 for one in shaped)
 
 
 def test_other_tokens_for_the_same_prompt_are_refused():

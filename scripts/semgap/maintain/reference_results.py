@@ -106,10 +106,8 @@ def rebuild_sweep(folder: Path) -> None:
     build = BUILD / folder.name
     sweep = [
         rebuilt_numbers(file, build / file.name.removesuffix(SUFFIX))
-        for file in folder.glob(f"*{SUFFIX}")
+        for file in sorted(folder.glob(f"*{SUFFIX}"))
     ]
-    # As they were measured: in the order of the sweep.
-    sweep.sort(key=lambda numbers: min(one.started_unix_ns for one in numbers.records))
     write_scaling(folder.name, sweep, PROJECT / "config" / "models" / "shapes.yaml", folder)
 
 

@@ -115,8 +115,15 @@ def shape_of(manifest: Manifest, positions: int) -> Shape:
 
 
 def points_in(sweep: Iterable[Numbers]) -> list[Point]:
-    """All phases of all modes of all experiments."""
-    return [point for numbers in sweep for point in _points(numbers)]
+    """All phases of all modes of all experiments, short prompts and what has no rate first."""
+    points = [point for numbers in sweep for point in _points(numbers)]
+    return sorted(points, key=_order)
+
+
+def _order(point: Point) -> tuple[int, float, float]:
+    """Experiments that differ in something else keep the sweep's order."""
+    link = point.link
+    return point.prompt_tokens, link.round_trip_ms, link.rate_gbit or 0.0
 
 
 def _points(numbers: Numbers) -> Iterator[Point]:
