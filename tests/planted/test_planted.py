@@ -31,6 +31,7 @@ TODAY = random.Random(str(datetime.date.today()))
 SAMPLE = PLANTED if ALL else TODAY.sample(PLANTED, 3)
 UNPLUGGED = [planted for planted in PLANTED if planted.unplugged]
 SAMPLE_OF_UNPLUGGED = UNPLUGGED if ALL else TODAY.sample(UNPLUGGED, 1)
+CONTROLS = 3
 # What a warning of a wait says; others are of the machine.
 OF_A_WAIT = re.compile(r"are expected")
 
@@ -82,9 +83,17 @@ def failed_claims(folder):
 
 @pytest.fixture(scope="session")
 def honest(tmp_path_factory):
-    """An experiment that was measured by the code as it is."""
-    folder = tmp_path_factory.mktemp("honest")
-    published(run(PROJECT, folder))
+    """An experiment that was measured by the code as it is.
+
+    Beside other suites a mode can truly have less of the processor than another for a moment, so
+    one that C14 refuses is measured again; what is wrong with the code is refused each time.
+    """
+    for _ in range(CONTROLS):
+        folder = tmp_path_factory.mktemp("honest")
+        outcome = run(PROJECT, folder)
+        if outcome.caught_by != "check_claims":
+            break
+    published(outcome)
     return folder
 
 
