@@ -82,7 +82,7 @@ def _code() -> str:
     from semgap.pipeline.fingerprint import code_fingerprint
     from semgap.plumbing.registry import names_in
 
-    folders = ("engine", "meters", "placements", "transport")
+    folders = ("encodings", "engine", "meters", "placements", "transport")
     loaded = [f"semgap.{folder}.{name}" for folder in folders for name in names_in(folder)]
     return code_fingerprint(Path(__file__).parent, Path(__file__).name, loaded)
 

@@ -20,7 +20,7 @@ PROVENANCE = Provenance("0123456789abcdef", False, "c", {}, 0.5, "", "tsc")
 PROBE = SocketPair("127.0.0.1", 3000, "127.0.0.1", 4000)
 
 
-def step(up=100, down=50):
+def step(up=100, down=50, encoded=None):
     return StepRecord(
         latency_s=0.5,
         placement_s=0.0,
@@ -36,6 +36,7 @@ def step(up=100, down=50):
         down_bytes={TensorClass.LOGITS: down},
         up_tensors=1,
         down_tensors=1,
+        encoded=encoded,
     )
 
 
@@ -74,7 +75,7 @@ def settings(repeat=1):
 def begin_of(mode, repeat):
     """When a run began: one at a time, in rounds."""
     modes = [policy.mode for policy in POLICIES]
-    return 100 * (len(modes) * repeat + modes.index(mode))
+    return 100 * (20 * repeat + modes.index(mode))
 
 
 def run(mode="semantic", repeat=1, **more):

@@ -18,6 +18,12 @@ POLICIES: tuple[Policy, ...] = (
            weights="resident", kv_cache="delta"),
     Policy("token_only", Label("Framework-Level, Token Only"), WorkerPlace.SERVER,
            weights="resident", kv_cache="resident", logits="resident"),
+    Policy("content_addressed", Label("Semantic-Blind, Content-Addressed"), WorkerPlace.SERVER,
+           weights="inline", kv_cache="inline", encoding="content_addressed"),
+    Policy("compressed", Label("Semantic-Blind + Remote Cache, Compressed"), WorkerPlace.SERVER,
+           weights="resident", kv_cache="inline", encoding="zstd"),
+    Policy("fp8", Label("Semantic-Blind + Remote Cache, 8 Bits"), WorkerPlace.SERVER,
+           weights="resident", kv_cache="inline", encoding="fp8", logit_tolerance=1.0),
 )
 # fmt: on
 
@@ -60,3 +66,8 @@ def check_policy(policy: Policy) -> None:
                 f"The mode '{policy.mode}' has {tensor_class} '{place}'.",
                 f"They can be {' or '.join(places_of(tensor_class))} (scripts/semgap/modes.py).",
             )
+    if policy.encoding is not None and policy.encoding not in names_in("encodings"):
+        raise ConfigError(
+            f"The mode '{policy.mode}' has the encoding '{policy.encoding}'.",
+            f"It can be {' or '.join(names_in('encodings'))} (scripts/semgap/modes.py), or none.",
+        )

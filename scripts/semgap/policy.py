@@ -39,6 +39,7 @@ class Policy(msgspec.Struct, frozen=True):
     tokens: str = "inline"
     logits: str = "inline"  # where they are resident, the worker chooses the token
     executor: str = "forward_pass"  # the unit of remote execution: a module of semgap.execution
+    encoding: str | None = None  # what crosses in place of tensors: a module of semgap.encodings
     # Largest accepted absolute difference of a logit from local's. 0 where the arithmetic is the
     # same: same operators, shapes, dtype and device.
     logit_tolerance: float = 0.0

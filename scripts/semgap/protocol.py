@@ -121,6 +121,23 @@ class Failed(msgspec.Struct, frozen=True, tag="failed"):
     remedy: str
 
 
+class Encoded(msgspec.Struct, frozen=True):
+    """What crossed in place of the tensors of a request and its reply, which were encoded."""
+
+    encode_s: float  # on the client, before the request was sent
+    decode_s: float  # on the client, after the reply had come
+    # up_bytes, down_bytes: of all tensors that crossed
+    up_bytes: int
+    down_bytes: int
+    # up_list_bytes, down_list_bytes: of them, what only says which tensors they stand for
+    up_list_bytes: int
+    down_list_bytes: int
+    # up_tensors, down_tensors: how many crossed
+    up_tensors: int
+    down_tensors: int
+    held_bytes: int  # what each end now keeps of what crossed
+
+
 Request = (
     Configure
     | StoreWeights

@@ -139,7 +139,9 @@ def test_tensors_that_the_capture_did_not_see_are_an_error(captured):
     """What shared memory moves, no capture sees: such a run must not be published."""
     record, file = captured
     predicted = [
-        PredictedRow("decode", direction, 1, 0, size_bytes, 0, 0, framing_bytes=0)
+        PredictedRow(
+            "decode", direction, 1, 0, size_bytes, 0, 0, framing_bytes=0, encoded_bytes=None
+        )
         for direction, size_bytes in (("up", 2_000_000), ("down", 0))
     ]
     with pytest.raises(MeasurementError, match=r"says 2000000, the capture says 1000003"):

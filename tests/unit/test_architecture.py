@@ -74,8 +74,28 @@ def test_the_way_of_a_byte(tmp_path):
     decode = phase("decode", 16, steps=2)
     record = run("semantic", phases=(decode,), capture=CaptureStatus(True, "", "lo", 3, 0))
     predicted = [
-        PredictedRow("decode", "up", 2, 0, 0, tokens_bytes=200, logits_bytes=0, framing_bytes=0),
-        PredictedRow("decode", "down", 2, 0, 0, tokens_bytes=0, logits_bytes=100, framing_bytes=0),
+        PredictedRow(
+            "decode",
+            "up",
+            2,
+            0,
+            0,
+            tokens_bytes=200,
+            logits_bytes=0,
+            framing_bytes=0,
+            encoded_bytes=None,
+        ),
+        PredictedRow(
+            "decode",
+            "down",
+            2,
+            0,
+            0,
+            tokens_bytes=0,
+            logits_bytes=100,
+            framing_bytes=0,
+            encoded_bytes=None,
+        ),
     ]
     with traced() as files:
         traffic = traffic_of_run(record, tmp_path / "run.pcap")

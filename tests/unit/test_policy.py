@@ -14,6 +14,7 @@ def test_the_table_is_the_one_of_the_design():
     rows = [
         (row.mode, str(row.worker), row.weights, row.kv_cache, row.tokens, row.logits)
         for row in POLICIES
+        if row.encoding is None
     ]
     assert rows == [
         ("local", "in_process", "resident", "resident", "inline", "inline"),
@@ -23,7 +24,20 @@ def test_the_table_is_the_one_of_the_design():
         ("delta", "server", "resident", "delta", "inline", "inline"),
         ("token_only", "server", "resident", "resident", "inline", "resident"),
     ]
-    assert {row.logit_tolerance for row in POLICIES} == {0.0}
+    encoded = {row.mode: (row.weights, row.encoding) for row in POLICIES if row.encoding}
+    assert encoded == {
+        "content_addressed": ("inline", "content_addressed"),
+        "compressed": ("resident", "zstd"),
+        "fp8": ("resident", "fp8"),
+    }
+    assert {row.kv_cache for row in POLICIES if row.encoding} == {"inline"}
+    assert [row.mode for row in POLICIES if row.logit_tolerance] == ["fp8"]
+
+
+def test_an_encoding_that_does_not_exist_is_refused():
+    row = msgspec.structs.replace(POLICIES[1], encoding="gzip")
+    with pytest.raises(ConfigError, match=r"'gzip'.*can be content_addressed or fp8 or zstd"):
+        check_policy(row)
 
 
 def test_an_unknown_mode_names_the_known_ones():

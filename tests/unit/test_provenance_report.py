@@ -31,7 +31,7 @@ def test_runs_stand_in_the_order_in_which_they_were_measured():
     later, earlier = run("semantic", 2), run("local", 1, logits_sha256="ab" * 32)
     rows = rows_of(provenance_markdown(recorded(later, earlier)), "Each run")
     assert [row[:3] for row in rows] == [
-        ["1970-01-01 00:10:00", "local", "1"],
-        ["1970-01-01 00:25:00", "semantic", "2"],
+        ["1970-01-01 00:33:20", "local", "1"],
+        ["1970-01-01 01:11:40", "semantic", "2"],
     ]
     assert [row[6] for row in rows] == ["`abababababab`", "–"]

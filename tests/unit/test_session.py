@@ -11,6 +11,7 @@ import pytest
 import torch
 import transformers
 
+from semgap.encodings import encoded_channel, encoded_handler
 from semgap.errors import ConfigError, ModelError, ReferenceIdError, RemoteError
 from semgap.execution import GenerationLimits, generate
 from semgap.execution.forward_pass import open_executor
@@ -41,7 +42,9 @@ PROMPT = torch.tensor([[3, 1, 4, 1, 5, 9, 2, 6]])
 
 def start(stored, policy, channel=None):
     folder, manifest = stored
-    channel = channel or InProcessChannel(Worker(CpuDevice()))
+    if channel is None:
+        worker = encoded_handler(Worker(CpuDevice()), policy.encoding)
+        channel = encoded_channel(InProcessChannel(worker), policy.encoding)
     client = InferenceClient(channel, policy, manifest, map_weights(folder, manifest))
     client.configure("eager")
     client.setup()
@@ -93,11 +96,15 @@ def test_every_policy_computes_what_transformers_computes(stored_model, policy):
     answer = generated(client)
     expected = reference(stored_model)
     assert torch.equal(answer.argmax(-1), expected.argmax(-1))
-    torch.testing.assert_close(answer, expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(answer, expected, rtol=0, atol=1e-5 + policy.logit_tolerance)
 
 
 def test_all_policies_agree_to_the_bit(stored_model):
-    policies = [one for one in POLICIES if one.kv_cache != "delta" or grows(stored_model)]
+    policies = [
+        one
+        for one in POLICIES
+        if not one.logit_tolerance and (one.kv_cache != "delta" or grows(stored_model))
+    ]
     answers = [generated(start(stored_model, policy)) for policy in policies]
     assert all(torch.equal(answer, answers[0]) for answer in answers)
 
@@ -228,7 +235,9 @@ def test_a_generation_goes_on_from_where_it_was_marked(stored_model, policy):
     if policy.kv_cache == "delta" and not grows(stored_model):
         pytest.skip("delta needs a cache that grows in every layer")
     worker = Worker(CpuDevice())
-    executor = executor_of(start(stored_model, policy, InProcessChannel(worker)))
+    channel = InProcessChannel(encoded_handler(worker, policy.encoding))
+    channel = encoded_channel(channel, policy.encoding)
+    executor = executor_of(start(stored_model, policy, channel))
     steps = generate(executor, PROMPT[0].tolist())
     next(steps)
     executor.mark()

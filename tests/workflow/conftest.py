@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from experiment import LINK_REPORTS, MODES, copy_project
+from semgap.modes import POLICIES
 from semgap.plumbing.tcp_sockets import free_port
 from small_models import PROJECT, store_small_model
 
@@ -80,11 +81,14 @@ def add_rows(experiment):
     (mode,) = documented("A mode")
     placement, row = documented("A placement")
     (library / "placements" / "half_precision.py").write_text(placement)
+    encoding, encoded_row = documented("An encoding")
+    (library / "encodings" / "deflate.py").write_text(encoding)
     table = library / "modes.py"
     end = "\n)\n# fmt: on"
     assert end in table.read_text()
-    table.write_text(table.read_text().replace(end, f"\n{mode}{row}{end.lstrip()}"))
-    added = ["delta", "token_only", "naive_with_deltas", "half"]
+    table.write_text(table.read_text().replace(end, f"\n{mode}{row}{encoded_row}{end.lstrip()}"))
+    added = ["delta", "token_only", "naive_with_deltas", "half", "deflated"]
+    added += [policy.mode for policy in POLICIES if policy.encoding]
     experiment.configure(modes=[*MODES, *added], workload={"repeats": 1})
     benchmarks = {job for job in experiment.planned() if job.startswith("benchmark")}
     assert benchmarks == {f"benchmark:{mode}.1" for mode in added}

@@ -295,6 +295,7 @@ def benchmark_code(wildcards):
             for name in (policy.weights, policy.kv_cache, policy.tokens)
         ),
         *(f"semgap.meters.{name}" for name in names_in("meters")),
+        *([f"semgap.encodings.{policy.encoding}"] if policy.encoding else []),
     ]
     if policy.worker is WorkerPlace.SERVER:
         loaded += [

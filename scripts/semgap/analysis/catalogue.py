@@ -40,6 +40,7 @@ REPORTS = {
     "modes.md": Published(FOUND, "reports.modes.modes_markdown"),
     "claims.md": Published(CLAIMS, "reports.claims.claims_markdown"),
     "notes.md": Published(NOTES, "reports.table.notes_markdown"),
+    "ladder.md": Published(FOUND, "reports.ladder.ladder_markdown"),
     "latency.md": Published(TIME, "reports.latency.latency_markdown"),
     "stats.md": Published(TIME, "reports.statistics.statistics_markdown"),
     "traffic.md": Published(CROSSING, "reports.traffic.traffic_markdown"),
@@ -58,6 +59,13 @@ FIGURES = {
         FOUND,
         "figures.modes.prefill",
         "The same for the prefill, before which there is no KV cache to send up.",
+    ),
+    "ladder": Published(
+        FOUND,
+        "figures.ladder.ladder",
+        "How much of the gap between Naive and the framework-level mode each row closes, in bytes "
+        "and in seconds of a decode step. Look where the two are apart: there the bytes are saved, "
+        "and the time is spent on finding out which.",
     ),
     "claims": Published(
         CLAIMS,

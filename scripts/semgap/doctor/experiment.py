@@ -58,11 +58,14 @@ def needs_of(config: Config, weights_bytes: int) -> Needs:
         for mode, count in repeats.items()
     )
     copies = load_engine(config.worker.engine).WEIGHT_COPIES
+    policies = map(policy_of, config.modes)
+    # An encoding of weights keeps them on both sides.
+    kept = 2 * any(one.encoding and one.weights == "inline" for one in policies)
     downloaded = _DOWNLOADED_SHARE.get(config.model.weights, 0) * weights_bytes
     return Needs(
         weights_bytes=weights_bytes,
         disk_bytes=int(weights_bytes + downloaded + _CAPTURE_SHARE * traffic),
-        memory_bytes=_LIBRARIES_BYTES + (copies if on_gpu else 1 + copies) * weights_bytes,
+        memory_bytes=_LIBRARIES_BYTES + ((copies if on_gpu else 1 + copies) + kept) * weights_bytes,
         gpu_memory_bytes=int((copies + 0.2) * weights_bytes) if on_gpu else 0,
         traffic_bytes=traffic,
         runs=sum(repeats.values()),

@@ -99,7 +99,7 @@ class InferenceClient:
         returned = exchange.tensors.get(TensorClass.KV_CACHE, ())
         extended = self._kv_placement.down(kv_cache, returned, exchange.done.reference_id)
         latency_s = (time.monotonic_ns() - begin_ns) / 1e9
-        placement_s = latency_s - exchange.step.latency_s
+        placement_s = latency_s - exchange.step.latency_s + exchange.step.placement_s
         step = msgspec.structs.replace(
             exchange.step, latency_s=latency_s, placement_s=placement_s, begin_ns=begin_ns
         )
@@ -143,22 +143,25 @@ class InferenceClient:
         done = reply.header
         received_ns = done.received_ns - self.worker_ahead_ns
         departing_ns = reply.departing_ns - self.worker_ahead_ns
+        encoded = reply.encoded
+        encode_s, decode_s = (encoded.encode_s, encoded.decode_s) if encoded else (0.0, 0.0)
         step = StepRecord(
             latency_s=(end_ns - begin_ns) / 1e9,
-            placement_s=0.0,
-            serialise_s=(reply.serialised_ns - begin_ns) / 1e9,
+            placement_s=encode_s + decode_s,
+            serialise_s=(reply.serialised_ns - begin_ns) / 1e9 - encode_s,
             send_s=(received_ns - reply.serialised_ns) / 1e9,
             host_to_device_s=(done.delivered_ns - done.received_ns) / 1e9,
             queue_s=(done.begin_ns - done.delivered_ns) / 1e9,
             worker_s=(done.end_ns - done.begin_ns) / 1e9,
             compute_s=done.compute_s,
             device_to_host_s=(reply.departing_ns - done.end_ns) / 1e9,
-            receive_s=(end_ns - departing_ns) / 1e9,
+            receive_s=(end_ns - departing_ns) / 1e9 - decode_s,
             up_bytes={name: tensor_bytes(sent, name) for name in sent},
             down_bytes={name: tensor_bytes(reply.tensors, name) for name in reply.tensors},
             up_tensors=sum(map(len, sent.values())),
             down_tensors=sum(map(len, reply.tensors.values())),
             begin_ns=begin_ns,
+            encoded=encoded,
         )
         return Exchange(done, reply.tensors, step)
 

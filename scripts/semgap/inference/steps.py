@@ -5,6 +5,7 @@ import math
 import msgspec
 
 from semgap.policy import TensorClass
+from semgap.protocol import Encoded
 
 SPANS = (
     *("placement_s", "serialise_s", "send_s", "host_to_device_s"),
@@ -22,7 +23,8 @@ class StepRecord(msgspec.Struct, frozen=True):
     """
 
     latency_s: float
-    placement_s: float  # the client's placements, before the exchange and after it
+    # the client's placements and its end of an encoding, before the exchange and after it
+    placement_s: float
     serialise_s: float  # until the client's transport had serialised the request
     send_s: float  # until the whole request was in the memory of the worker's host
     host_to_device_s: float  # until the request's tensors were on the device
@@ -37,6 +39,22 @@ class StepRecord(msgspec.Struct, frozen=True):
     down_tensors: int  # number of tensors received
     # the client's monotonic clock as the step began; 0 in records without it
     begin_ns: int = 0
+    encoded: Encoded | None = None  # what crossed in place of the tensors, if something else did
+
+    @property
+    def crossed_up_bytes(self) -> int:
+        """What was sent: the content, or what stood for it."""
+        return self.encoded.up_bytes if self.encoded else self.total_up_bytes
+
+    @property
+    def crossed_down_bytes(self) -> int:
+        """What was received: the content, or what stood for it."""
+        return self.encoded.down_bytes if self.encoded else self.total_down_bytes
+
+    @property
+    def encoding_s(self) -> float:
+        """Of the placements' time, that of the client's end of an encoding."""
+        return self.encoded.encode_s + self.encoded.decode_s if self.encoded else 0.0
 
     @property
     def spans_s(self) -> dict[str, float]:

@@ -11,14 +11,14 @@ from torch import Tensor
 
 from semgap import protocol
 from semgap.engine import Engine, load_engine
-from semgap.errors import ModelError, RemoteError, SemgapError
+from semgap.errors import ModelError, RemoteError
 from semgap.meters import PhaseMeters
 from semgap.model.device import Device
 from semgap.model.skeleton import ModelSkeleton
 from semgap.placements import Placement, load_placement
 from semgap.policy import TensorClass
 from semgap.state import Kept, KvCache, make_unusable
-from semgap.transport import Handler, ReplyMessage, RequestMessage, Tensors
+from semgap.transport import Handler, ReplyMessage, RequestMessage, Tensors, failed_reply
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class Worker(Handler):
             tensors, said = self._actions[type(message.header)](message.header, message.tensors)
         except Exception as error:
             log.exception("%s failed", type(message.header).__name__)
-            return ReplyMessage(_failed(error))
+            return failed_reply(error)
         reply_type = _REPLIES.get(type(message.header), protocol.Done)
         done = reply_type(
             received_ns=message.received_ns,
@@ -176,19 +176,3 @@ class Worker(Handler):
                 "The session has no model yet.", "Send the model's configuration first."
             )
         return self._configured
-
-
-def _failed(error: Exception) -> protocol.Failed:
-    if isinstance(error, SemgapError):
-        return protocol.Failed(type(error).__name__, error.cause, error.remedy)
-    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "not enough memory" in str(error):
-        return protocol.Failed(
-            RemoteError.__name__,
-            f"The worker ran out of memory: {error}.",
-            "Use a smaller model or dtype, a shorter prompt, or a device with more memory.",
-        )
-    return protocol.Failed(
-        RemoteError.__name__,
-        f"The worker failed with {type(error).__name__}: {error}.",
-        "The traceback is in the worker's log.",
-    )

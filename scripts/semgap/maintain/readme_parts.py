@@ -4,13 +4,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from semgap.analysis.numbers.comparison import BASELINE_MODE, PROPOSED_MODE, ComparisonRow
+from semgap.analysis.numbers.ladder import Rung, ladder
 from semgap.analysis.numbers.numbers import Numbers
 from semgap.analysis.reports.columns import ABSENT
+from semgap.analysis.reports.ladder import percent
 from semgap.doctor.experiment import needs_of
 from semgap.maintain.archive import ARCHIVE, SUFFIX
 from semgap.pipeline.config import read_config
 from semgap.plumbing.files import read_rows
-from semgap.plumbing.markup import markdown_table
+from semgap.plumbing.markup import escaped_markdown, markdown_table
 
 HEADLINE = Path("results", "reference", "gptj-6b-h100-tcp-graph")
 HEADLINE_SWEEP = Path("results", "reference", "mini-links")
@@ -83,6 +85,42 @@ def needs(project: Path, recorded: Mapping[str, Numbers]) -> str:
         *("Runs", "They took (min)"),
     )
     return f"{markdown_table(header, rows)}\n"
+
+
+def is_ladder(found: Numbers) -> bool:
+    """Whether an experiment has modes that encode."""
+    return any(record.policy.encoding for record in found.records)
+
+
+def ladders(recorded: Mapping[str, Numbers]) -> str:
+    """What each mode closes of the gap from naive to semantic, in each record that has such modes."""
+    columns = {
+        name: {rung.label: rung for rung in ladder(found)}
+        for name, found in recorded.items()
+        if is_ladder(found)
+    }
+    labels = dict.fromkeys(label for rungs in columns.values() for label in rungs)
+    cells = [
+        [
+            escaped_markdown(label),
+            next(rungs[label].knows for rungs in columns.values() if label in rungs),
+            *(_closed(rungs.get(label)) for rungs in columns.values()),
+        ]
+        for label in labels
+    ]
+    links = (f"[{name}](../results/reference/{name}/ladder.md)" for name in columns)
+    table = markdown_table(("Mode", "Must know", *links), cells, text_columns=2)
+    return f"""\
+Closed of the gap between Naive and `\\sys` in a decode step, in bytes / in seconds:
+
+{table}
+"""
+
+
+def _closed(rung: Rung | None) -> str:
+    if rung is None:
+        return ABSENT
+    return f"{percent(rung.closed_bytes_ratio)} / {percent(rung.closed_s_ratio)}"
 
 
 def all_recorded(reference: Path) -> str:

@@ -22,7 +22,14 @@ from semgap.analysis.reports.claims import accepted_text, seen_text
 from semgap.analysis.reports.versus import versus_markdown
 from semgap.analysis.scaling.publish import write_scaling
 from semgap.maintain.archive import REFERENCE, SUFFIX, unpack
-from semgap.maintain.readme_parts import all_recorded, headline, needs, sweeps_in
+from semgap.maintain.readme_parts import (
+    all_recorded,
+    headline,
+    is_ladder,
+    ladders,
+    needs,
+    sweeps_in,
+)
 from semgap.pcap.turns import Turn
 from semgap.plumbing.files import read_record, write_atomically, write_rows
 from semgap.plumbing.markup import markdown_table
@@ -35,15 +42,19 @@ KEPT = (
     *("table.md", "summary.csv", "comparisons.csv", "claims.md", "stats.md"),
     *("decode.svg", "time-line.svg"),
 )
+# Of those with more modes than the published table, beside these.
+KEPT_OF_LADDERS = ("ladder.md", "ladder.svg")
 # Those whose verdicts docs/artifact.md has.
 JUDGED = (
     *("gptj-6b-h100-tcp", "gptj-6b-h100-tcp-graph", "gptj-6b-h100-torch_rpc"),
     *("mini-torch_rpc", "mini-tcp"),
 )
 ARTIFACT = PROJECT / "docs" / "artifact.md"
+MODES = PROJECT / "docs" / "modes.md"
 BEGIN, END = "<!-- recorded results: make reference-tables -->\n", "<!-- end -->\n"
 NEEDS_BEGIN = "<!-- needs: make reference-tables -->\n"
 CLAIMS_BEGIN = "<!-- claims: make reference-tables -->\n"
+LADDERS_BEGIN = "<!-- ladders: make reference-tables -->\n"
 
 
 def evidence_in(folder: Path) -> Evidence:
@@ -74,7 +85,7 @@ def rebuild(recorded: Path) -> Numbers:
         write_atomically(folder / name, text.encode())
     for name in FIGURES:
         save(publish.figure(name, found), folder / f"{name}.svg")
-    for name in KEPT:
+    for name in (*KEPT, *(KEPT_OF_LADDERS if is_ladder(found) else ())):
         shutil.copyfile(folder / name, recorded / name)
     return found
 
@@ -158,6 +169,7 @@ def main() -> None:
         replaced(REFERENCE / "README.md", BEGIN, all_recorded(REFERENCE)),
         replaced(ARTIFACT, NEEDS_BEGIN, needs(PROJECT, numbers)),
         replaced(ARTIFACT, CLAIMS_BEGIN, claims_in_artifact(numbers)),
+        replaced(MODES, LADDERS_BEGIN, ladders(numbers)),
     ]
     sys.exit(any(outdated))
 

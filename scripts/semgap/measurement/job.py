@@ -4,6 +4,7 @@ import contextlib
 import logging
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -75,7 +76,7 @@ def run_benchmark(
     module = load_session_module(policy.worker)
     with (
         _capture(settings.capture, capture_file) as (running, unavailable),
-        module.open_session(settings.worker, endpoint_file) as session,
+        module.open_session(settings.worker, endpoint_file, policy.encoding) as session,
     ):
         client = InferenceClient(session.channel, policy, manifest, weights)
         say = partial(log.info, "%s: %s", name)
@@ -96,16 +97,19 @@ def run_benchmark(
         probes = [send_probe(settings.capture.interface_address)]
         phases = partial(Phases, client, session, has_gpu=bool(configured.gpu_uuid))
 
-        def generation(into: Phases) -> Phases:
-            into.run_generation(executor, prompt.token_ids, workload.decode_steps)
+        def generation(into: Phases, token_ids: Sequence[int] = prompt.token_ids) -> Phases:
+            into.run_generation(executor, token_ids, workload.decode_steps)
             return into
 
         timed = phases(Span.PHASE, say=say)
         timed.set_up(executor)
         rehearsed = partial(log.info, "%s, rehearsal: %s", name)
+        # Each turns the prompt by a token: no content of what is timed was ever there before.
+        turned = deque(prompt.token_ids)
 
         def rehearsal() -> dict[str, float]:
-            latencies_s = generation(phases(Span.PHASE, say=rehearsed)).latencies_s
+            turned.rotate()
+            latencies_s = generation(phases(Span.PHASE, say=rehearsed), turned).latencies_s
             if np.isnan(executor.answer().logits).any():
                 raise not_a_number(manifest.dtype)
             return latencies_s

@@ -18,6 +18,13 @@ class Content(NamedTuple):
     after: int  # what the step leads to
 
 
+class Sides(NamedTuple):
+    """Bytes that are held between two steps."""
+
+    client: int
+    worker: int
+
+
 class Crossing(NamedTuple):
     """Bytes that cross with one step."""
 
@@ -80,6 +87,10 @@ class Placement:
     def setup_bytes(self, content_bytes: int) -> int:
         """By arithmetic: what crosses once of so much content that exists from the start."""
         return 0
+
+    def held(self, content_bytes: int) -> Sides:
+        """By arithmetic: which side has so much content between two steps."""
+        return Sides(client=content_bytes, worker=0)
 
     def crossing(self, content: Content) -> Crossing:
         """By arithmetic: what crosses with a step. Captures are compared with it."""

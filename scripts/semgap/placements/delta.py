@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from semgap.placements import Content, Crossing, Held, Placement
+from semgap.placements import Content, Crossing, Held, Placement, Sides
 from semgap.state import Kept, KvCache
 
 
@@ -26,6 +26,9 @@ class Delta(Placement):
         new = after.since(arrived.length)
         after.forget()
         return new, store.keep(arrived)
+
+    def held(self, content_bytes: int) -> Sides:
+        return Sides(client=content_bytes, worker=content_bytes)
 
     def crossing(self, content: Content) -> Crossing:
         return Crossing(up=content.before - content.known, down=content.after - content.before)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from semgap.placements import Content, Crossing, Held, Placement
+from semgap.placements import Content, Crossing, Held, Placement, Sides
 from semgap.state import Kept, KvCache
 
 
@@ -28,6 +28,9 @@ class Resident(Placement):
 
     def setup_bytes(self, content_bytes: int) -> int:
         return content_bytes
+
+    def held(self, content_bytes: int) -> Sides:
+        return Sides(client=0, worker=content_bytes)
 
     def crossing(self, content: Content) -> Crossing:
         return Crossing(up=0, down=0)

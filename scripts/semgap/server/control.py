@@ -35,6 +35,8 @@ class Hello(msgspec.Struct, frozen=True, tag="hello"):
 class OpenSession(msgspec.Struct, frozen=True, tag="open_session"):
     """Ask the process at this connection to be a worker. It lives as long as the connection."""
 
+    encoding: str | None = None  # of the session's tensors, if any
+
 
 class ListSockets(msgspec.Struct, frozen=True, tag="list_sockets"):
     """Ask for the worker's TCP sockets."""

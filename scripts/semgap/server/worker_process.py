@@ -10,6 +10,7 @@ from multiprocessing.connection import Connection
 import msgspec
 import torch
 
+from semgap.encodings import encoded_handler
 from semgap.errors import SemgapError
 from semgap.inference.worker import Worker
 from semgap.model.device import open_device
@@ -42,6 +43,7 @@ class WorkerProcess:
         self._control_port = port
         self._versions = versions
         self._opened = threading.Event()
+        self._encoding: str | None = None
 
     def run(self, secret: bytes) -> None:
         """Admit a client, answer it, and serve its session; ends with the process."""
@@ -78,7 +80,7 @@ class WorkerProcess:
         load_transport(settings.transport).serve(
             settings.host,
             port,
-            Worker(open_device(worker.device)),
+            encoded_handler(Worker(open_device(worker.device)), self._encoding),
             Timeouts(settings.start_timeout_s, settings.step_timeout_s),
             lambda: control.send(self._connection, control.SessionOpened(port)),
         )
@@ -108,7 +110,8 @@ class WorkerProcess:
                 return control.HostDescribed(describe_host(code, gpu_uuid, gpu_name))
             case control.OpenSession() if self._opened.is_set():
                 return control.WorkerEnded("is there already: one session a connection")
-            case control.OpenSession():
+            case control.OpenSession(encoding):
+                self._encoding = encoding
                 # Answered when the worker is ready or has failed to be.
                 self._opened.set()
                 return None

@@ -33,13 +33,14 @@ class SessionModule(Protocol):
     """The function that a module in this folder defines to be a place for workers."""
 
     def open_session(
-        self, settings: WorkerSettings, endpoint_file: Path | None
+        self, settings: WorkerSettings, endpoint_file: Path | None, encoding: str | None = None
     ) -> AbstractContextManager[Session]:
         """Open a session with a worker of its own; it ends with the block.
 
         Args:
             settings: of a worker in this process; those of a server are the endpoint's.
             endpoint_file: describes the server, where the worker is one of a server's.
+            encoding: name of what encodes tensors at both ends, if anything does.
 
         Raises:
             ServerError: the server cannot be reached or started.

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from semgap.encodings import encoded_channel, encoded_handler
 from semgap.inference.worker import Worker
 from semgap.inference.worker_settings import WorkerSettings
 from semgap.model.device import open_device
@@ -19,11 +20,13 @@ from semgap.transport import Channel, Handler, ReplyMessage, RequestMessage
 
 
 @contextlib.contextmanager
-def open_session(settings: WorkerSettings, _endpoint_file: Path | None) -> Iterator[Session]:
+def open_session(
+    settings: WorkerSettings, _endpoint_file: Path | None, encoding: str | None = None
+) -> Iterator[Session]:
     torch.set_num_threads(threads_or_all_cores(settings.compute_threads))
     worker = Worker(open_device(settings.device))
     yield Session(
-        InProcessChannel(worker),
+        encoded_channel(InProcessChannel(encoded_handler(worker, encoding)), encoding),
         str(WorkerPlace.IN_PROCESS),
         lambda: sockets_of(os.getpid()),
         one_clock=True,

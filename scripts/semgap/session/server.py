@@ -7,6 +7,7 @@ from pathlib import Path
 
 import torch
 
+from semgap.encodings import encoded_channel
 from semgap.errors import ServerError, TransportError, WorkerLostError
 from semgap.inference.worker_settings import WorkerSettings
 from semgap.plumbing.files import read_record
@@ -23,7 +24,9 @@ _END_TIMEOUT_S = 1.0
 
 
 @contextlib.contextmanager
-def open_session(_settings: WorkerSettings, endpoint_file: Path | None) -> Iterator[Session]:
+def open_session(
+    _settings: WorkerSettings, endpoint_file: Path | None, encoding: str | None = None
+) -> Iterator[Session]:
     if endpoint_file is None:
         raise ServerError(
             "This mode needs a server and no endpoint is given.",
@@ -38,7 +41,7 @@ def open_session(_settings: WorkerSettings, endpoint_file: Path | None) -> Itera
     with control.connect(endpoint) as connection:
         opened = control.ask(
             connection,
-            control.OpenSession(),
+            control.OpenSession(encoding),
             control.SessionOpened,
             endpoint.settings.start_timeout_s,
         )
@@ -57,7 +60,7 @@ def open_session(_settings: WorkerSettings, endpoint_file: Path | None) -> Itera
                 return control.ask(connection, asked, control.HostDescribed).host
 
             yield Session(
-                channel,
+                encoded_channel(channel, encoding),
                 endpoint.settings.transport,
                 worker_sockets,
                 one_clock,

@@ -9,8 +9,9 @@ import msgspec
 import torch
 from torch import Tensor
 
+from semgap.errors import RemoteError, SemgapError
 from semgap.policy import TensorClass
-from semgap.protocol import Reply, Request
+from semgap.protocol import Encoded, Failed, Reply, Request
 
 Tensors = Mapping[TensorClass, Sequence[Tensor]]
 
@@ -35,6 +36,7 @@ class ReplyMessage(msgspec.Struct, frozen=True):
     serialised_ns: int = 0
     # the worker's monotonic clock when the first of the tensors were in its host's memory
     departing_ns: int = 0
+    encoded: Encoded | None = None  # on the client, where there is an encoding
 
 
 class Handler(Protocol):
@@ -127,3 +129,16 @@ def load_transport(name: str) -> NetworkTransport:
 def tensor_bytes(tensors: Tensors, tensor_class: TensorClass) -> int:
     """Bytes of content of one class of tensors in a message."""
     return sum(tensor.nbytes for tensor in tensors.get(tensor_class, ()))
+
+
+def failed_reply(error: Exception) -> ReplyMessage:
+    """What the client is told of an error."""
+    if isinstance(error, SemgapError):
+        return ReplyMessage(Failed(type(error).__name__, error.cause, error.remedy))
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or "not enough memory" in str(error):
+        cause = f"The worker ran out of memory: {error}."
+        remedy = "Use a smaller model or dtype, a shorter prompt, or a device with more memory."
+    else:
+        cause = f"The worker failed with {type(error).__name__}: {error}."
+        remedy = "The traceback is in the worker's log."
+    return ReplyMessage(Failed(RemoteError.__name__, cause, remedy))

@@ -4,6 +4,7 @@ All are as wide as a column of a paper and are read at that size; a page may sho
 """
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -93,3 +94,13 @@ def save(figure: Figure, file: Path) -> None:
     undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=200, metadata=undated.get(file.suffix))
+    if file.suffix == ".svg":
+        _number_clips(file)
+
+
+def _number_clips(file: Path) -> None:
+    """Matplotlib names clip paths by digits of their corners that differ between processors."""
+    text = file.read_text(encoding="utf-8")
+    for number, name in enumerate(re.findall(r'<clipPath id="(\w+)">', text), start=1):
+        text = text.replace(name, f"clip{number}")
+    file.write_text(text, encoding="utf-8")

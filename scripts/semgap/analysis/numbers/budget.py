@@ -28,11 +28,15 @@ class _Span(NamedTuple):
 
 
 def _up(step: StepRecord) -> int:
-    return step.total_up_bytes
+    return step.crossed_up_bytes
 
 
 def _down(step: StepRecord) -> int:
-    return step.total_down_bytes
+    return step.crossed_down_bytes
+
+
+def _content(step: StepRecord) -> int:
+    return step.total_up_bytes + step.total_down_bytes
 
 
 def _copying(yardstick: Yardstick) -> float:
@@ -44,13 +48,11 @@ def _crossing(yardstick: Yardstick) -> float:
 
 
 _SPANS: Mapping[str, _Span] = {
-    "placing": _Span(lambda step: step.placement_s, lambda step: _up(step) + _down(step), _copying),
+    "placing": _Span(lambda step: step.placement_s - step.encoding_s, _content, _copying),
     "serialising": _Span(lambda step: step.serialise_s, _up, _copying),
     "sending": _Span(lambda step: step.send_s, _up, _crossing),
     "waiting": _Span(lambda step: step.queue_s, lambda _step: 0, _copying),
-    "handling": _Span(
-        lambda step: step.worker_s - step.compute_s, lambda step: _up(step) + _down(step), _copying
-    ),
+    "handling": _Span(lambda step: step.worker_s - step.compute_s, _content, _copying),
     "receiving": _Span(lambda step: step.receive_s, _down, _crossing),
 }
 NETWORK_SPANS = ("sending", "receiving")

@@ -30,6 +30,8 @@ class PredictedRow(msgspec.Struct, frozen=True):
     tokens_bytes: int
     logits_bytes: int
     framing_bytes: int  # what the transport adds, about
+    # what crossed in place of the content, as the client counted it; None without an encoding
+    encoded_bytes: int | None
 
     @property
     def content_bytes(self) -> int:
@@ -38,8 +40,9 @@ class PredictedRow(msgspec.Struct, frozen=True):
 
     @property
     def expected_bytes(self) -> int:
-        """TCP payload: the tensors and what the transport adds."""
-        return self.content_bytes + self.framing_bytes
+        """TCP payload: the tensors, or what stands for them, and what the transport adds."""
+        crossing = self.content_bytes if self.encoded_bytes is None else self.encoded_bytes
+        return crossing + self.framing_bytes
 
 
 class CountRow(PredictedRow, frozen=True):

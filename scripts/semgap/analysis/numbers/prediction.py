@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from semgap.analysis.numbers.counts import PredictedRow
-from semgap.measurement.run_record import RunRecord
+from semgap.measurement.run_record import PhaseRecord, RunRecord
 from semgap.model.manifest import Manifest
 from semgap.pcap.turns import DOWN, UP
 from semgap.placements import Content, Crossing, load_placement
@@ -16,7 +16,8 @@ _TOKEN_BYTES = 8  # int64
 def predict(record: RunRecord, manifest: Manifest) -> list[PredictedRow]:
     """Predict the traffic of each phase, in both directions.
 
-    Of the record, only the policy, the workload and the number of messages are used.
+    Of the record, only the policy, the workload and the number of messages are used; and what an
+    encoding made of the content, which no shape says.
     """
     steps = {
         "setup": [_setup(record.policy, manifest)],
@@ -33,15 +34,12 @@ def predict(record: RunRecord, manifest: Manifest) -> list[PredictedRow]:
         ],
     }
     return [
-        row
-        for phase in record.phases
-        for row in _rows(phase.name, len(phase.steps), steps[phase.name], record, manifest)
+        row for phase in record.phases for row in _rows(phase, steps[phase.name], record, manifest)
     ]
 
 
 def _rows(
-    phase: str,
-    messages: int,
+    phase: PhaseRecord,
     steps: list[dict[TensorClass, Crossing]],
     record: RunRecord,
     manifest: Manifest,
@@ -51,18 +49,22 @@ def _rows(
         crossing = [{name: sizes[which] for name, sizes in step.items()} for step in steps]
         bytes_of = {name: sum(step.get(name, 0) for step in crossing) for name in TensorClass}
         tensors = sum(counts[name] for step in crossing for name, size in step.items() if size)
-        framing = 0
+        messages, framing, encoded_bytes = len(phase.steps), 0, None
+        if record.policy.encoding is not None:
+            tensors = sum(getattr(step.encoded, f"{direction}_tensors") for step in phase.steps)
+            encoded_bytes = sum(getattr(step.encoded, f"{direction}_bytes") for step in phase.steps)
         if record.policy.worker is WorkerPlace.IN_PROCESS:
             bytes_of, messages = dict.fromkeys(TensorClass, 0), 0
         else:
             each = load_transport(record.transport).FRAMING
             framing = each.message_bytes * messages + each.tensor_bytes * tensors
         yield PredictedRow(
-            phase=phase,
+            phase=phase.name,
             direction=direction,
             messages=messages,
             **{f"{name}_bytes": size for name, size in bytes_of.items()},
             framing_bytes=framing,
+            encoded_bytes=encoded_bytes,
         )
 
 

@@ -43,8 +43,8 @@ def traffic_of_run(record: RunRecord, capture_file: Path) -> list[TrafficRow]:
             TrafficRow(phase.name, direction, source, 0 if in_process else sum(content_bytes))
             for phase in record.phases
             for direction, content_bytes in (
-                (UP, (step.total_up_bytes for step in phase.steps)),
-                (DOWN, (step.total_down_bytes for step in phase.steps)),
+                (UP, (step.crossed_up_bytes for step in phase.steps)),
+                (DOWN, (step.crossed_down_bytes for step in phase.steps)),
             )
         ]
     upward = _upward(record)

@@ -44,7 +44,7 @@ def _those_within(size_bytes: int, records: Sequence[RunRecord]) -> str:
     for record in records:
         if record.link is not None:
             for phase in record.phases[1:]:
-                sizes = (max(one.total_up_bytes, one.total_down_bytes) for one in phase.steps)
+                sizes = (max(one.crossed_up_bytes, one.crossed_down_bytes) for one in phase.steps)
                 name = f"{record.mode}'s {phase.name}"
                 largest[name] = max(largest[name], *sizes)
     return ", ".join(name for name, size in largest.items() if size <= size_bytes) or "no phase"

@@ -132,4 +132,4 @@ def _row(
 
 
 def _tensor_bytes(step: StepRecord) -> int:
-    return step.total_up_bytes + step.total_down_bytes
+    return step.crossed_up_bytes + step.crossed_down_bytes

@@ -15,7 +15,7 @@ from semgap.analysis.reports.columns import ABSENT
 from semgap.plumbing.markup import escaped_markdown, markdown_table
 from semgap.policy import Label
 
-_CLASSES = ("weights", "kv_cache", "tokens", "logits", "framing")
+_PARTS = ("weights", "kv_cache", "tokens", "logits", "encoded", "framing")
 # IPv4 and TCP with time stamps; Ethernet's header, check sum, preamble and gap between frames.
 _PACKET_HEADERS_BYTES = 20 + 32
 _FRAME_BYTES = 14 + 4 + 8 + 12
@@ -34,11 +34,22 @@ def traffic_markdown(numbers: Numbers) -> str:
         if place[:2] == (phase, mode)
     ]
     expected = markdown_table(
-        ("Phase", "Mode", "Direction", "Weights", "KV cache", "Tokens", "Logits", "Framing", "Sum"),
+        (
+            "Phase",
+            "Mode",
+            "Direction",
+            "Weights",
+            "KV cache",
+            "Tokens",
+            "Logits",
+            "Encoded",
+            "Framing",
+            "Sum",
+        ),
         [
             [
                 *_names(group[0], labels),
-                *(_mean([getattr(row, f"{name}_bytes") for row in group]) for name in _CLASSES),
+                *(_mean([getattr(row, f"{name}_bytes") for row in group]) for name in _PARTS),
                 _mean([row.expected_bytes for row in group]),
             ]
             for group in groups
@@ -83,8 +94,9 @@ Bytes, mean of the repeats; up is from client to worker. counts.csv has each rep
 
 ## What must cross
 
-By arithmetic on each mode's placements and the model's shape. Framing is what the transport adds to
-each message and tensor, as a capture showed it once.
+By arithmetic on each mode's placements and the model's shape; where a mode encodes, what its client
+made of that crosses instead. Framing is what the transport adds to each message and tensor, as a
+capture showed it once.
 
 {expected}
 

@@ -31,6 +31,7 @@ def explorer(found: Findings, shapes: Sequence[Shape]) -> str:
         "modes": [
             {"mode": mode, "label": label.text, **_crossing_of(found.policies[mode])}
             for mode, label in found.labels.items()
+            if found.policies[mode].encoding is None  # of which arithmetic says the bytes
         ],
         "shapes": [shape._asdict() for shape in (found.shape, *shapes)],
         "measured": [

@@ -145,8 +145,8 @@ def _points(numbers: Numbers) -> Iterator[Point]:
             load = load_of(records[0].policy, shape, phase, tokens)
             if records[0].policy.worker is WorkerPlace.SERVER:
                 load = load._replace(
-                    up_bytes=median(step.total_up_bytes for step in steps),
-                    down_bytes=median(step.total_down_bytes for step in steps),
+                    up_bytes=median(step.crossed_up_bytes for step in steps),
+                    down_bytes=median(step.crossed_down_bytes for step in steps),
                 )
             yield Point(
                 numbers.expectation.experiment,
