@@ -23,6 +23,9 @@ has=$(echo "$host_has" | tr ' ' '|')
 } > "$work/requirements.txt"
 uv pip install -q --no-deps --target "$kit/site" --python-version "$python" \
 	--python-platform x86_64-manylinux_2_28 -r "$work/requirements.txt"
+# Solvers for other machines.
+find "$kit"/site/pulp/solverdir/cbc/* -prune ! -name linux -exec rm -rf {} +
+find "$kit"/site/pulp/solverdir/cbc/linux/* -prune ! -name i64 -exec rm -rf {} +
 
 # What they are linked with, without the C library, which every host has.
 libraries=$(apt-cache depends --recurse --no-recommends --no-suggests --no-conflicts \
