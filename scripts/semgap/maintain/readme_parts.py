@@ -7,7 +7,7 @@ from semgap.analysis.numbers.comparison import BASELINE_MODE, PROPOSED_MODE, Com
 from semgap.analysis.numbers.ladder import Rung, ladder
 from semgap.analysis.numbers.numbers import Numbers
 from semgap.analysis.reports.columns import ABSENT
-from semgap.analysis.reports.ladder import percent
+from semgap.analysis.reports.ladder import percent, times
 from semgap.doctor.experiment import needs_of
 from semgap.maintain.archive import ARCHIVE, SUFFIX
 from semgap.pipeline.config import read_config
@@ -25,14 +25,19 @@ COMMANDS = {
     "gptj-6b-h100-tcp": "make table SET=gpu-host CONFIG=config/gptj-6b-eager.yaml",
     "gptj-6b-h100-tcp-graph": "make table SET=gpu-host CONFIG=config/gptj-6b-graph.yaml",
     "gptj-6b-h100-torch_rpc": "make table SET=gpu-host CONFIG=config/gptj-6b-seeded.yaml",
+    "gptj-6b-h200-ladder": "make table SET=gpu-host CONFIG=config/gptj-6b-ladder.yaml",
     "gptj-6b-h200-links": "make sweep SET=gpu-host CONFIG=config/gptj-6b-graph.yaml "
     "SWEEP=config/sweeps/context-links.yaml",
+    "mini-ladder": "make table CONFIG=config/mini-ladder.yaml",
+    "mini-ladder-1gbit": "make table CONFIG=config/mini-ladder-link.yaml",
     "mini-links": "make sweep",
     "mini-tcp": "make table CONFIG=config/mini-tcp.yaml",
     "mini-tcp-1gbit": "make table CONFIG=config/mini-link.yaml",
     "mini-tcp-1gbit-10ms": "make table CONFIG=config/mini-link-delay.yaml",
     "mini-torch_rpc": "make table",
     "smollm2-h100": "make table SET=gpu-host CONFIG=config/smollm2-gpu.yaml",
+    "smollm2-ladder": "make table CONFIG=config/smollm2-ladder.yaml",
+    "smollm2-ladder-1gbit": "make table CONFIG=config/smollm2-ladder-link.yaml",
     "smollm2-tcp": "make table CONFIG=config/smollm2.yaml",
 }
 
@@ -111,7 +116,8 @@ def ladders(recorded: Mapping[str, Numbers]) -> str:
     links = (f"[{name}](../results/reference/{name}/ladder.md)" for name in columns)
     table = markdown_table(("Mode", "Must know", *links), cells, text_columns=2)
     return f"""\
-Closed of the gap between Naive and `\\sys` in a decode step, in bytes / in seconds:
+Closed of the gap between Naive and `\\sys` in a decode step, in bytes / in seconds; and the step ÷
+`\\sys`'s:
 
 {table}
 """
@@ -120,7 +126,8 @@ Closed of the gap between Naive and `\\sys` in a decode step, in bytes / in seco
 def _closed(rung: Rung | None) -> str:
     if rung is None:
         return ABSENT
-    return f"{percent(rung.closed_bytes_ratio)} / {percent(rung.closed_s_ratio)}"
+    closed = percent(rung.closed_bytes_ratio), percent(rung.closed_s_ratio)
+    return f"{' / '.join(closed)}; {times(rung.of_semantic_ratio)}"
 
 
 def all_recorded(reference: Path) -> str:

@@ -28,6 +28,7 @@ class Rung(NamedTuple):
     # mode does not; None without these two
     closed_bytes_ratio: float | None
     closed_s_ratio: float | None
+    of_semantic_ratio: float | None  # its step ÷ semantic's
     knows: str
 
     @property
@@ -50,6 +51,7 @@ def ladder(numbers: Numbers) -> list[Rung]:
         rung._replace(
             closed_bytes_ratio=closed("crossing_bytes", rung),
             closed_s_ratio=closed("latency_s", rung),
+            of_semantic_ratio=rung.latency_s / rungs[_TO].latency_s if _TO in rungs else None,
         )
         for rung in rungs.values()
     ]
@@ -80,6 +82,7 @@ def _rungs(numbers: Numbers) -> Iterator[Rung]:
             latency_s=row.quantities["latency_per_step_s"].mean,
             closed_bytes_ratio=None,
             closed_s_ratio=None,
+            of_semantic_ratio=None,
             knows=", ".join(_known(policy)),
         )
 

@@ -12,7 +12,7 @@ def ladder_markdown(numbers: Numbers) -> str:
     header = (
         *("Mode", "Must know", "Messages", "Round trips", "Up (bytes)", "Down (bytes)"),
         *("Step (ms)", "Client CPU (ms)", "Worker CPU (ms)", "Client holds (MB)"),
-        *("Worker holds (MB)", "Closed, bytes", "Closed, seconds"),
+        *("Worker holds (MB)", "Closed, bytes", "Closed, seconds", "Step ÷ framework"),
     )
     cells = [
         [
@@ -22,6 +22,7 @@ def ladder_markdown(numbers: Numbers) -> str:
             *map(_milliseconds, (rung.latency_s, rung.client_cpu_s, rung.worker_cpu_s)),
             *(significant(side / 1e6) for side in rung.held),
             *map(percent, (rung.closed_bytes_ratio, rung.closed_s_ratio)),
+            times(rung.of_semantic_ratio),
         ]
         for rung in rungs
     ]
@@ -29,7 +30,7 @@ def ladder_markdown(numbers: Numbers) -> str:
 # What each mode pays, and what it must know
 
 One decode step, means over all steps of all repeats. *Closed* is the share of what Naive takes more
-than the framework-level mode that a mode does not take.
+than the framework-level mode that a mode does not take; *Step ÷ framework* is what is left of it.
 
 {markdown_table(header, cells, text_columns=2)}
 
@@ -44,6 +45,11 @@ which is in an index, too, that is not counted.
 def percent(ratio: float | None) -> str:
     """A share; a dash if it is not known."""
     return ABSENT if ratio is None else f"{100 * ratio:.1f} %"
+
+
+def times(ratio: float | None) -> str:
+    """How many times as much; a dash if it is not known."""
+    return ABSENT if ratio is None else f"{significant(ratio)} ×"
 
 
 def _milliseconds(seconds: float) -> str:
