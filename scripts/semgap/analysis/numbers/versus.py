@@ -103,8 +103,8 @@ def nearest_recorded(
 ) -> Path | None:
     """The recorded experiment with the same model and workload, if there is one.
 
-    Of several, one over the same transport, on the same kind of device, with the same engine and
-    over the same interface; of these, the one with most runs.
+    Of several, one over the same transport, on the same kind of device, with the same engine, over
+    the same interface and with the same modes; of these, the one with most runs.
     """
     near = []
     for folder in folders:
@@ -138,7 +138,8 @@ def _circumstances(expectation: Expectation) -> tuple[object, ...]:
     settings = expectation.runs[0].settings
     device = settings.worker.device.partition(":")[0]
     transports = {run.transport for run in expectation.runs}
-    return transports, device, settings.worker.engine, settings.capture.interface
+    modes = set(expectation.labels)
+    return transports, device, settings.worker.engine, settings.capture.interface, modes
 
 
 def versus_recorded(here: Results, recorded: Results) -> list[VersusRow]:
