@@ -18,6 +18,8 @@ POLICIES: tuple[Policy, ...] = (
            weights="resident", kv_cache="delta"),
     Policy("token_only", Label("Framework-Level, Token Only"), WorkerPlace.SERVER,
            weights="resident", kv_cache="resident", logits="resident"),
+    Policy("op_sync", Label("Operator Level, Synchronous"), WorkerPlace.SERVER,
+           weights="resident", kv_cache="resident", executor="per_operation"),
     Policy("content_addressed", Label("Semantic-Blind, Content-Addressed"), WorkerPlace.SERVER,
            weights="inline", kv_cache="inline", encoding="content_addressed"),
     Policy("compressed", Label("Semantic-Blind + Remote Cache, Compressed"), WorkerPlace.SERVER,

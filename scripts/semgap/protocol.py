@@ -1,5 +1,7 @@
 """The messages between client and worker: typed headers beside tensors grouped by class."""
 
+from typing import Any
+
 import msgspec
 
 
@@ -53,6 +55,31 @@ class Fetch(msgspec.Struct, frozen=True, tag="fetch"):
     """Send the logits that a reference ID names, and keep them no longer."""
 
     reference_id: str
+
+
+class Allocate(msgspec.Struct, frozen=True, tag="allocate"):
+    """Keep the accompanying tensors, of one class, under these handles."""
+
+    handles: tuple[int, ...]
+
+
+class Operate(msgspec.Struct, frozen=True, tag="operate"):
+    """Execute one ATen operator on tensors that the worker keeps."""
+
+    operator: str  # such as aten.add.Tensor
+    # arguments, keywords: values; {"t": handle} is a tensor, {"d": name} what torch calls so, and
+    # {"on": type} a device, of which meta is the worker's
+    arguments: list[Any]
+    keywords: dict[str, Any]
+    results: tuple[int, ...]  # the handles of its results, in their order
+    released: tuple[int, ...]  # handles that the client needs no more
+
+
+class Read(msgspec.Struct, frozen=True, tag="read"):
+    """Send the logits that a handle names."""
+
+    handle: int
+    released: tuple[int, ...]
 
 
 class StartMeters(msgspec.Struct, frozen=True, tag="start_meters"):
@@ -146,6 +173,9 @@ Request = (
     | Release
     | Duplicate
     | Fetch
+    | Allocate
+    | Operate
+    | Read
     | StartMeters
     | ReadMeters
     | Ping

@@ -14,7 +14,7 @@ def test_the_table_is_the_one_of_the_design():
     rows = [
         (row.mode, str(row.worker), row.weights, row.kv_cache, row.tokens, row.logits)
         for row in POLICIES
-        if row.encoding is None
+        if row.encoding is None and row.executor == "forward_pass"
     ]
     assert rows == [
         ("local", "in_process", "resident", "resident", "inline", "inline"),
@@ -24,6 +24,8 @@ def test_the_table_is_the_one_of_the_design():
         ("delta", "server", "resident", "delta", "inline", "inline"),
         ("token_only", "server", "resident", "resident", "inline", "resident"),
     ]
+    operators = {row.mode: (row.weights, row.kv_cache, row.executor) for row in POLICIES[6:7]}
+    assert operators == {"op_sync": ("resident", "resident", "per_operation")}
     encoded = {row.mode: (row.weights, row.encoding) for row in POLICIES if row.encoding}
     assert encoded == {
         "content_addressed": ("inline", "content_addressed"),

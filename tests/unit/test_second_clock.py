@@ -131,9 +131,9 @@ PLANTED = {
             with_decode(record := record_of(), steps=record.phases[-1].steps[:1]),
             turns_of(record),
         ),
-        "the phase decode has 1 steps, and 2 requests were on the wire",
+        "the phase decode has 1 steps of together 1 requests, and 2 requests were",
     ),
-    "nothing on the wire": (lambda: (record_of(), []), "has 1 steps, and 0 requests"),
+    "nothing on the wire": (lambda: (record_of(), []), "of together 1 requests, and 0 requests"),
     "a rehearsal more": (
         lambda: (record := record_of(), turns_of(record, rehearsals=3)),
         "2 rehearsals came before what was measured, and 3 were on the wire",

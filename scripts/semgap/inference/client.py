@@ -43,6 +43,7 @@ class InferenceClient:
 
     Attributes:
         worker_ahead_ns: how far the worker's monotonic clock is ahead; 0 on one machine.
+        setup_weights: those that the policy keeps on the worker from the start.
     """
 
     def __init__(
@@ -51,9 +52,9 @@ class InferenceClient:
         self.worker_ahead_ns = 0
         self._channel = channel
         self._policy = policy
-        self._manifest = manifest
+        self.manifest = manifest
         placement = load_placement(policy.weights)
-        self._setup_weights = placement.at_setup(weights)
+        self.setup_weights = placement.at_setup(weights)
         self._step_weights = placement.up(Held(weights))
         self._kv_placement = load_placement(policy.kv_cache)
         self._token_placement = load_placement(policy.tokens)
@@ -61,17 +62,17 @@ class InferenceClient:
 
     def configure(self, engine: str) -> protocol.Done:
         """Build the model's architecture and the engine on the worker; no weight crosses."""
-        names = tuple(tensor.name for tensor in self._manifest.tensors)
+        names = tuple(tensor.name for tensor in self.manifest.tensors)
         header = protocol.Configure(
-            self._manifest.model_config, self._manifest.dtype, names, engine, self._policy.kv_cache
+            self.manifest.model_config, self.manifest.dtype, names, engine, self._policy.kv_cache
         )
-        return self._exchange(header).done
+        return self.exchange(header).done
 
     def setup(self) -> list[StepRecord]:
         """Send the weights that the policy keeps on the worker."""
         return [
-            self._exchange(protocol.StoreWeights(first), {TensorClass.WEIGHTS: weights}).step
-            for first, weights in _in_messages(self._setup_weights)
+            self.exchange(protocol.StoreWeights(first), {TensorClass.WEIGHTS: weights}).step
+            for first, weights in in_messages(self.setup_weights)
         ]
 
     def forward(
@@ -95,7 +96,7 @@ class InferenceClient:
             TensorClass.TOKENS: self._token_placement.up(Held([tokens])),
             TensorClass.KV_CACHE: self._kv_placement.up(kv_cache),
         }
-        exchange = self._exchange(header, {name: group for name, group in tensors.items() if group})
+        exchange = self.exchange(header, {name: group for name, group in tensors.items() if group})
         returned = exchange.tensors.get(TensorClass.KV_CACHE, ())
         extended = self._kv_placement.down(kv_cache, returned, exchange.done.reference_id)
         latency_s = (time.monotonic_ns() - begin_ns) / 1e9
@@ -109,15 +110,15 @@ class InferenceClient:
 
     def fetch(self, reference_id: str) -> Tensor:
         """Fetch logits of shape (vocabulary,) that the worker kept; the worker frees them."""
-        return self._exchange(protocol.Fetch(reference_id)).tensors[TensorClass.LOGITS][0]
+        return self.exchange(protocol.Fetch(reference_id)).tensors[TensorClass.LOGITS][0]
 
     def release(self, reference_id: str) -> None:
         """Free what the worker keeps under a reference ID."""
-        self._exchange(protocol.Release(reference_id))
+        self.exchange(protocol.Release(reference_id))
 
     def duplicate(self, reference_id: str) -> str:
         """Let the worker keep a copy of a KV cache; returns the copy's reference ID."""
-        duplicate_id = self._exchange(protocol.Duplicate(reference_id)).done.reference_id
+        duplicate_id = self.exchange(protocol.Duplicate(reference_id)).done.reference_id
         assert duplicate_id is not None, "the worker names what it keeps"
         return duplicate_id
 
@@ -125,15 +126,21 @@ class InferenceClient:
         self, around_phase: Sequence[str], around_passes: Sequence[str]
     ) -> protocol.Done:
         """Start meters on the worker's host: now, and around each forward pass."""
-        return self._exchange(protocol.StartMeters(tuple(around_phase), tuple(around_passes))).done
+        return self.exchange(protocol.StartMeters(tuple(around_phase), tuple(around_passes))).done
 
     def read_meters(self) -> protocol.MetersRead:
         """Stop the worker's meters; the reply carries their readings."""
-        done = self._exchange(protocol.ReadMeters()).done
+        done = self.exchange(protocol.ReadMeters()).done
         assert isinstance(done, protocol.MetersRead), "the reply is of the request's kind"
         return done
 
-    def _exchange(self, header: protocol.Request, tensors: Tensors | None = None) -> Exchange:
+    def exchange(self, header: protocol.Request, tensors: Tensors | None = None) -> Exchange:
+        """Send a request and wait for its reply.
+
+        Raises:
+            RemoteError: the worker refused or failed.
+            TransportError: the worker could not be reached.
+        """
         sent: Tensors = tensors or {}
         begin_ns = time.monotonic_ns()
         reply = self._channel.request(RequestMessage(header, sent))
@@ -166,7 +173,7 @@ class InferenceClient:
         return Exchange(done, reply.tensors, step)
 
 
-def _in_messages(weights: Sequence[Tensor]) -> Iterator[tuple[int, Sequence[Tensor]]]:
+def in_messages(weights: Sequence[Tensor]) -> Iterator[tuple[int, Sequence[Tensor]]]:
     """Split weights into runs of about ``_SETUP_MESSAGE_BYTES``, each with its first index."""
     first = 0
     size_bytes = 0

@@ -1,8 +1,12 @@
 """What one request and its reply took, and what the link did to those that carried nothing."""
 
 import math
+import time
+from collections import Counter
+from collections.abc import Sequence
 
 import msgspec
+from msgspec import structs
 
 from semgap.policy import TensorClass
 from semgap.protocol import Encoded
@@ -15,7 +19,7 @@ _TRANSFER = ("serialise_s", "send_s", "host_to_device_s", "device_to_host_s", "r
 
 
 class StepRecord(msgspec.Struct, frozen=True):
-    """One request and its reply, timed by the client.
+    """One step, timed by the client: a request and its reply, or several of them.
 
     The latency is from the first tensor that a placement is asked for to the last that it joined.
     The spans in ``SPANS`` tile it; the copies to and from the worker's device are counted as far as
@@ -23,7 +27,8 @@ class StepRecord(msgspec.Struct, frozen=True):
     """
 
     latency_s: float
-    # the client's placements and its end of an encoding, before the exchange and after it
+    # the client's own work before, between and after its exchanges: placements, an encoding, what
+    # decides upon the next request
     placement_s: float
     serialise_s: float  # until the client's transport had serialised the request
     send_s: float  # until the whole request was in the memory of the worker's host
@@ -39,6 +44,7 @@ class StepRecord(msgspec.Struct, frozen=True):
     down_tensors: int  # number of tensors received
     # the client's monotonic clock as the step began; 0 in records without it
     begin_ns: int = 0
+    requests: int = 1
     encoded: Encoded | None = None  # what crossed in place of the tensors, if something else did
 
     @property
@@ -75,6 +81,37 @@ class StepRecord(msgspec.Struct, frozen=True):
     def total_down_bytes(self) -> int:
         """Content of all tensors received."""
         return sum(self.down_bytes.values())
+
+
+def joined(exchanges: Sequence[StepRecord], begin_ns: int) -> StepRecord:
+    """A step that ends now, of exchanges of which each waited for the one before.
+
+    Args:
+        begin_ns: the client's monotonic clock when the step began.
+    """
+    first = exchanges[0]
+    sums = {
+        name: math.fsum(getattr(one, name) for one in exchanges)
+        for name in (*SPANS, "compute_s", "latency_s")
+    }
+    counts = {
+        name: sum(getattr(one, name) for one in exchanges)
+        for name in ("up_tensors", "down_tensors", "requests")
+    }
+    up_bytes, down_bytes = Counter[TensorClass](), Counter[TensorClass]()
+    for one in exchanges:
+        if one.up_bytes:
+            up_bytes.update(one.up_bytes)
+        if one.down_bytes:
+            down_bytes.update(one.down_bytes)
+    latency_s = (time.monotonic_ns() - begin_ns) / 1e9
+    sums["placement_s"] += latency_s - sums["latency_s"]
+    return structs.replace(
+        first,
+        **{**sums, **counts, "latency_s": latency_s, "begin_ns": begin_ns},
+        up_bytes=dict(up_bytes),
+        down_bytes=dict(down_bytes),
+    )
 
 
 class LinkSeen(msgspec.Struct, frozen=True):

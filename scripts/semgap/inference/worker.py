@@ -12,6 +12,7 @@ from torch import Tensor
 from semgap import protocol
 from semgap.engine import Engine, load_engine
 from semgap.errors import ModelError, RemoteError
+from semgap.inference.operands import Operands
 from semgap.meters import PhaseMeters
 from semgap.model.device import Device
 from semgap.model.skeleton import ModelSkeleton
@@ -47,6 +48,7 @@ class Worker(Handler):
         self._names: tuple[str, ...] = ()
         self._kept_caches = Kept[KvCache]()
         self._kept_logits = Kept[Tensor]()
+        self._operands = Operands(device.torch_device)
         self._borrowed: list[Tensor] = []
         self._meters = PhaseMeters((), (), device.gpu_uuid)
         self._computed: set[protocol.Computed] = set()
@@ -56,6 +58,9 @@ class Worker(Handler):
             protocol.Forward: self._forward,
             protocol.GreedyForward: self._forward_greedy,
             protocol.Fetch: self._fetch,
+            protocol.Allocate: self._allocate,
+            protocol.Operate: self._operate,
+            protocol.Read: self._read,
             protocol.Release: self._release,
             protocol.Duplicate: self._duplicate,
             protocol.StartMeters: self._start_meters,
@@ -134,9 +139,7 @@ class Worker(Handler):
         finally:
             if weights:
                 engine.release()
-        dtype = str(logits.dtype).removeprefix("torch.")
-        threads, place = torch.get_num_threads(), logits.device.type
-        self._computed.add(protocol.Computed(threads, place, dtype))
+        self._note(logits)
         returned, reference_id = placement.leave(self._kept_caches, arrived, kv_cache)
         answer = {TensorClass.LOGITS: [logits], TensorClass.KV_CACHE: returned}
         crossing = {name: group for name, group in answer.items() if group}
@@ -151,6 +154,28 @@ class Worker(Handler):
 
     def _fetch(self, request: protocol.Fetch, _tensors: Tensors) -> Outcome:
         return {TensorClass.LOGITS: [self._kept_logits.take(request.reference_id)]}, {}
+
+    def _allocate(self, request: protocol.Allocate, tensors: Tensors) -> Outcome:
+        (group,) = tensors.values()
+        self._operands.keep(request.handles, group)
+        return {}, {}
+
+    def _operate(self, request: protocol.Operate, _tensors: Tensors) -> Outcome:
+        with self._meters.around_pass():
+            _, compute_s = self._device.timed(lambda: self._operands.execute(request))
+        return {}, {"compute_s": compute_s}
+
+    def _read(self, request: protocol.Read, _tensors: Tensors) -> Outcome:
+        logits = self._operands.look_up(request.handle)
+        self._note(logits)
+        self._operands.release(request.released)
+        return {TensorClass.LOGITS: [logits]}, {}
+
+    def _note(self, logits: Tensor) -> None:
+        """Remember how logits were computed."""
+        dtype = str(logits.dtype).removeprefix("torch.")
+        threads, place = torch.get_num_threads(), logits.device.type
+        self._computed.add(protocol.Computed(threads, place, dtype))
 
     def _release(self, request: protocol.Release, _tensors: Tensors) -> Outcome:
         of_logits = request.reference_id in self._kept_logits

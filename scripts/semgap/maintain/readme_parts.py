@@ -98,7 +98,7 @@ def is_ladder(found: Numbers) -> bool:
 
 
 def ladders(recorded: Mapping[str, Numbers]) -> str:
-    """What each mode closes of the gap from naive to semantic, in each record that has such modes."""
+    """What each mode closes of the gap from naive to semantic, in records that have such modes."""
     columns = {
         name: {rung.label: rung for rung in ladder(found)}
         for name, found in recorded.items()

@@ -36,6 +36,11 @@ class PhaseRecord(msgspec.Struct, frozen=True):
     # how its passes were computed; more than one way is an error, none is a record without it
     computed: tuple[Computed, ...] = ()
 
+    @property
+    def requests(self) -> int:
+        """How many requests its steps sent."""
+        return sum(step.requests for step in self.steps)
+
 
 class Rehearsal(msgspec.Struct, frozen=True):
     """One rehearsal of all timed phases."""

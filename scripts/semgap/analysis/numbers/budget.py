@@ -85,7 +85,9 @@ def budget_rows(records: Sequence[RunRecord]) -> list[BudgetRow]:
     for record in records:
         if record.policy.worker is WorkerPlace.SERVER:
             for phase in record.phases[1:]:
-                steps[phase.name, record.mode] += phase.steps
+                # What a client does between a step's requests is no matter of bytes.
+                if phase.requests == len(phase.steps):
+                    steps[phase.name, record.mode] += phase.steps
     rows = []
     on_loopback = all(record.settings.capture.interface == _LOOPBACK for record in records)
     for name, span in _SPANS.items():

@@ -5,11 +5,14 @@ from statistics import fmean
 from typing import NamedTuple
 
 from semgap.analysis.numbers.numbers import Numbers
+from semgap.measurement.run_record import RunRecord
 from semgap.model.manifest import Manifest
 from semgap.placements import Sides, load_placement
 from semgap.policy import Policy, WorkerPlace
 
 _FROM, _TO = "naive", "semantic"
+# What is known where operators cross instead of passes.
+_OF_OPERATORS = {"per_operation": "operators, buffers, their lifetimes"}
 
 
 class Rung(NamedTuple):
@@ -73,7 +76,7 @@ def _rungs(numbers: Numbers) -> Iterator[Rung]:
         yield Rung(
             row.mode,
             row.label,
-            requests=float(policy.worker is WorkerPlace.SERVER),
+            requests=fmean(_requests(record) for record in records),
             up_bytes=row.quantities["network_up_bytes"].mean / steps,
             down_bytes=row.quantities["network_down_bytes"].mean / steps,
             client_cpu_s=(row.mean("client_cpu_busy_s") or 0.0) / steps,
@@ -87,6 +90,13 @@ def _rungs(numbers: Numbers) -> Iterator[Rung]:
         )
 
 
+def _requests(record: RunRecord) -> float:
+    """Requests of a decode step."""
+    decode = record.phases[-1]
+    remote = record.policy.worker is WorkerPlace.SERVER
+    return decode.requests / len(decode.steps) if remote else 0.0
+
+
 def _held(policy: Policy, manifest: Manifest, positions: int) -> Sides:
     weights_bytes, kv_bytes = manifest.weights_bytes, manifest.kv_cache_bytes(positions)
     if policy.worker is WorkerPlace.IN_PROCESS:
@@ -98,6 +108,9 @@ def _held(policy: Policy, manifest: Manifest, positions: int) -> Sides:
 
 def _known(policy: Policy) -> Iterator[str]:
     """What a system must know of a program to be that mode."""
+    if policy.executor in _OF_OPERATORS:
+        yield _OF_OPERATORS[policy.executor]
+        return
     yield "calls"
     if policy.encoding or policy.weights != "inline":
         yield "buffers"

@@ -49,7 +49,8 @@ def _rows(
         crossing = [{name: sizes[which] for name, sizes in step.items()} for step in steps]
         bytes_of = {name: sum(step.get(name, 0) for step in crossing) for name in TensorClass}
         tensors = sum(counts[name] for step in crossing for name, size in step.items() if size)
-        messages, framing, encoded_bytes = len(phase.steps), 0, None
+        messages = phase.requests
+        framing, encoded_bytes = 0, None
         if record.policy.encoding is not None:
             tensors = sum(getattr(step.encoded, f"{direction}_tensors") for step in phase.steps)
             encoded_bytes = sum(getattr(step.encoded, f"{direction}_bytes") for step in phase.steps)

@@ -4,7 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from statistics import median
 
 import msgspec
@@ -37,18 +37,17 @@ class Exchange:
 
 @dataclass(frozen=True)
 class SeenStep:
-    """A step as the client timed it, and its exchange: seconds since the step began."""
+    """A step as the client timed it, and its exchanges: seconds since the step began.
+
+    Of several exchanges, the begin is the first one's and the rest the last one's.
+    """
 
     step: StepRecord
     begin_s: float
     requested_s: float
     replying_s: float
     end_s: float
-
-    @property
-    def wire_s(self) -> float:
-        """From the request's first packet to the reply's last."""
-        return self.end_s - self.begin_s
+    wire_s: float  # of each exchange, from the request's first packet to the reply's last
 
     @property
     def unnamed_s(self) -> float:
@@ -76,7 +75,7 @@ def exchanges_in(
 
 
 def seen_steps(phase: PhaseRecord, exchanges: Sequence[Exchange]) -> list[SeenStep]:
-    """The steps of a phase beside its exchanges, of which there must be as many."""
+    """The steps of a phase beside its exchanges, of which there must be as many as requests."""
     # The wall clock may run at another rate for a while.
     rate = (phase.end_ns - phase.begin_ns) / (phase.end_unix_ns - phase.begin_unix_ns)
 
@@ -84,16 +83,21 @@ def seen_steps(phase: PhaseRecord, exchanges: Sequence[Exchange]) -> list[SeenSt
         monotonic_ns = phase.begin_ns + rate * (unix_ns - phase.begin_unix_ns)
         return (monotonic_ns - step.begin_ns) / 1e9
 
-    return [
-        SeenStep(
-            step,
-            since(step, exchange.begin_unix_ns),
-            since(step, exchange.requested_unix_ns),
-            since(step, exchange.replying_unix_ns),
-            since(step, exchange.end_unix_ns),
+    found, waiting = [], iter(exchanges)
+    for step in phase.steps:
+        own = list(islice(waiting, step.requests))
+        ends = ((since(step, one.begin_unix_ns), since(step, one.end_unix_ns)) for one in own)
+        found.append(
+            SeenStep(
+                step,
+                since(step, own[0].begin_unix_ns),
+                since(step, own[-1].requested_unix_ns),
+                since(step, own[-1].replying_unix_ns),
+                since(step, own[-1].end_unix_ns),
+                wire_s=math.fsum(end_s - begin_s for begin_s, end_s in ends),
+            )
         )
-        for step, exchange in zip(phase.steps, exchanges, strict=True)
-    ]
+    return found
 
 
 class ClockRow(msgspec.Struct, frozen=True):
@@ -136,9 +140,8 @@ def clock_rows(runs: Iterable[tuple[RunRecord, Sequence[Exchange]]]) -> list[Clo
             unnamed_s=unnamed[phase, mode],
             quick_unnamed_s=quick(one.unnamed_s for one in steps),
             # What is on the wire may still wait in the receiver's buffer.
-            allowed_s=_APART_S
-            + _APART_SHARE * latency_s
-            + _ABOVE_LEAST * own_s
+            allowed_s=_APART_SHARE * latency_s
+            + median(one.step.requests for one in steps) * (_APART_S + _ABOVE_LEAST * own_s)
             + median(one.end_s - one.replying_s for one in steps),
         )
         for (phase, mode), steps in seen.items()
@@ -171,5 +174,5 @@ def _by_phase(
     """The steps of each phase beside their exchanges; nothing of records without a second clock."""
     for phase in record.phases:
         found = exchanges_in(phase.begin_unix_ns, phase.end_unix_ns, exchanges)
-        if found and len(found) == len(phase.steps) and phase.steps[0].begin_ns:
+        if found and len(found) == phase.requests and phase.steps[0].begin_ns:
             yield phase, seen_steps(phase, found)
