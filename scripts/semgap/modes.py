@@ -20,6 +20,8 @@ POLICIES: tuple[Policy, ...] = (
            weights="resident", kv_cache="resident", logits="resident"),
     Policy("op_sync", Label("Operator Level, Synchronous"), WorkerPlace.SERVER,
            weights="resident", kv_cache="resident", executor="per_operation"),
+    Policy("op_pipelined", Label("Operator Level, Pipelined"), WorkerPlace.SERVER,
+           weights="resident", kv_cache="resident", executor="pipelined_operations"),
     Policy("content_addressed", Label("Semantic-Blind, Content-Addressed"), WorkerPlace.SERVER,
            weights="inline", kv_cache="inline", encoding="content_addressed"),
     Policy("compressed", Label("Semantic-Blind + Remote Cache, Compressed"), WorkerPlace.SERVER,

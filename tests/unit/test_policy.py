@@ -24,8 +24,11 @@ def test_the_table_is_the_one_of_the_design():
         ("delta", "server", "resident", "delta", "inline", "inline"),
         ("token_only", "server", "resident", "resident", "inline", "resident"),
     ]
-    operators = {row.mode: (row.weights, row.kv_cache, row.executor) for row in POLICIES[6:7]}
-    assert operators == {"op_sync": ("resident", "resident", "per_operation")}
+    operators = {row.mode: (row.weights, row.kv_cache, row.executor) for row in POLICIES[6:8]}
+    assert operators == {
+        "op_sync": ("resident", "resident", "per_operation"),
+        "op_pipelined": ("resident", "resident", "pipelined_operations"),
+    }
     encoded = {row.mode: (row.weights, row.encoding) for row in POLICIES if row.encoding}
     assert encoded == {
         "content_addressed": ("inline", "content_addressed"),

@@ -5,17 +5,19 @@ from typing import Any
 
 import torch
 import transformers
+from msgspec import structs
 from torch import Tensor
 
 from semgap.execution import Answer, Executor, GenerationLimits
-from semgap.inference.client import InferenceClient, in_messages
+from semgap.inference.client import Exchange, InferenceClient, in_messages
 from semgap.inference.forwarding import META, Forwarding
 from semgap.inference.steps import StepRecord, joined
 from semgap.model.cache_form import cache_tensors, restored_cache, slots_of
 from semgap.model.causal_lm import run_pass
 from semgap.model.skeleton import ModelSkeleton
 from semgap.policy import TensorClass
-from semgap.protocol import Allocate, Operate, Read
+from semgap.protocol import Allocate, Operate, Read, Request
+from semgap.transport import Tensors
 
 
 def open_executor(client: InferenceClient, limits: GenerationLimits) -> Executor:
@@ -67,10 +69,8 @@ class PerOperation(Executor):
             logits, self._cache = run_pass(
                 self._module, ids, self._cache, self._limits.logits_to_keep
             )
-        read = self._client.exchange(
-            Read(self._forwarding.handle_of(logits), self._forwarding.released())
-        )
-        self._exchanges.append(read.step)
+        handle, released = self._forwarding.handle_of(logits), self._forwarding.released()
+        read = self._exchange(Read(handle, released))
         record = joined(self._exchanges, begin_ns)
         self._positions += tokens.shape[1]
         row = self._logits[len(self._token_ids)].copy_(read.tensors[TensorClass.LOGITS][0][0, -1])
@@ -110,8 +110,18 @@ class PerOperation(Executor):
         with torch.inference_mode():
             tensor = torch.empty_like(content, device=META)
         header = Allocate((self._forwarding.new_handle(tensor),))
-        self._exchanges.append(self._client.exchange(header, {tensor_class: [content]}).step)
+        self._exchange(header, {tensor_class: [content]})
         return tensor
 
     def _operate(self, operation: Operate) -> None:
-        self._exchanges.append(self._client.exchange(operation).step)
+        self._exchange(operation)
+
+    def _exchange(self, header: Request, tensors: Tensors | None = None) -> Exchange:
+        """An exchange of the step, with what was posted since the last one."""
+        exchange = self._client.exchange(header, tensors)
+        requests, compute_s = exchange.posted
+        step = structs.replace(
+            exchange.step, requests=1 + requests, compute_s=exchange.step.compute_s + compute_s
+        )
+        self._exchanges.append(step)
+        return exchange

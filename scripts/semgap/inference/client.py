@@ -1,9 +1,11 @@
 """The client's side of a session: requests whose tensors the policy's placements choose."""
 
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import NamedTuple
 
 import msgspec
 from torch import Tensor
@@ -26,6 +28,13 @@ _PASS_TYPES: Mapping[str, type[protocol.Forward]] = MappingProxyType(
 )
 
 
+class Posted(NamedTuple):
+    """Requests whose replies were not waited for."""
+
+    requests: int
+    compute_s: float  # of them all, on the worker
+
+
 @dataclass(frozen=True)
 class Exchange:
     """A completed request: its reply and its timing."""
@@ -33,6 +42,7 @@ class Exchange:
     done: protocol.Done
     tensors: Tensors
     step: StepRecord
+    posted: Posted
 
 
 class InferenceClient:
@@ -145,9 +155,8 @@ class InferenceClient:
         begin_ns = time.monotonic_ns()
         reply = self._channel.request(RequestMessage(header, sent))
         end_ns = time.monotonic_ns()
-        if isinstance(reply.header, protocol.Failed):
-            raise _error_of(reply.header)
-        done = reply.header
+        posted = [_done(answer) for answer in reply.posted]
+        done = _done(reply.header)
         received_ns = done.received_ns - self.worker_ahead_ns
         departing_ns = reply.departing_ns - self.worker_ahead_ns
         encoded = reply.encoded
@@ -170,7 +179,16 @@ class InferenceClient:
             begin_ns=begin_ns,
             encoded=encoded,
         )
-        return Exchange(done, reply.tensors, step)
+        computed_s = math.fsum(one.compute_s for one in posted)
+        return Exchange(done, reply.tensors, step, Posted(len(posted), computed_s))
+
+    def post(self, header: protocol.Request) -> None:
+        """Send a request without waiting; the next exchange says what became of it.
+
+        Raises:
+            TransportError: the worker could not be reached, or the transport always waits.
+        """
+        self._channel.post(RequestMessage(header))
 
 
 def in_messages(weights: Sequence[Tensor]) -> Iterator[tuple[int, Sequence[Tensor]]]:
@@ -184,6 +202,12 @@ def in_messages(weights: Sequence[Tensor]) -> Iterator[tuple[int, Sequence[Tenso
             first, size_bytes = index + 1, 0
     if first < len(weights):
         yield first, weights[first:]
+
+
+def _done(answer: protocol.Reply) -> protocol.Done:
+    if isinstance(answer, protocol.Failed):
+        raise _error_of(answer)
+    return answer
 
 
 def _error_of(failed: protocol.Failed) -> SemgapError:

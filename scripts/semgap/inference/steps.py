@@ -45,6 +45,7 @@ class StepRecord(msgspec.Struct, frozen=True):
     # the client's monotonic clock as the step began; 0 in records without it
     begin_ns: int = 0
     requests: int = 1
+    round_trips: int = 1  # requests whose reply the client waited for
     encoded: Encoded | None = None  # what crossed in place of the tensors, if something else did
 
     @property
@@ -96,7 +97,7 @@ def joined(exchanges: Sequence[StepRecord], begin_ns: int) -> StepRecord:
     }
     counts = {
         name: sum(getattr(one, name) for one in exchanges)
-        for name in ("up_tensors", "down_tensors", "requests")
+        for name in ("up_tensors", "down_tensors", "requests", "round_trips")
     }
     up_bytes, down_bytes = Counter[TensorClass](), Counter[TensorClass]()
     for one in exchanges:

@@ -41,6 +41,11 @@ class PhaseRecord(msgspec.Struct, frozen=True):
         """How many requests its steps sent."""
         return sum(step.requests for step in self.steps)
 
+    @property
+    def round_trips(self) -> int:
+        """How many of their replies were waited for."""
+        return sum(step.round_trips for step in self.steps)
+
 
 class Rehearsal(msgspec.Struct, frozen=True):
     """One rehearsal of all timed phases."""

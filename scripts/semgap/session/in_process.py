@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
+from msgspec import structs
 
 from semgap.encodings import encoded_channel, encoded_handler
 from semgap.inference.worker import Worker
@@ -15,6 +16,7 @@ from semgap.model.device import open_device
 from semgap.plumbing.limits import threads_or_all_cores
 from semgap.plumbing.tcp_sockets import sockets_of
 from semgap.policy import WorkerPlace
+from semgap.protocol import Reply
 from semgap.session import Session
 from semgap.transport import Channel, Handler, ReplyMessage, RequestMessage
 
@@ -38,8 +40,16 @@ class InProcessChannel(Channel):
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
+        self._posted: list[Reply] = []
 
     def request(self, message: RequestMessage) -> ReplyMessage:
+        posted, self._posted = self._posted, []
+        return structs.replace(self._carry(message), posted=posted)
+
+    def post(self, _message: RequestMessage) -> None:
+        self._posted.append(self._carry(_message).header)
+
+    def _carry(self, message: RequestMessage) -> ReplyMessage:
         received_ns = time.monotonic_ns()
         copies = {
             tensor_class: [tensor.to(self._handler.device, copy=True) for tensor in tensors]

@@ -9,7 +9,7 @@ import msgspec
 import torch
 from torch import Tensor
 
-from semgap.errors import RemoteError, SemgapError
+from semgap.errors import RemoteError, SemgapError, TransportError
 from semgap.policy import TensorClass
 from semgap.protocol import Encoded, Failed, Reply, Request
 
@@ -37,6 +37,8 @@ class ReplyMessage(msgspec.Struct, frozen=True):
     # the worker's monotonic clock when the first of the tensors were in its host's memory
     departing_ns: int = 0
     encoded: Encoded | None = None  # on the client, where there is an encoding
+    # on the client, what was replied to the requests that were posted since the last one
+    posted: Sequence[Reply] = ()
 
 
 class Handler(Protocol):
@@ -67,6 +69,16 @@ class Channel(Protocol):
             TransportError: the message could not be carried, or no reply came in time.
         """
         ...
+
+    def post(self, _message: RequestMessage) -> None:
+        """Send one request and do not wait for its reply, which comes with the next request's.
+
+        Raises:
+            TransportError: the message could not be carried, or this transport always waits.
+        """
+        raise TransportError(
+            "This transport waits for each reply.", "Set 'server.transport' to 'tcp'."
+        )
 
     def close(self) -> None:
         """End the session in an orderly way."""

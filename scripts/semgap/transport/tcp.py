@@ -1,8 +1,9 @@
 """Plain TCP as a transport: typed headers, tensors from and into their own memory, no pickle."""
 
+import contextlib
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
@@ -40,6 +41,8 @@ Header = TypeVar("Header", Request, Reply)
 
 # A client needs less time between two decode steps, and the worker is idle then.
 _POLL_S = 0.001
+# A reply without tensors takes some hundred bytes, and the kernel's note of it as many.
+_MOST_OWED = 128
 
 
 class Memory(Protocol):
@@ -69,21 +72,50 @@ class TcpChannel(Channel):
         self._stream = stream
         self._memory = HostMemory()
         self._incoming = _Incoming(stream, self._memory, REPLIES)
+        self._owed = 0
+        self._posted: list[Reply] = []
 
     def request(self, message: RequestMessage) -> ReplyMessage:
-        try:
-            serialised_ns = self._memory.send(self._stream, message.header, message.tensors)
+        serialised_ns = self._send(message)
+        self._collect(0)
+        posted, self._posted = self._posted, []
+        header, tensors, departing_ns = self._receive()
+        return ReplyMessage(header, tensors, serialised_ns, departing_ns, posted=posted)
+
+    def post(self, _message: RequestMessage) -> None:
+        # With more replies than the buffers hold, each side would wait for the other.
+        if self._owed >= _MOST_OWED:
+            self._collect(_MOST_OWED // 2)
+        self._send(_message)
+        self._owed += 1
+
+    def _send(self, message: RequestMessage) -> int:
+        with self._closed_after_error():
+            return self._memory.send(self._stream, message.header, message.tensors)
+
+    def _collect(self, owed: int) -> None:
+        """Receive replies to what was posted, until no more than so many are owed."""
+        while self._owed > owed:
+            self._posted.append(self._receive()[0])
+            self._owed -= 1
+
+    def _receive(self) -> tuple[Reply, Tensors, int]:
+        with self._closed_after_error():
             answer = self._incoming.next()
-        except TransportError:
-            # A late reply must not be taken for the reply to another request.
-            self._stream.close()
-            raise
         if answer is None:
             raise WorkerLostError(
                 "The worker has hung up.", "Look at the server's log for what became of it."
             )
-        header, tensors, departing_ns = answer
-        return ReplyMessage(header, tensors, serialised_ns, departing_ns)
+        return answer
+
+    @contextlib.contextmanager
+    def _closed_after_error(self) -> Iterator[None]:
+        """A late reply must not be taken for the reply to another request."""
+        try:
+            yield
+        except TransportError:
+            self._stream.close()
+            raise
 
     def close(self) -> None:
         self._stream.close()

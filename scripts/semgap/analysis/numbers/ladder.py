@@ -4,15 +4,19 @@ from collections.abc import Iterator
 from statistics import fmean
 from typing import NamedTuple
 
+from msgspec import structs
+
 from semgap.analysis.numbers.numbers import Numbers
-from semgap.measurement.run_record import RunRecord
+from semgap.measurement.run_record import PhaseRecord, RunRecord
 from semgap.model.manifest import Manifest
 from semgap.placements import Sides, load_placement
 from semgap.policy import Policy, WorkerPlace
 
 _FROM, _TO = "naive", "semantic"
 # What is known where operators cross instead of passes.
-_OF_OPERATORS = {"per_operation": "operators, buffers, their lifetimes"}
+_OF_OPERATORS = dict.fromkeys(
+    ("per_operation", "pipelined_operations"), "operators, buffers, their lifetimes"
+)
 
 
 class Rung(NamedTuple):
@@ -20,7 +24,9 @@ class Rung(NamedTuple):
 
     mode: str
     label: str
-    requests: float  # each with its reply: a round trip
+    # requests, and how many of their replies are waited for
+    requests: float
+    round_trips: float
     up_bytes: float
     down_bytes: float
     client_cpu_s: float
@@ -76,7 +82,8 @@ def _rungs(numbers: Numbers) -> Iterator[Rung]:
         yield Rung(
             row.mode,
             row.label,
-            requests=fmean(_requests(record) for record in records),
+            requests=fmean(_remote(record).requests for record in records) / steps,
+            round_trips=fmean(_remote(record).round_trips for record in records) / steps,
             up_bytes=row.quantities["network_up_bytes"].mean / steps,
             down_bytes=row.quantities["network_down_bytes"].mean / steps,
             client_cpu_s=(row.mean("client_cpu_busy_s") or 0.0) / steps,
@@ -90,11 +97,11 @@ def _rungs(numbers: Numbers) -> Iterator[Rung]:
         )
 
 
-def _requests(record: RunRecord) -> float:
-    """Requests of a decode step."""
+def _remote(record: RunRecord) -> PhaseRecord:
+    """The decode phase; without steps where nothing crosses."""
     decode = record.phases[-1]
     remote = record.policy.worker is WorkerPlace.SERVER
-    return decode.requests / len(decode.steps) if remote else 0.0
+    return decode if remote else structs.replace(decode, steps=())
 
 
 def _held(policy: Policy, manifest: Manifest, positions: int) -> Sides:

@@ -4,7 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice, pairwise
+from itertools import pairwise, zip_longest
 from statistics import median
 
 import msgspec
@@ -75,7 +75,7 @@ def exchanges_in(
 
 
 def seen_steps(phase: PhaseRecord, exchanges: Sequence[Exchange]) -> list[SeenStep]:
-    """The steps of a phase beside its exchanges, of which there must be as many as requests."""
+    """The steps of a phase beside the exchanges that began within them."""
     # The wall clock may run at another rate for a while.
     rate = (phase.end_ns - phase.begin_ns) / (phase.end_unix_ns - phase.begin_unix_ns)
 
@@ -83,9 +83,12 @@ def seen_steps(phase: PhaseRecord, exchanges: Sequence[Exchange]) -> list[SeenSt
         monotonic_ns = phase.begin_ns + rate * (unix_ns - phase.begin_unix_ns)
         return (monotonic_ns - step.begin_ns) / 1e9
 
-    found, waiting = [], iter(exchanges)
-    for step in phase.steps:
-        own = list(islice(waiting, step.requests))
+    found, waiting = [], list(exchanges)
+    for step, following in zip_longest(phase.steps, phase.steps[1:]):
+        count = step.requests
+        if len(exchanges) < phase.requests and following is not None:
+            count = sum(since(following, one.begin_unix_ns) < 0 for one in waiting)
+        own, waiting = waiting[:count], waiting[count:]
         ends = ((since(step, one.begin_unix_ns), since(step, one.end_unix_ns)) for one in own)
         found.append(
             SeenStep(
@@ -131,7 +134,8 @@ def clock_rows(runs: Iterable[tuple[RunRecord, Sequence[Exchange]]]) -> list[Clo
             seen[phase.name, record.mode] += steps
     unnamed = {place: median(one.unnamed_s for one in steps) for place, steps in seen.items()}
     # Waking up and entering the transport take as long in each mode.
-    own_s = max(0.0, min(unnamed.values(), default=0.0))
+    single = (unnamed[place] for place, steps in seen.items() if steps[0].step.requests == 1)
+    own_s = max(0.0, min(single, default=0.0))
     return [
         ClockRow(
             *(phase, mode, len(steps)),
@@ -174,5 +178,6 @@ def _by_phase(
     """The steps of each phase beside their exchanges; nothing of records without a second clock."""
     for phase in record.phases:
         found = exchanges_in(phase.begin_unix_ns, phase.end_unix_ns, exchanges)
-        if found and len(found) == phase.requests and phase.steps[0].begin_ns:
+        complete = phase.round_trips <= len(found) <= phase.requests
+        if found and complete and phase.steps[0].begin_ns:
             yield phase, seen_steps(phase, found)

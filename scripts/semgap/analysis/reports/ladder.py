@@ -17,7 +17,7 @@ def ladder_markdown(numbers: Numbers) -> str:
     cells = [
         [
             *(escaped_markdown(rung.label), rung.knows),
-            *(f"{2 * rung.requests:g}", f"{rung.requests:g}"),
+            *(f"{2 * rung.requests:g}", f"{rung.round_trips:g}"),
             *(f"{rung.up_bytes:,.0f}", f"{rung.down_bytes:,.0f}"),
             *map(_milliseconds, (rung.latency_s, rung.client_cpu_s, rung.worker_cpu_s)),
             *(significant(side / 1e6) for side in rung.held),
