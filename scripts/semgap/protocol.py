@@ -75,6 +75,21 @@ class Operate(msgspec.Struct, frozen=True, tag="operate"):
     released: tuple[int, ...]  # handles that the client needs no more
 
 
+class Record(msgspec.Struct, frozen=True, tag="record"):
+    """Keep operators that follow each other, under a name; nothing is executed."""
+
+    program: str
+    operations: tuple[Operate, ...]
+    token: int  # the handle of the tensor that a replay's tokens are copied to
+    logits: int  # the handle of what goes back
+
+
+class Replay(msgspec.Struct, frozen=True, tag="replay"):
+    """Execute recorded operators on the accompanying tokens, and send the logits."""
+
+    program: str
+
+
 class Read(msgspec.Struct, frozen=True, tag="read"):
     """Send the logits that a handle names."""
 
@@ -175,6 +190,8 @@ Request = (
     | Fetch
     | Allocate
     | Operate
+    | Record
+    | Replay
     | Read
     | StartMeters
     | ReadMeters

@@ -161,6 +161,8 @@ MODULES = {
     "semgap/execution/__init__.py": ALL_RUNS,
     "semgap/execution/forward_pass.py": ALL_RUNS,
     "semgap/execution/per_operation.py": set(),
+    "semgap/execution/pipelined_operations.py": set(),
+    "semgap/execution/recorded_operations.py": set(),
     "semgap/inference/forwarding.py": set(),
     "semgap/inference/operands.py": {"rpc_server"} | ALL_RUNS,
     "semgap/plumbing/registry.py": {"rpc_server"} | ALL_RUNS,

@@ -24,10 +24,11 @@ def test_the_table_is_the_one_of_the_design():
         ("delta", "server", "resident", "delta", "inline", "inline"),
         ("token_only", "server", "resident", "resident", "inline", "resident"),
     ]
-    operators = {row.mode: (row.weights, row.kv_cache, row.executor) for row in POLICIES[6:8]}
+    operators = {row.mode: (row.weights, row.kv_cache, row.executor) for row in POLICIES[6:9]}
     assert operators == {
         "op_sync": ("resident", "resident", "per_operation"),
         "op_pipelined": ("resident", "resident", "pipelined_operations"),
+        "op_graph": ("resident", "resident", "recorded_operations"),
     }
     encoded = {row.mode: (row.weights, row.encoding) for row in POLICIES if row.encoding}
     assert encoded == {
@@ -36,7 +37,7 @@ def test_the_table_is_the_one_of_the_design():
         "fp8": ("resident", "fp8"),
     }
     assert {row.kv_cache for row in POLICIES if row.encoding} == {"inline"}
-    assert [row.mode for row in POLICIES if row.logit_tolerance] == ["fp8"]
+    assert [row.mode for row in POLICIES if row.logit_tolerance] == ["op_graph", "fp8"]
 
 
 def test_an_encoding_that_does_not_exist_is_refused():

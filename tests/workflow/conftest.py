@@ -88,7 +88,8 @@ def add_rows(experiment):
     assert end in table.read_text()
     table.write_text(table.read_text().replace(end, f"\n{mode}{row}{encoded_row}{end.lstrip()}"))
     added = ["delta", "token_only", "naive_with_deltas", "half", "deflated"]
-    added += [policy.mode for policy in POLICIES if policy.encoding]
+    # The others wait for each reply, or send over tcp alone.
+    added += [policy.mode for policy in POLICIES if policy.encoding or policy.mode == "op_sync"]
     experiment.configure(modes=[*MODES, *added], workload={"repeats": 1})
     benchmarks = {job for job in experiment.planned() if job.startswith("benchmark")}
     assert benchmarks == {f"benchmark:{mode}.1" for mode in added}

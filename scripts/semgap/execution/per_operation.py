@@ -39,7 +39,8 @@ class PerOperation(Executor):
         manifest = client.manifest
         dtype = getattr(torch, manifest.dtype)
         with torch.inference_mode():
-            self._module = ModelSkeleton(manifest.model_config, dtype, torch.device("cpu")).module
+            self._skeleton = ModelSkeleton(manifest.model_config, dtype, torch.device("cpu"))
+        self._module = self._skeleton.module
         members = dict(self._module.named_parameters()) | dict(self._module.named_buffers())
         self._weights = [
             self._forwarding.new_handle(members.pop(tensor.name)) for tensor in manifest.tensors
@@ -64,18 +65,25 @@ class PerOperation(Executor):
     def step(self, tokens: Tensor) -> tuple[int, StepRecord]:
         self._exchanges.clear()
         begin_ns = time.monotonic_ns()
+        logits = self._forward(tokens)
+        record = joined(self._exchanges, begin_ns)
+        self._positions += tokens.shape[1]
+        row = self._logits[len(self._token_ids)].copy_(logits[0, -1])
+        self._token_ids.append(int(row.numpy().argmax()))
+        return self._token_ids[-1], record
+
+    def _forward(self, tokens: Tensor) -> Tensor:
+        """Run the model over ``tokens``; returns the logits' content."""
         ids = self._allocated(tokens, TensorClass.TOKENS)
         with self._forwarding:
             logits, self._cache = run_pass(
                 self._module, ids, self._cache, self._limits.logits_to_keep
             )
+        return self._content_of(logits)
+
+    def _content_of(self, logits: Tensor) -> Tensor:
         handle, released = self._forwarding.handle_of(logits), self._forwarding.released()
-        read = self._exchange(Read(handle, released))
-        record = joined(self._exchanges, begin_ns)
-        self._positions += tokens.shape[1]
-        row = self._logits[len(self._token_ids)].copy_(read.tensors[TensorClass.LOGITS][0][0, -1])
-        self._token_ids.append(int(row.numpy().argmax()))
-        return self._token_ids[-1], record
+        return self._exchange(Read(handle, released)).tensors[TensorClass.LOGITS][0]
 
     def answer(self) -> Answer:
         return Answer(tuple(self._token_ids), self._logits[: len(self._token_ids)].clone().numpy())

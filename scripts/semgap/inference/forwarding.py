@@ -88,7 +88,9 @@ class Forwarding(TorchDispatchMode):
 
     def _shaped(self, func: Any, args: Sequence[Any], keywords: dict[str, Any]) -> Any:
         """What an operator returns, without content."""
-        if func._schema.is_mutable:
+        # A view of what was made outside inference mode belongs to it.
+        elsewhere = any(isinstance(one, Tensor) and not one.is_inference() for one in args)
+        if func._schema.is_mutable or elsewhere:
             return func(*args, **keywords)
         signature = func, _signature(args), _signature(tuple(keywords.items()))
         known = self._shapes.get(signature)

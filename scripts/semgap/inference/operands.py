@@ -8,10 +8,17 @@ import torch
 from torch import Tensor
 
 from semgap.errors import ReferenceIdError, RemoteError
-from semgap.protocol import Operate
+from semgap.protocol import Operate, Record
 
 # A client's tensors are on this device; here they are on the worker's.
 CLIENTS_DEVICE = "meta"
+
+
+class _Operand(int):
+    """A handle among arguments that are numbers."""
+
+
+_Step = tuple[Any, list[Any], dict[str, Any], Operate]
 
 
 class Operands:
@@ -20,6 +27,7 @@ class Operands:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._tensors: dict[int, Tensor] = {}
+        self._programs: dict[str, tuple[Record, Sequence[_Step]]] = {}
 
     def __len__(self) -> int:
         return len(self._tensors)
@@ -43,9 +51,9 @@ class Operands:
             ) from None
 
     def release(self, handles: Iterable[int]) -> None:
-        """Forget what handles name."""
+        """Forget what handles name; a replay's are forgotten with it."""
         for handle in handles:
-            del self._tensors[handle]
+            self._tensors.pop(handle, None)
 
     def execute(self, call: Operate) -> None:
         """Execute an operator and keep its results.
@@ -68,6 +76,62 @@ class Operands:
                 )
             self.keep(call.results, results)
         self.release(call.released)
+
+    def record(self, program: Record) -> None:
+        """Keep a program, prepared as far as can be.
+
+        Raises:
+            RemoteError: there is no such operator.
+        """
+        steps = [
+            (
+                _operator(one.operator),
+                list(map(self._prepared, one.arguments)),
+                {name: self._prepared(value) for name, value in one.keywords.items()},
+                one,
+            )
+            for one in program.operations
+        ]
+        self._programs[program.program] = program, steps
+
+    def replay(self, name: str, tokens: Tensor) -> Tensor:
+        """Execute a program on tokens; what it makes on its way is gone afterwards.
+
+        Raises:
+            ReferenceIdError: there is no program of that name, or it needs what is not there.
+        """
+        if name not in self._programs:
+            raise ReferenceIdError(f"There is no program '{name}'.", "Record it first.")
+        program, steps = self._programs[name]
+        made: dict[int, Tensor] = {}
+
+        def filled(value: Any) -> Any:
+            if isinstance(value, _Operand):
+                return made[value] if value in made else self.look_up(value)
+            return list(map(filled, value)) if isinstance(value, list) else value
+
+        with torch.inference_mode():
+            self.look_up(program.token).copy_(tokens)
+            for operator, arguments, keywords, one in steps:
+                result = operator(
+                    *map(filled, arguments),
+                    **{name: filled(value) for name, value in keywords.items()},
+                )
+                if one.results:
+                    results = [result] if isinstance(result, Tensor) else result
+                    made.update(zip(one.results, results, strict=True))
+                for handle in one.released:
+                    made.pop(handle, None)
+        return made[program.logits]
+
+    def _prepared(self, value: Any) -> Any:
+        """An argument with everything but tensors in place."""
+        match value:
+            case {"t": handle}:
+                return _Operand(handle)
+            case list():
+                return list(map(self._prepared, value))
+        return self._decoded(value)
 
     def _decoded(self, value: Any) -> Any:
         match value:

@@ -60,6 +60,8 @@ class Worker(Handler):
             protocol.Fetch: self._fetch,
             protocol.Allocate: self._allocate,
             protocol.Operate: self._operate,
+            protocol.Record: self._record,
+            protocol.Replay: self._replay,
             protocol.Read: self._read,
             protocol.Release: self._release,
             protocol.Duplicate: self._duplicate,
@@ -164,6 +166,19 @@ class Worker(Handler):
         with self._meters.around_pass():
             _, compute_s = self._device.timed(lambda: self._operands.execute(request))
         return {}, {"compute_s": compute_s}
+
+    def _record(self, request: protocol.Record, _tensors: Tensors) -> Outcome:
+        self._operands.record(request)
+        return {}, {}
+
+    def _replay(self, request: protocol.Replay, tensors: Tensors) -> Outcome:
+        tokens = tensors[TensorClass.TOKENS][0]
+        with self._meters.around_pass():
+            logits, compute_s = self._device.timed(
+                lambda: self._operands.replay(request.program, tokens)
+            )
+        self._note(logits)
+        return {TensorClass.LOGITS: [logits]}, {"compute_s": compute_s}
 
     def _read(self, request: protocol.Read, _tensors: Tensors) -> Outcome:
         logits = self._operands.look_up(request.handle)

@@ -16,7 +16,7 @@ _FROM, _TO = "naive", "semantic"
 # What is known where operators cross instead of passes.
 _OF_OPERATORS = dict.fromkeys(
     ("per_operation", "pipelined_operations"), "operators, buffers, their lifetimes"
-)
+) | {"recorded_operations": "operators, buffers, their lifetimes, which operators repeat"}
 
 
 class Rung(NamedTuple):

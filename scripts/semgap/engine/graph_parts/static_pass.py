@@ -70,6 +70,6 @@ def _layers_of(skeleton: ModelSkeleton) -> int:
         raise ModelError(
             f"Models of type '{skeleton.config.model_type}' do not keep keys and values of every "
             "position in every layer, or take no positions, so their cache has no fixed place.",
-            "Set worker.engine to 'eager' for this model.",
+            "Set worker.engine to 'eager', and leave 'op_graph' out of modes, for this model.",
         )
     return len(layers)
