@@ -31,6 +31,7 @@ COMMANDS = {
     "mini-ladder": "make table CONFIG=config/mini-ladder.yaml",
     "mini-ladder-1gbit": "make table CONFIG=config/mini-ladder-link.yaml",
     "mini-links": "make sweep",
+    "mini-operators": "make sweep SWEEP=config/sweeps/operators.yaml",
     "mini-tcp": "make table CONFIG=config/mini-tcp.yaml",
     "mini-tcp-1gbit": "make table CONFIG=config/mini-link.yaml",
     "mini-tcp-1gbit-10ms": "make table CONFIG=config/mini-link-delay.yaml",
