@@ -15,6 +15,7 @@ from semgap.plumbing.files import read_rows
 from semgap.plumbing.markup import escaped_markdown, markdown_table
 
 HEADLINE = Path("results", "reference", "gptj-6b-h100-tcp-graph")
+LADDER_FIGURES = ("gptj-6b-h200-ladder", "mini-ladder-1gbit")
 HEADLINE_SWEEP = Path("results", "reference", "mini-links")
 # What makes each record; the default's configuration needs no name.
 COMMANDS = {
@@ -116,11 +117,19 @@ def ladders(recorded: Mapping[str, Numbers]) -> str:
     ]
     links = (f"[{name}](../results/reference/{name}/ladder.md)" for name in columns)
     table = markdown_table(("Mode", "Must know", *links), cells, text_columns=2)
+    figures = "\n".join(
+        f'<img src="../results/reference/{name}/ladder.svg" width="380" alt="{name}: the share of '
+        'the gap that each mode closes, in bytes and in seconds">'
+        for name in columns
+        if name in LADDER_FIGURES
+    )
     return f"""\
 Closed of the gap between Naive and `\\sys` in a decode step, in bytes / in seconds; and the step ÷
 `\\sys`'s:
 
 {table}
+
+{figures}
 """
 
 

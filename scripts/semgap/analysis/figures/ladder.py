@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 from semgap.analysis.figures import BLUE, VERMILION, Row, label_rows, stacked
 from semgap.analysis.numbers.ladder import ladder as rungs_of
 from semgap.analysis.numbers.numbers import Numbers
-from semgap.analysis.reports.ladder import percent
+from semgap.analysis.reports.columns import ABSENT
 
 # What is farther stands at the edge; the text says where it is.
 _LEFT, _RIGHT = -0.2, 1.2
@@ -21,8 +21,7 @@ def ladder(numbers: Numbers) -> Figure:
         for ratio, mark, colour in zip(closed, "sd", (VERMILION, BLUE), strict=True):
             if ratio is not None:
                 axes.plot(min(max(ratio, _LEFT), _RIGHT), place, mark, color=colour, clip_on=False)
-        said = ", ".join(map(percent, closed))
-        rows.append(Row(rung.label, said))
+        rows.append(Row(rung.label, ", ".join(map(_said, closed))))
     label_rows(axes, rows)
     axes.set_title("Share of the gap that is closed")
     axes.set_xlim(_LEFT, _RIGHT)
@@ -31,3 +30,7 @@ def ladder(numbers: Numbers) -> Figure:
         axes.plot([], [], mark, color=colour, label=name)
     figure.legend(loc="outside lower center", ncols=2)
     return figure
+
+
+def _said(ratio: float | None) -> str:
+    return ABSENT if ratio is None else f"{100 * ratio:.0f} %"
