@@ -25,6 +25,8 @@ _SAME_KIND_BYTES = 16
 _SYSTEMATIC = 4
 _SYSTEMATIC_S = 1e-3
 _NEVER_NS = 1 << 62
+# More than the replies to all requests that a client may have posted.
+_REPLIES_AT_ONCE_BYTES = 1 << 16
 # Of messages below this, more than a tenth may still be in the sockets' buffers.
 _LARGE_BYTES = 64e6
 _FASTER = 3
@@ -207,9 +209,9 @@ def _generations(exchanges: Sequence[Exchange], measured: Sequence[Exchange]) ->
 
 
 def _generations_of_operators(exchanges: Sequence[Exchange], measured: Sequence[Exchange]) -> int:
-    """The same where a step has many exchanges: by their bytes, which differ a little with how
-    requests name tensors, and are far more than those between two generations.
+    """The same where a step has many exchanges, and requests without a reply between them are one:
+    by the bytes of the replies, without those that carry more than logits.
     """
-    largest = max(one.up_bytes for one in measured)
-    others = sum(one.up_bytes for one in exchanges if one.up_bytes <= largest)
-    return round(others / sum(one.up_bytes for one in measured))
+    largest = max(one.down_bytes for one in measured) + _REPLIES_AT_ONCE_BYTES
+    others = sum(one.down_bytes for one in exchanges if one.down_bytes <= largest)
+    return round(others / sum(one.down_bytes for one in measured))
