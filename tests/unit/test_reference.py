@@ -220,3 +220,15 @@ def test_readme_and_appendix_show_what_is_recorded(rebuilt):
     for document in ("README.md", "docs/artifact.md"):
         assert (copy / document).read_text() == (PROJECT / document).read_text()
     assert status == 0
+
+
+@pytest.mark.parametrize("name", [name for name in EXPERIMENTS if "ladder" in name])
+def test_a_cache_of_bytes_moves_no_more_than_deltas(name):
+    """Over all decode steps, of which the first one of deltas sends the prompt's KV cache up."""
+    with (REFERENCE / name / "summary.csv").open(newline="") as file:
+        moved = {
+            row["mode"]: float(row["mean"])
+            for row in csv.DictReader(file)
+            if (row["phase"], row["quantity"]) == ("decode", "network_bytes")
+        }
+    assert moved["semantic"] < moved["content_addressed"] <= 1.05 * moved["delta"]

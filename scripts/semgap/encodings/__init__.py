@@ -3,6 +3,7 @@
 Client, worker and step loop see the tensors that they would see without it.
 """
 
+import abc
 import importlib
 import time
 from collections.abc import Collection, Sequence
@@ -22,28 +23,28 @@ Listed = TypeVar("Listed")
 CPU = torch.device("cpu")
 
 
-class Encoding:
+class Encoding(abc.ABC):
     """One end of a session; the other end has another of its kind, which sees the same messages."""
 
     classes: ClassVar[Collection[TensorClass]] = ()  # the others cross as they are
     held_bytes = 0  # what this end keeps between two messages
 
+    @abc.abstractmethod
     def encode(self, tensors: Sequence[Tensor]) -> list[Tensor]:
         """What crosses in place of tensors of one class: uint8 on the CPU, of shape (bytes,).
 
         The first lists what the tensors are, a second one holds content.
         """
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def decode(self, crossed: Sequence[Tensor], device: torch.device) -> list[Tensor]:
         """The tensors again, on a device, in memory that nothing else uses.
 
         Raises:
             TransportError: the other end speaks of what this end does not have.
         """
-        raise NotImplementedError
 
-    def end_message(self) -> None:
+    def end_message(self) -> None:  # noqa: B027 - most keep nothing between messages
         """Called once per message, when all of it was encoded or decoded."""
 
 
@@ -99,11 +100,11 @@ class EncodedHandler(Handler):
         classes = _classes(message.header, self._encoding)
         try:
             tensors = _decoded(message.tensors, self._encoding, classes, self._handler.device)
+            delivered = structs.replace(message, tensors=tensors, delivered_ns=time.monotonic_ns())
+            reply = self._handler.handle(delivered)
+            return structs.replace(reply, tensors=_encoded(reply.tensors, self._encoding, classes))
         except Exception as error:
             return failed_reply(error)
-        delivered = structs.replace(message, tensors=tensors, delivered_ns=time.monotonic_ns())
-        reply = self._handler.handle(delivered)
-        return structs.replace(reply, tensors=_encoded(reply.tensors, self._encoding, classes))
 
     def discard(self) -> None:
         self._handler.discard()

@@ -37,8 +37,8 @@ than the framework-level mode that a mode does not take; *Step ÷ framework* is 
 A system must know *calls* to run anything elsewhere; *buffers*, to look at what a call brings;
 *which persist*, to leave the weights there; *which is the KV cache*, to leave that there, to send
 what is new of it, or to send it with loss. Bytes are TCP payload. Each side *holds* what it has of
-weights and KV cache after the last step, and what an encoding keeps of what crossed, each byte of
-which is in an index, too, that is not counted.
+weights and KV cache after the last step, and what an encoding keeps of what crossed; the index of
+its chunks is not counted.
 {_encodings(numbers)}"""
 
 
