@@ -11,7 +11,7 @@ from torch.distributed import TCPStore, rpc
 from forks import FORKS
 from judges import needs
 from patience import PATIENCE_S
-from semgap.errors import TransportError, WorkerLostError
+from semgap.errors import ConfigError, TransportError, WorkerLostError
 from semgap.measurement.tcpdump import capture
 from semgap.pcap.reader import read_segments
 from semgap.pcap.traffic_window import TrafficWindow
@@ -26,6 +26,12 @@ MINUTE_NS = 60_000_000_000
 TENSORS = (0, 50, 200)
 TIMEOUTS = Timeouts(connect_s=60.0, step_s=60.0)
 BRIEF = Timeouts(connect_s=5.0, step_s=5.0)
+
+
+def test_refused_to_send_without_waiting_where_a_transport_waits():
+    channel = load_transport("torch_rpc").TorchRpcChannel(TIMEOUTS)
+    with pytest.raises(ConfigError, match=r"always waits.*Set 'server.transport' to 'tcp'"):
+        channel.post(RequestMessage(ReadMeters()))
 
 
 class Echo:

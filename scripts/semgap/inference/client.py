@@ -186,7 +186,8 @@ class InferenceClient:
         """Send a request without waiting; the next exchange says what became of it.
 
         Raises:
-            TransportError: the worker could not be reached, or the transport always waits.
+            TransportError: the worker could not be reached.
+            ConfigError: the transport always waits.
         """
         self._channel.post(RequestMessage(header))
 

@@ -59,13 +59,19 @@ class Operands:
         """Execute an operator and keep its results.
 
         Raises:
-            RemoteError: there is no such operator, or it gave another number of tensors.
+            RemoteError: there is no such operator here, or it gave another number of tensors.
         """
-        with torch.inference_mode():
-            result = _operator(call.operator)(
-                *map(self._decoded, call.arguments),
-                **{name: self._decoded(value) for name, value in call.keywords.items()},
-            )
+        operator = _operator(call.operator)
+        arguments = list(map(self._decoded, call.arguments))
+        keywords = {name: self._decoded(value) for name, value in call.keywords.items()}
+        try:
+            with torch.inference_mode():
+                result = operator(*arguments, **keywords)
+        except NotImplementedError as error:
+            raise RemoteError(
+                f"The worker's device does not have {call.operator} for these arguments: {error}.",
+                "Leave modes that execute operators out for this model.",
+            ) from error
         if call.results:
             results = [result] if isinstance(result, Tensor) else list(result)
             if len(results) != len(call.results):

@@ -9,7 +9,7 @@ import msgspec
 import torch
 from torch import Tensor
 
-from semgap.errors import RemoteError, SemgapError, TransportError
+from semgap.errors import ConfigError, RemoteError, SemgapError
 from semgap.policy import TensorClass
 from semgap.protocol import Encoded, Failed, Reply, Request
 
@@ -74,10 +74,12 @@ class Channel(Protocol):
         """Send one request and do not wait for its reply, which comes with the next request's.
 
         Raises:
-            TransportError: the message could not be carried, or this transport always waits.
+            TransportError: the message could not be carried.
+            ConfigError: this transport always waits.
         """
-        raise TransportError(
-            "This transport waits for each reply.", "Set 'server.transport' to 'tcp'."
+        raise ConfigError(
+            "A mode sends requests without waiting for replies, and this transport always waits.",
+            "Set 'server.transport' to 'tcp', or leave op_pipelined and op_graph out of 'modes'.",
         )
 
     def close(self) -> None:
