@@ -44,13 +44,13 @@ REPORT_SWEEP = $(BIN)/python scripts/sweep.py report --configfile $(CONFIG) $(SW
 	--shapes config/models/shapes.yaml
 POINTS = $(BIN)/python scripts/sweep.py points --configfile $(CONFIG) $(SWEEP)
 
-PYTHON_CODE := scripts tests
+PYTHON_CODE := scripts tests examples
 WORKFLOW_CODE := Snakefile workflow
 
 .DEFAULT_GOAL := help
 .PHONY: help table verify precise report doctor status problems sweep decode-rate \
 	line-rate parse-rate check test thorough format static unit integration reruns \
-	workflow planted mutants honest judge-model clean locks docs models kit environment tcpdump judges stop \
+	workflow planted mutants honest judge-model peers clean locks docs models kit environment tcpdump judges stop \
 	reference-tables
 
 help:  ## list the targets and the variables
@@ -137,15 +137,25 @@ honest: environment $(TEST_TOOLS) tcpdump  ## measure 40 honest experiments: no 
 
 judge-model: environment  ## hold SmolLM2's tokens and logits against llama.cpp's, which is built first (10 min)
 	@envs/ensure-program.sh cmake "cmake g++" "llama.cpp cannot be built."
-	@PYTHON=$(BIN)/python tests/llama_cpp/build.sh
+	@PYTHON=$(BIN)/python examples/llama_cpp/build.sh
 	@$(BIN)/snakemake --cores $(CORES) $(QUIET) --configfile config/smollm2.yaml \
 		-- results/smollm2/model/prompt.json
 	@PYTHONPATH=scripts:tests $(BIN)/python tests/llama_cpp/judge_model.py results/smollm2
 
+peers: environment tcpdump build/rgpu  ## measure llama.cpp and rgpu beside the modes; both are built first (15 min)
+	@envs/ensure-program.sh cmake "cmake g++" "llama.cpp cannot be built."
+	@PYTHON=$(BIN)/python examples/llama_cpp/build.sh
+	@$(BIN)/snakemake --cores $(CORES) $(QUIET) --configfile config/peers.yaml -- results/peers/peers.md
+	@cat results/peers/peers.md
+
+build/rgpu: examples/rgpu/lock.txt
+	@$(PYTHON) -m venv $@
+	@$@/bin/pip install --quiet --disable-pip-version-check -r $< && touch $@
+
 docs: environment  ## write what follows from code: config/README.md, the schema, docs/faults.md
 	@PYTHONPATH=scripts $(BIN)/python -m semgap.maintain.faults
 	@$(BIN)/python scripts/document_config.py --output config/README.md \
-		--schema workflow/schemas/config.schema.json
+		--schema workflow/schemas/config.schema.json --protocol docs/line-protocol.schema.json
 
 reference-tables: environment  ## rebuild the recorded results' tables, figures and the README's part
 	@PYTHONPATH=scripts $(BIN)/python -m semgap.maintain.reference_results
@@ -204,4 +214,5 @@ locks: $(TEST_TOOLS)  ## pin all packages anew from envs/*.in
 		$(LOCK) envs/direct.in envs/set-$$set.in -o envs/lock-$$set.txt; \
 		$(WITHOUT_CUDA) envs/lock-$$set.txt; \
 	done
+	@$(LOCK) examples/rgpu/direct.in -o examples/rgpu/lock.txt; $(WITHOUT_CUDA) examples/rgpu/lock.txt
 	@$(LOCK) envs/test.in -c envs/lock-current.txt -c envs/lock-gpu-host.txt -o envs/lock-test.txt

@@ -23,6 +23,7 @@ include: f"{HERE}/workflow/rules/benchmark.smk"
 include: f"{HERE}/workflow/rules/traffic.smk"
 include: f"{HERE}/workflow/rules/analysis.smk"
 include: f"{HERE}/workflow/rules/report.smk"
+include: f"{HERE}/workflow/rules/systems.smk"
 include: f"{HERE}/workflow/rules/verify.smk"
 include: f"{HERE}/workflow/rules/link.smk"
 include: f"{HERE}/workflow/rules/page.smk"
@@ -53,3 +54,4 @@ rule all:
     input:
         "results/table.md",
         rules.draw_figures.output.figures,
+        PEERS,

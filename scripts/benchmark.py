@@ -30,7 +30,6 @@ def measure(
         said = {"mode": mode, "settings": settings_json(settings), "code": code}
         run_there(there, "scripts/benchmark.py", said, sent, written)
         return
-    import io
     import logging
     from functools import partial
 
@@ -39,15 +38,13 @@ def measure(
     say = partial(logging.getLogger("semgap").warning, "%s, repeat %s: %s", mode, settings.repeat)
     # Before anything large is imported: that, too, would disturb whoever measures.
     with alone_on_this_machine(say):
-        import msgspec
-        import numpy as np
-
         from semgap.measurement.job import run_benchmark
+        from semgap.measurement.run_files import with_digests, write_logits
         from semgap.model.manifest import Manifest
         from semgap.model.prompt import Prompt
         from semgap.model.weights import check_weight_files, map_weights
         from semgap.modes import policy_of
-        from semgap.plumbing.files import digest_of, read_record, write_atomically, write_record
+        from semgap.plumbing.files import read_record, write_record
 
         policy = policy_of(mode)
         model = read_record(manifest, Manifest)
@@ -63,11 +60,8 @@ def measure(
             read_record(prompt, Prompt),
             map_weights(weights, model),
         )
-    file = io.BytesIO()
-    np.save(file, found)
-    write_atomically(logits, file.getvalue())
-    digests = {"logits_sha256": digest_of(logits), "capture_sha256": digest_of(capture)}
-    write_record(run, msgspec.structs.replace(record, **digests))
+    write_logits(logits, found)
+    write_record(run, with_digests(record, logits, capture))
 
 
 if __name__ == "__main__":

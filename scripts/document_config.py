@@ -6,9 +6,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
+import msgspec
+
 from semgap.pipeline.cli import run_script
 from semgap.pipeline.config import config_schema
 from semgap.plumbing.markup import markdown_table
+from semgap.systems import line_protocol
 
 _INTRODUCTION = """\
 # Configuration
@@ -56,13 +59,29 @@ def _allowed(described: Mapping[str, Any]) -> str:
     return " ".join(words)
 
 
+def protocol_schema() -> dict[str, Any]:
+    """JSON Schema of a line of the line protocol: a request or a reply."""
+    lines, definitions = msgspec.json.schema_components(
+        [*line_protocol.REQUESTS, *line_protocol.REPLIES], ref_template="#/$defs/{name}"
+    )
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"The line protocol, version {line_protocol.PROTOCOL}",
+        "anyOf": list(lines),
+        "$defs": definitions,
+    }
+
+
 def document(
-    output: Annotated[Path, "writes the page"], schema: Annotated[Path, "writes the JSON Schema"]
+    output: Annotated[Path, "writes the page"],
+    schema: Annotated[Path, "writes the JSON Schema"],
+    protocol: Annotated[Path, "writes the JSON Schema of the line protocol"],
 ) -> None:
     header = ("Key", "Allowed", "Default", "Meaning")
     table = markdown_table(header, list(keys(config_schema())), text_columns=len(header))
     output.write_text(f"{_INTRODUCTION}{table}\n", encoding="utf-8")
-    schema.write_text(json.dumps(config_schema(), indent=2) + "\n", encoding="utf-8")
+    for file, described in ((schema, config_schema()), (protocol, protocol_schema())):
+        file.write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

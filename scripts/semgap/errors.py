@@ -52,6 +52,10 @@ class ServerError(SemgapError):
     """The server could not be started, reached, or trusted."""
 
 
+class ExternalSystemError(SemgapError):
+    """Somebody else's system ended, hung, or answered something else than it should."""
+
+
 class NoSpaceError(SemgapError):
     """There is no room left where something was to be written."""
 

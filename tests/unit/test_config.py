@@ -177,9 +177,11 @@ def test_a_missing_key_is_named():
 
 def test_the_documentation_is_current(tmp_path):
     page, schema = tmp_path / "README.md", tmp_path / "config.schema.json"
+    protocol = tmp_path / "line-protocol.schema.json"
     command = [sys.executable, PROJECT / "scripts" / "document_config.py"]
-    subprocess.run([*command, "--output", page, "--schema", schema], check=True)
-    for written, kept in ((page, "config"), (schema, "workflow/schemas")):
+    flags = ["--output", page, "--schema", schema, "--protocol", protocol]
+    subprocess.run([*command, *flags], check=True)
+    for written, kept in ((page, "config"), (schema, "workflow/schemas"), (protocol, "docs")):
         assert written.read_text() == (PROJECT / kept / written.name).read_text(), "run: make docs"
 
 

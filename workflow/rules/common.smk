@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import shlex
 import subprocess
 import sys
@@ -46,6 +47,7 @@ from semgap.measurement.job_settings import BenchmarkSettings
 from semgap.model.model_settings import model_files
 from semgap.linkbench.link_settings import LinkJob
 from semgap.server.endpoint import ServerJob
+from semgap.systems.system_settings import SystemJob
 from semgap.pipeline.cli import settings_json
 from semgap.progress import Failures, RunsAnnounced
 from semgap.plumbing.yaml_files import read_yaml
@@ -84,6 +86,7 @@ RUN_LOCK = FolderLock(Path(".snakemake") / "run.lock")
 wildcard_constraints:
     mode="|".join(policy.mode for policy in POLICIES),
     repeat=r"\d+",
+    system="|".join(map(re.escape, CONFIG.systems)) or "none",
 
 
 def code_of(script, *modules):
@@ -141,12 +144,14 @@ def policy_value(mode):
 
 
 def round_priority(wildcards):
-    """All modes' first repeat before any second one, in an order shuffled for each round."""
+    """All first repeats before any second one, in an order shuffled for each round."""
     repeat = int(wildcards.repeat)
+    names = [*CONFIG.modes, *CONFIG.systems]
     shuffled = random.Random(f"{CONFIG.workload.order_seed} {repeat}").sample(
-        CONFIG.modes, len(CONFIG.modes)
+        names, len(names)
     )
-    position = (repeat - 1) * len(shuffled) + shuffled.index(wildcards.mode)
+    own = wildcards.get("mode") or wildcards.system
+    position = (repeat - 1) * len(shuffled) + shuffled.index(own)
     return 1_000_000 - position
 
 
@@ -395,3 +400,28 @@ EXPECTATION_FILE = expectation_file(
         for form in FORMS
     ),
 )
+# Repeats of a system are as many as those of the mode that all are held against.
+SYSTEM_RUNS = [
+    (system, repeat)
+    for system in CONFIG.systems
+    for repeat in range(1, CONFIG.workload.repeats_of("local") + 1)
+]
+
+
+def per_system_run(pattern):
+    """The files of all runs of systems."""
+    return [
+        pattern.format(system=system, repeat=repeat) for system, repeat in SYSTEM_RUNS
+    ]
+
+
+def programs_of(wildcards):
+    """The files that a system's commands name: it is measured again where one changes."""
+    system = CONFIG.systems[wildcards.system]
+    words = [*system.command, *(system.server or ())]
+    return sorted({word for word in words if Path(word).is_file()})
+
+
+def endpoint_of_system(wildcards):
+    """The server of this experiment, which runs the system's, if it has one."""
+    return {"endpoint": ENDPOINT} if CONFIG.systems[wildcards.system].server else {}

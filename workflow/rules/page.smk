@@ -10,6 +10,7 @@ rule render_report:
     input:
         files=[
             *(f"{EXPERIMENT}/{name}" for name in report_parts()),
+            *PEERS,
             rules.compare_recorded.output.report,
         ],
     output:

@@ -104,6 +104,7 @@ FIGURES = {
 # Made by other rules.
 OTHERS = {
     "versus-reference.md": CLAIMS,
+    **dict.fromkeys(("peers.md", "peers.svg"), FOUND),
     **dict.fromkeys(("transport.md", "transport.svg", "overhead.md"), LINK),
 }
 

@@ -19,7 +19,7 @@ _DESCRIPTIONS = {"expectation.json": "built_from.json", "manifest.json": "model/
 
 
 def pack(results: Path, archive: Path, more: Mapping[str, str] | None = None) -> None:
-    """Write run records, traffic and agreement, the same bytes whoever writes them and when.
+    """Write what was measured, the same bytes whoever writes it and when.
 
     Args:
         more: further files of the results, by their names in the archive.
@@ -27,6 +27,7 @@ def pack(results: Path, archive: Path, more: Mapping[str, str] | None = None) ->
     evidence = [
         *(*results.glob("runs/*/*.json"), *results.glob("traffic/*/*.csv")),
         *results.glob("model/agreement.json"),
+        *results.glob("peers.csv"),
     ]
     files = {str(file.relative_to(results)): file for file in evidence}
     files |= {name: results / file for name, file in (more or {}).items()}

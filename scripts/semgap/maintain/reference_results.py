@@ -16,9 +16,12 @@ from semgap.analysis.claims import load_claims
 from semgap.analysis.evidence import Evidence, read_evidence
 from semgap.analysis.expectation import Asked
 from semgap.analysis.figures import save
+from semgap.analysis.figures.peers import peers
 from semgap.analysis.numbers.numbers import Numbers
+from semgap.analysis.numbers.peers import PeerRow
 from semgap.analysis.numbers.versus import VersusRow, read_recorded, recorded_in, versus_nearest
 from semgap.analysis.reports.claims import accepted_text, seen_text
+from semgap.analysis.reports.peers import peers_markdown
 from semgap.analysis.reports.versus import versus_markdown
 from semgap.analysis.scaling.publish import write_scaling
 from semgap.maintain.archive import REFERENCE, SUFFIX, unpack
@@ -31,7 +34,7 @@ from semgap.maintain.readme_parts import (
     sweeps_in,
 )
 from semgap.pcap.turns import Turn
-from semgap.plumbing.files import read_record, write_atomically, write_rows
+from semgap.plumbing.files import read_record, read_rows, write_atomically, write_rows
 from semgap.plumbing.markup import markdown_table
 
 PROJECT = Path(__file__).parents[3]
@@ -87,6 +90,10 @@ def rebuild(recorded: Path) -> Numbers:
         save(publish.figure(name, found), folder / f"{name}.svg")
     for name in (*KEPT, *(KEPT_OF_LADDERS if is_ladder(found) else ())):
         shutil.copyfile(folder / name, recorded / name)
+    if (folder / "peers.csv").exists():
+        rows = read_rows(folder / "peers.csv", PeerRow)
+        write_atomically(recorded / "peers.md", peers_markdown(rows).encode())
+        save(peers(rows), recorded / "peers.svg")
     return found
 
 

@@ -15,13 +15,11 @@ from msgspec import structs
 from torch import Tensor
 
 from semgap.errors import not_a_number
-from semgap.execution import GenerationLimits, load_executor
-from semgap.inference.client import InferenceClient
-from semgap.inference.link import measure_link, measure_offset
 from semgap.inference.steps import StepRecord
 from semgap.measurement.job_settings import BenchmarkSettings, CaptureSettings, WorkloadSettings
 from semgap.measurement.phases import Phases
 from semgap.measurement.run_record import PhaseRecord, Rehearsal, RunRecord, settled
+from semgap.measurement.subject import Opened, opened_policy
 from semgap.measurement.tcpdump import (
     Capture,
     CaptureStatus,
@@ -38,8 +36,7 @@ from semgap.plumbing.limits import threads_or_all_cores
 from semgap.plumbing.provenance import describe_host
 from semgap.plumbing.tcp_sockets import SocketPair
 from semgap.plumbing.versions import versions
-from semgap.policy import Policy, WorkerPlace
-from semgap.session import load_session_module
+from semgap.policy import Policy
 
 log = logging.getLogger(__name__)
 
@@ -54,12 +51,36 @@ def run_benchmark(
     prompt: Prompt,
     weights: Sequence[Tensor],
 ) -> tuple[RunRecord, np.ndarray]:
-    """Measure one repeat of one mode.
+    """Measure one repeat of one mode: see ``measure``.
+
+    Args:
+        endpoint_file: describes the server, if the mode needs one.
+    """
+    opened = partial(
+        opened_policy,
+        policy=policy,
+        settings=settings,
+        endpoint_file=endpoint_file,
+        manifest=manifest,
+        weights=weights,
+    )
+    return measure(opened, policy, settings, code, capture_file, manifest, prompt)
+
+
+def measure(
+    opened: Opened,
+    policy: Policy,
+    settings: BenchmarkSettings,
+    code: str,
+    capture_file: Path,
+    manifest: Manifest,
+    prompt: Prompt,
+) -> tuple[RunRecord, np.ndarray]:
+    """Measure one repeat of what is opened.
 
     Args:
         code: fingerprint of the job's code, for the record.
         capture_file: is written.
-        endpoint_file: describes the server, if the mode needs one.
 
     Returns:
         The record, and the logits of the last position of the prefill and of each decode step:
@@ -73,29 +94,14 @@ def run_benchmark(
     started_unix_ns = time.time_ns()
     workload = settings.workload
     name = f"{policy.mode}, repeat {settings.repeat}"
-    module = load_session_module(policy.worker)
-    with (
-        _capture(settings.capture, capture_file) as (running, unavailable),
-        module.open_session(settings.worker, endpoint_file, policy.encoding) as session,
-    ):
-        client = InferenceClient(session.channel, policy, manifest, weights)
-        say = partial(log.info, "%s: %s", name)
-        say("the worker builds the model")
-        configured = client.configure(settings.worker.engine)
-        clock_before = None if session.one_clock else measure_offset(session.channel)
-        if clock_before is not None:
-            client.worker_ahead_ns = clock_before.offset_ns
-        limits = GenerationLimits(
-            vocabulary_size=manifest.vocabulary_size,
-            logits_to_keep=workload.logits_to_keep,
-            max_steps=1 + workload.decode_steps,
-        )
-        executor = load_executor(policy.executor).open_executor(client, limits)
-        gpu = configured.gpu_uuid, configured.gpu_name
+    say = partial(log.info, "%s: %s", name)
+    with _capture(settings.capture, capture_file) as (running, unavailable), opened(say) as subject:
+        session, executor = subject.session, subject.executor
+        gpu = subject.gpu_uuid, subject.gpu_name
         worker_host = session.describe_host and session.describe_host(*gpu)
         host = describe_host(code, *(("", "") if worker_host else gpu))
         probes = [send_probe(settings.capture.interface_address)]
-        phases = partial(Phases, client, session, has_gpu=bool(configured.gpu_uuid))
+        phases = partial(Phases, subject.worker, session, has_gpu=bool(subject.gpu_uuid))
 
         def generation(into: Phases, token_ids: Sequence[int] = prompt.token_ids) -> Phases:
             into.run_generation(executor, token_ids, workload.decode_steps)
@@ -130,9 +136,10 @@ def run_benchmark(
                 executor, prompt.token_ids, workload.decode_steps, workload.back_to_back_s
             )
         # Large messages leave the worker's allocator another one than local's: after all passes.
-        crosses = policy.worker is WorkerPlace.SERVER
-        link_seen = measure_link(session.channel) if crosses else None
-        clocks = clock_before and relation_of(clock_before, measure_offset(session.channel))
+        link_seen = subject.measure_link and subject.measure_link()
+        clocks = None
+        if subject.offset_before is not None and subject.measure_offset is not None:
+            clocks = relation_of(subject.offset_before, subject.measure_offset())
         sockets = timed.sockets
         sockets.check_no_strangers(name)
         if running is not None:
@@ -164,6 +171,7 @@ def run_benchmark(
         client_sockets=_in_order(sockets.client),
         worker_sockets=_in_order(sockets.worker),
         listening_ports=tuple(sorted(sockets.listening_ports)),
+        served_ports=() if session.channel else tuple(sorted(sockets.served_ports)),
         probes=tuple(probes),
         yardstick=yardstick,
         runs_again=again.has_meters or back_to_back.has_meters,

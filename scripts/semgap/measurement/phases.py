@@ -1,7 +1,6 @@
 """The phases of a run, each timed, with meters read and sockets noted around it."""
 
 import contextlib
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,12 +10,12 @@ import msgspec
 
 from semgap.errors import MeasurementError
 from semgap.execution import Executor, generate
-from semgap.inference.client import InferenceClient
 from semgap.inference.steps import StepRecord
 from semgap.measurement.run_record import PhaseRecord
+from semgap.measurement.subject import MeteredWorker
 from semgap.meters import Host, RunningMeters, Span, meters_of
 from semgap.plumbing.clocks import read_clocks
-from semgap.plumbing.tcp_sockets import SocketPair, shown, sockets_of, strangers
+from semgap.plumbing.tcp_sockets import SocketPair, shown, strangers
 from semgap.session import Session
 
 # Quiet time around each phase, so that time stamps separate the phases' packets.
@@ -32,6 +31,7 @@ class SeenSockets:
     client: set[SocketPair] = field(default_factory=set)
     worker: set[SocketPair] = field(default_factory=set)
     listening_ports: set[int] = field(default_factory=set)
+    served_ports: set[int] = field(default_factory=set)  # of those, the worker's
 
     def check_no_strangers(self, run: str) -> None:
         """Check that nobody else connected to where the two processes listen.
@@ -58,13 +58,13 @@ class Phases:
 
     def __init__(
         self,
-        client: InferenceClient,
+        worker: MeteredWorker,
         session: Session,
         span: Span,
         has_gpu: bool,
         say: Callable[[str], None],
     ) -> None:
-        self._client = client
+        self._worker = worker
         self._session = session
         meters = {host: meters_of(host, span, has_gpu) for host in Host}
         self.has_meters = any(meters.values())
@@ -83,7 +83,7 @@ class Phases:
         """Time the block as a phase; the block appends its steps to the list it is given."""
         steps: list[StepRecord] = []
         beside = RunningMeters(self._beside, gpu_uuid="")
-        started = self._client.start_meters(self._around_phase, self._around_passes)
+        started = self._worker.start_meters(self._around_phase, self._around_passes)
         self._note_sockets()
         time.sleep(_QUIET_S)
         client_meters = RunningMeters(self._client_meters, gpu_uuid="")
@@ -95,7 +95,7 @@ class Phases:
         end = read_clocks()
         client_readings = client_meters.stop()
         self._note_sockets()
-        read = self._client.read_meters()
+        read = self._worker.read_meters()
         beside_readings = beside.stop()
         moved_bytes = sum(step.total_up_bytes + step.total_down_bytes for step in steps)
         self.say(f"{name} took {latency_s:.3f} s, tensors {moved_bytes / 1e6:,.3f} MB")
@@ -167,10 +167,11 @@ class Phases:
         return tuple(phases.values())
 
     def _note_sockets(self) -> None:
-        client, worker = sockets_of(os.getpid()), self._session.worker_sockets()
+        client, worker = self._session.client_sockets(), self._session.worker_sockets()
         self.sockets.client.update(client.connections)
         self.sockets.worker.update(worker.connections)
         self.sockets.listening_ports.update(client.listening_ports, worker.listening_ports)
+        self.sockets.served_ports.update(worker.listening_ports)
 
 
 def _until(at_least_s: float) -> Iterator[None]:

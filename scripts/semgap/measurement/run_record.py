@@ -91,6 +91,8 @@ class RunRecord(msgspec.Struct, frozen=True):
     # what was sent on purpose before the first and after the last phase
     probes: tuple[ProbeTraffic, ...]
     capture: CaptureStatus
+    # where any connection is the session's, however short: a server's that is somebody else's
+    served_ports: tuple[int, ...] = ()
     ended_unix_ns: int = 0  # when nothing more was measured; 0 in records without it
     yardstick: Yardstick | None = None  # None in records without it
     # whether the phases were run again after they were timed, for meters that slow what they watch

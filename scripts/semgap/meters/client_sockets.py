@@ -1,7 +1,7 @@
 """Payload that crossed the client's TCP connections, as the kernel counts it."""
 
 from semgap.meters import Meter, Readings
-from semgap.plumbing.tcp_sockets import TcpCounters, kernel_counts_bytes, own_tcp_counters
+from semgap.plumbing.tcp_sockets import kernel_counts_bytes, own_tcp_counters, payload_between
 
 
 class ClientSockets(Meter):
@@ -16,12 +16,7 @@ class ClientSockets(Meter):
     def read(self, begin_ns: int, end_ns: int) -> Readings:
         if not kernel_counts_bytes():
             return {}
-        new = TcpCounters(0, 0, 0, 0, 0)
-        moved = [
-            [now - then for now, then in zip(after, self._before.get(inode, new), strict=True)]
-            for inode, after in self._after.items()
-        ]
-        totals = TcpCounters(*map(sum, zip(*moved, strict=True))) if moved else new
+        totals = payload_between(self._before, self._after)
         return {
             "socket_up_bytes": totals.acked_bytes,
             "socket_down_bytes": totals.received_bytes,

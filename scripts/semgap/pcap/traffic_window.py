@@ -164,6 +164,21 @@ def sent_through(segments: Segments, pair: SocketPair) -> Integers:
     return matching
 
 
+def pairs_towards(segments: Segments, ports: Iterable[int]) -> set[SocketPair]:
+    """The connections whose remote end is at one of some ports, from their local end."""
+    towards = np.flatnonzero(np.isin(segments.dst_port, list(ports)))
+    ends = zip(
+        segments.src_ip[towards].tolist(),
+        segments.src_port[towards].tolist(),
+        segments.dst_ip[towards].tolist(),
+        segments.dst_port[towards].tolist(),
+        towards.tolist(),
+        strict=True,
+    )
+    first = {tuple(end): index for *end, index in ends}
+    return {_pair_at(segments, index) for index in first.values()}
+
+
 def _pair_at(segments: Segments, index: int) -> SocketPair:
     return SocketPair(
         _unpacked_ip(segments.src_ip[index]),

@@ -17,12 +17,13 @@ from semgap.inference.worker_settings import WorkerSettings
 from semgap.linkbench.link_settings import LinkSettings
 from semgap.measurement.job_settings import CaptureSettings, StoppingRule, WorkloadSettings
 from semgap.model.model_settings import ModelSettings, PackageSettings
-from semgap.modes import policy_of
+from semgap.modes import POLICIES, policy_of
 from semgap.plumbing.registry import names_in
 from semgap.plumbing.yaml_files import read_yaml
 from semgap.policy import Label, Policy
 from semgap.server.endpoint import LinkShape, ServerSettings
 from semgap.server.network_namespace import near_address
+from semgap.systems.system_settings import SystemSettings
 
 _Text = Annotated[
     str,
@@ -32,6 +33,9 @@ _Text = Annotated[
         description="A text without control characters.",
     ),
 ]
+
+# What a file or folder may be called anywhere.
+_Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]*$(?!\n)", max_length=100)]
 
 _Count = Annotated[int, Meta(ge=1)]
 
@@ -99,12 +103,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     experiment: Annotated[
-        str,
-        Meta(
-            pattern=r"^[a-z0-9][a-z0-9._-]*$(?!\n)",
-            max_length=100,
-            description="Name of the experiment; its results are under results/<experiment>/.",
-        ),
+        _Name,
+        Meta(description="Name of the experiment; its results are under results/<experiment>/."),
     ]
     model: ModelSettings
     workload: Workload = msgspec.field(default_factory=Workload)
@@ -121,6 +121,13 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             description="Names of modes in the table, where they are not those of the policy "
             "table: a text, or {text, latex} with LaTeX code for the same."
+        ),
+    ] = {}
+    systems: Annotated[
+        dict[_Name, SystemSettings],
+        Meta(
+            description="Systems of somebody else's by a name for their files, measured beside the "
+            "modes: peers.md (docs/systems.md)."
         ),
     ] = {}
     worker: WorkerSettings = msgspec.field(default_factory=WorkerSettings)
@@ -248,6 +255,24 @@ def load_config(values: Mapping[str, Any]) -> Config:
             config.server.launch == "namespace" or config.server.link == LinkShape(),
             *("server.link", config.server.link),
             "none, unless server.launch is namespace",
+        ),
+        (
+            not config.systems or config.server.launch in ("local", "namespace"),
+            *("systems", ", ".join(config.systems)),
+            "none, unless server.launch is local or namespace",
+        ),
+        *(
+            (
+                system.baseline in (None, *config.systems) and system.baseline != name,
+                *(f"systems.{name}.baseline", system.baseline),
+                "another of the systems",
+            )
+            for name, system in config.systems.items()
+        ),
+        (
+            not set(config.systems) & {policy.mode for policy in POLICIES},
+            *("systems", ", ".join(config.systems)),
+            "names that no mode has",
         ),
         _loaded("worker.engine", config.worker.engine, "engine"),
         _loaded("server.transport", config.server.transport, "transport"),

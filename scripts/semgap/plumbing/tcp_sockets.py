@@ -1,12 +1,14 @@
 """TCP sockets: whose they are, what the kernel counts of them, ports, interfaces, options."""
 
 import contextlib
+import ctypes
+import errno
 import functools
 import ipaddress
 import os
 import socket
 import struct
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -163,6 +165,8 @@ def _timeval(seconds: float) -> bytes:
 # and two pacing rates; data_segs_in and data_segs_out, then bytes_retrans, since Linux 4.19.
 _BYTES = struct.Struct("=120x QQ 16x II 48x Q")
 _WHOLE = 256
+# Its number in each architecture's table of system calls that Linux has added to since 2019.
+_PIDFD_GETFD = 438
 
 
 class TcpCounters(NamedTuple):
@@ -195,7 +199,43 @@ def kernel_counts_bytes() -> bool:
 
 def own_tcp_counters() -> dict[int, TcpCounters]:
     """Counters of each connection that this process has with another one, by the socket's inode."""
-    found = dict(_connections())
+    return _with_others(_connections("self", os.dup))
+
+
+def tcp_counters_of(pid: int) -> dict[int, TcpCounters]:
+    """The same for a process that this one may trace, such as its child, and for its children.
+
+    Raises:
+        OSError: this one may not, or the kernel is older than Linux 5.6.
+    """
+    found: dict[int, TcpCounters] = {}
+    for process in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
+        there = os.pidfd_open(process.pid)
+        try:
+            duplicate = functools.partial(_duplicate_from, there)
+            found |= _with_others(_connections(str(process.pid), duplicate))
+        finally:
+            os.close(there)
+    return found
+
+
+def _duplicate_from(pidfd: int, descriptor: int) -> int:
+    """A duplicate of another process's descriptor: pidfd_getfd(2)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    duplicate = int(libc.syscall(_PIDFD_GETFD, pidfd, descriptor, 0))
+    # A descriptor that has been closed meanwhile is none; what may not be done is an error.
+    if duplicate < 0 and ctypes.get_errno() == errno.EBADF:
+        raise FileNotFoundError
+    if duplicate < 0:
+        raise PermissionError(ctypes.get_errno(), "pidfd_getfd failed")
+    return duplicate
+
+
+def _with_others(
+    connections: Iterable[tuple[int, tuple[object, object, TcpCounters]]],
+) -> dict[int, TcpCounters]:
+    """Without both ends of those that a process has with itself."""
+    found = dict(connections)
     own_ends = {(local, remote) for local, remote, _counters in found.values()}
     return {
         inode: counters
@@ -204,17 +244,37 @@ def own_tcp_counters() -> dict[int, TcpCounters]:
     }
 
 
-def _connections() -> Iterator[tuple[int, tuple[object, object, TcpCounters]]]:
-    for descriptor in Path("/proc/self/fd").iterdir():
-        # A descriptor may close while this goes through them, and is a socket or is not.
-        with contextlib.suppress(OSError):
+def _connections(
+    process: str, duplicate: Callable[[int], int]
+) -> Iterator[tuple[int, tuple[object, object, TcpCounters]]]:
+    for descriptor in Path(f"/proc/{process}/fd").iterdir():
+        try:
             if not str(descriptor.readlink()).startswith("socket:"):
                 continue
-            with socket.socket(fileno=os.dup(int(descriptor.name))) as one:
-                if one.family in (socket.AF_INET, socket.AF_INET6):
-                    inode = os.fstat(one.fileno()).st_ino
-                    info = one.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _WHOLE)
-                    yield inode, (one.getsockname()[:2], one.getpeername()[:2], _counters(info))
+            one = socket.socket(fileno=duplicate(int(descriptor.name)))
+        except PermissionError:
+            raise
+        except OSError:
+            # It has been closed while this goes through them.
+            continue
+        # What has no peer yet is no connection.
+        with one, contextlib.suppress(OSError):
+            if one.family in (socket.AF_INET, socket.AF_INET6):
+                inode = os.fstat(one.fileno()).st_ino
+                info = one.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _WHOLE)
+                yield inode, (one.getsockname()[:2], one.getpeername()[:2], _counters(info))
+
+
+def payload_between(
+    before: Mapping[int, TcpCounters], after: Mapping[int, TcpCounters]
+) -> TcpCounters:
+    """By how much the counters of all connections grew; one that is new counts from its begin."""
+    new = TcpCounters(0, 0, 0, 0, 0)
+    grown = (
+        [now - then for now, then in zip(counters, before.get(inode, new), strict=True)]
+        for inode, counters in after.items()
+    )
+    return TcpCounters(*map(sum, zip(new, *grown, strict=True)))
 
 
 def _counters(info: bytes) -> TcpCounters:

@@ -17,6 +17,7 @@ import msgspec
 from semgap.errors import ServerError
 from semgap.plumbing.provenance import Host
 from semgap.plumbing.tcp_sockets import ProcessSockets, set_receive_timeout, set_send_timeout
+from semgap.plumbing.usage import Usage
 from semgap.plumbing.versions import Versions
 from semgap.server.endpoint import RunTime, ServerEndpoint
 
@@ -36,6 +37,20 @@ class OpenSession(msgspec.Struct, frozen=True, tag="open_session"):
     """Ask the process at this connection to be a worker. It lives as long as the connection."""
 
     encoding: str | None = None  # of the session's tensors, if any
+
+
+class RunProgram(msgspec.Struct, frozen=True, tag="run_program"):
+    """Ask the process at this connection to run a server of somebody else's, instead of a worker.
+
+    It lives as long as the connection.
+    """
+
+    # {host} and {port} in it stand for where it shall listen: an address, and a port that is free
+    command: tuple[str, ...]
+
+
+class AskUsage(msgspec.Struct, frozen=True, tag="ask_usage"):
+    """Ask what the program has used until now."""
 
 
 class ListSockets(msgspec.Struct, frozen=True, tag="list_sockets"):
@@ -69,6 +84,12 @@ class WorkerEnded(msgspec.Struct, frozen=True, tag="worker_ended"):
     how: str
 
 
+class UsageSeen(msgspec.Struct, frozen=True, tag="usage_seen"):
+    """What the program has used until now."""
+
+    usage: Usage
+
+
 class DescribeHost(msgspec.Struct, frozen=True, tag="describe_host"):
     """Ask for a description of the worker's machine."""
 
@@ -82,8 +103,8 @@ class HostDescribed(msgspec.Struct, frozen=True, tag="host_described"):
     host: Host
 
 
-ServerRequest = Hello | OpenSession | ListSockets | DescribeHost
-ServerReply = Welcome | SessionOpened | Sockets | HostDescribed | WorkerEnded
+ServerRequest = Hello | OpenSession | RunProgram | ListSockets | AskUsage | DescribeHost
+ServerReply = Welcome | SessionOpened | Sockets | UsageSeen | HostDescribed | WorkerEnded
 
 _REQUESTS: msgspec.json.Decoder[ServerRequest] = msgspec.json.Decoder(ServerRequest)
 _REPLIES: msgspec.json.Decoder[ServerReply] = msgspec.json.Decoder(ServerReply)

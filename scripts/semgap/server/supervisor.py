@@ -95,7 +95,7 @@ class Supervisor:
                     self._actions.get(descriptor, lambda: None)()
         finally:
             for session in list(self._sessions.values()):
-                os.kill(session.pid, signal.SIGKILL)
+                _kill(session)
                 self._reap(session)
             self._listener.close()
             log.info("ended")
@@ -126,6 +126,9 @@ class Supervisor:
             return
         if pid == 0:
             self._become_worker(connection)
+        # Both processes ask for it, whichever is first.
+        with contextlib.suppress(OSError):
+            os.setpgid(pid, pid)
         session = _Session(pid, open_exit(pid), connection)
         self._sessions[pid] = session
         self._watch(session.exited, select.POLLIN, partial(self._reap, session))
@@ -134,9 +137,10 @@ class Supervisor:
     def _hung_up(self, session: _Session) -> None:
         """A session is over when its client hangs up, whatever its process does."""
         self._unwatch(session.connection.fileno())
-        os.kill(session.pid, signal.SIGKILL)
+        _kill(session)
 
     def _reap(self, session: _Session) -> None:
+        _kill(session)
         _pid, status = os.waitpid(session.pid, 0)
         del self._sessions[session.pid]
         self._unwatch(session.exited)
@@ -156,6 +160,7 @@ class Supervisor:
         status = 1
         try:
             die_with_parent()
+            os.setpgid(0, 0)
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             self._listener.close()
@@ -171,6 +176,11 @@ class Supervisor:
             logging.shutdown()
             sys.stderr.flush()
             os._exit(status)
+
+
+def _kill(session: _Session) -> None:
+    """End a session's process with all that it has started, which are of its process group."""
+    os.killpg(session.pid, signal.SIGKILL)
 
 
 def _listen(settings: ServerSettings) -> socket.socket:

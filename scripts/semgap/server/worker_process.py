@@ -2,10 +2,13 @@
 
 import logging
 import os
+import queue
 import signal
 import threading
+from collections.abc import Sequence
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Connection
+from typing import NoReturn
 
 import msgspec
 import torch
@@ -17,10 +20,12 @@ from semgap.model.device import open_device
 from semgap.plumbing.limits import threads_or_all_cores
 from semgap.plumbing.provenance import describe_host
 from semgap.plumbing.tcp_sockets import ProcessSockets, free_port, sockets_of
+from semgap.plumbing.usage import usage_of
 from semgap.plumbing.versions import Versions
 from semgap.server import control
 from semgap.server.control import monotonic_clock_id
 from semgap.server.endpoint import ServerEndpoint
+from semgap.server.program import run_program
 from semgap.transport import Timeouts, load_transport
 
 log = logging.getLogger(__name__)
@@ -42,8 +47,10 @@ class WorkerProcess:
         self._endpoint = endpoint
         self._control_port = port
         self._versions = versions
-        self._opened = threading.Event()
-        self._encoding: str | None = None
+        self._asked: queue.SimpleQueue[control.OpenSession | control.RunProgram]
+        self._asked = queue.SimpleQueue()
+        self._session_is_open = False
+        self._program: int | None = None
 
     def run(self, secret: bytes) -> None:
         """Admit a client, answer it, and serve its session; ends with the process."""
@@ -56,9 +63,12 @@ class WorkerProcess:
             return
         signal.setitimer(signal.ITIMER_REAL, 0)
         threading.Thread(target=self._answer, name="control", daemon=True).start()
-        self._opened.wait()
         try:
-            self._serve()
+            match self._asked.get():
+                case control.OpenSession(encoding):
+                    self._serve(encoding)
+                case control.RunProgram(command):
+                    self._run_program(command)
         except SemgapError as error:
             log.error("%s", error)
             control.send(self._connection, control.WorkerEnded(f"failed: {error}"))
@@ -71,7 +81,7 @@ class WorkerProcess:
             # store): the worker ends when its session does.
             signal.pause()
 
-    def _serve(self) -> None:
+    def _serve(self, encoding: str | None) -> None:
         """Serve one client until it closes its channel."""
         settings, worker = self._endpoint.settings, self._endpoint.worker
         port = free_port(settings.host)
@@ -80,10 +90,18 @@ class WorkerProcess:
         load_transport(settings.transport).serve(
             settings.host,
             port,
-            encoded_handler(Worker(open_device(worker.device)), self._encoding),
+            encoded_handler(Worker(open_device(worker.device)), encoding),
             Timeouts(settings.start_timeout_s, settings.step_timeout_s),
             lambda: control.send(self._connection, control.SessionOpened(port)),
         )
+
+    def _run_program(self, command: Sequence[str]) -> NoReturn:
+        def say_ready(pid: int, port: int) -> None:
+            self._program = pid
+            control.send(self._connection, control.SessionOpened(port))
+
+        settings = self._endpoint.settings
+        run_program(command, settings.host, settings.start_timeout_s, say_ready)
 
     def _answer(self) -> None:
         try:
@@ -108,12 +126,14 @@ class WorkerProcess:
             case control.DescribeHost(gpu_uuid, gpu_name):
                 code = self._endpoint.code
                 return control.HostDescribed(describe_host(code, gpu_uuid, gpu_name))
-            case control.OpenSession() if self._opened.is_set():
+            case control.AskUsage():
+                return control.UsageSeen(usage_of(self._program or os.getpid()))
+            case control.OpenSession() | control.RunProgram() if self._session_is_open:
                 return control.WorkerEnded("is there already: one session a connection")
-            case control.OpenSession(encoding):
-                self._encoding = encoding
+            case control.OpenSession() | control.RunProgram():
                 # Answered when the worker is ready or has failed to be.
-                self._opened.set()
+                self._session_is_open = True
+                self._asked.put(request)
                 return None
 
     def _session_sockets(self) -> ProcessSockets:

@@ -1,6 +1,7 @@
 """A session: a fresh worker, a channel to it, and what is known about both processes."""
 
 import importlib
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Protocol
 
 from semgap.inference.worker_settings import WorkerSettings
 from semgap.plumbing.provenance import Host
-from semgap.plumbing.tcp_sockets import ProcessSockets
+from semgap.plumbing.tcp_sockets import ProcessSockets, sockets_of
 from semgap.policy import WorkerPlace
 from semgap.server.endpoint import LinkShape
 from semgap.transport import Channel
@@ -19,7 +20,7 @@ from semgap.transport import Channel
 class Session:
     """One benchmark job's worker."""
 
-    channel: Channel  # carries requests to the worker
+    channel: Channel | None  # carries requests to a worker of ours
     transport: str  # the name of the transport behind the channel
     # lists the worker process's TCP sockets at the moment
     worker_sockets: Callable[[], ProcessSockets]
@@ -27,6 +28,8 @@ class Session:
     # describes another machine that the worker is on, by UUID and name of the GPU that computes
     describe_host: Callable[[str, str], Host] | None = None
     link: LinkShape | None = None  # what was made between this process and the worker
+    # lists those of the worker's client: of this process, unless that is another one
+    client_sockets: Callable[[], ProcessSockets] = lambda: sockets_of(os.getpid())
 
 
 class SessionModule(Protocol):

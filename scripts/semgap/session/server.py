@@ -1,7 +1,8 @@
-"""A worker that the experiment's server forks for this session alone."""
+"""A worker, or another program, that the experiment's server runs for this session alone."""
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -13,8 +14,9 @@ from semgap.inference.worker_settings import WorkerSettings
 from semgap.plumbing.files import read_record
 from semgap.plumbing.provenance import Host
 from semgap.plumbing.tcp_sockets import ProcessSockets
+from semgap.plumbing.usage import Usage
 from semgap.server import control
-from semgap.server.endpoint import ServerEndpoint
+from semgap.server.endpoint import LinkShape, ServerEndpoint
 from semgap.server.lifecycle import ensure_server, log_file_of
 from semgap.session import Session
 from semgap.transport import Timeouts, load_transport
@@ -23,67 +25,93 @@ from semgap.transport import Timeouts, load_transport
 _END_TIMEOUT_S = 1.0
 
 
+@dataclass(frozen=True)
+class FarSide:
+    """The process that a control connection leads to."""
+
+    connection: Connection
+    endpoint: ServerEndpoint
+    one_clock: bool  # whether it reads the monotonic clock that this process reads
+
+    @property
+    def link(self) -> LinkShape | None:
+        """What was made between this process and that one."""
+        settings = self.endpoint.settings
+        return settings.link if settings.launch == "namespace" else None
+
+    def open(self, request: control.OpenSession | control.RunProgram) -> int:
+        """Let it be something; returns the port that it serves."""
+        timeout_s = self.endpoint.settings.start_timeout_s
+        return control.ask(self.connection, request, control.SessionOpened, timeout_s).port
+
+    def sockets(self) -> ProcessSockets:
+        """Its TCP sockets and those of what it has started."""
+        return control.ask(self.connection, control.ListSockets(), control.Sockets).sockets
+
+    def usage(self) -> Usage:
+        """What the program that it runs has used."""
+        return control.ask(self.connection, control.AskUsage(), control.UsageSeen).usage
+
+    def describe_host(self, gpu_uuid: str, gpu_name: str) -> Host:
+        """Its machine."""
+        asked = control.DescribeHost(gpu_uuid, gpu_name)
+        return control.ask(self.connection, asked, control.HostDescribed).host
+
+    def end(self) -> str | None:
+        """How it ended, if it has."""
+        try:
+            message = control.receive_reply(self.connection, _END_TIMEOUT_S)
+        except TimeoutError:
+            return None
+        except (EOFError, OSError):
+            return "is gone, with this experiment's server"
+        return message.how if isinstance(message, control.WorkerEnded) else None
+
+
 @contextlib.contextmanager
-def open_session(
-    _settings: WorkerSettings, endpoint_file: Path | None, encoding: str | None = None
-) -> Iterator[Session]:
+def far_side(endpoint_file: Path | None) -> Iterator[FarSide]:
+    """Connect with the experiment's server; what it forks for this ends with the block.
+
+    Raises:
+        ServerError: it cannot be reached or started.
+    """
     if endpoint_file is None:
         raise ServerError(
             "This mode needs a server and no endpoint is given.",
             "Name the file that the rule rpc_server writes with --endpoint.",
         )
-    # The worker may share this machine's cores: more threads here would compete with it.
-    torch.set_num_threads(1)
     endpoint = read_record(endpoint_file, ServerEndpoint)
     welcome = ensure_server(endpoint, endpoint_file)
-    one_clock = welcome.clock_id == control.monotonic_clock_id()
-    link = endpoint.settings.link if endpoint.settings.launch == "namespace" else None
     with control.connect(endpoint) as connection:
-        opened = control.ask(
-            connection,
-            control.OpenSession(encoding),
-            control.SessionOpened,
-            endpoint.settings.start_timeout_s,
-        )
+        yield FarSide(connection, endpoint, welcome.clock_id == control.monotonic_clock_id())
+
+
+@contextlib.contextmanager
+def open_session(
+    _settings: WorkerSettings, endpoint_file: Path | None, encoding: str | None = None
+) -> Iterator[Session]:
+    # The worker may share this machine's cores: more threads here would compete with it.
+    torch.set_num_threads(1)
+    with far_side(endpoint_file) as there:
+        settings = there.endpoint.settings
+        port = there.open(control.OpenSession(encoding))
         try:
-            channel = load_transport(endpoint.settings.transport).connect(
-                endpoint.settings.host,
-                opened.port,
-                Timeouts(endpoint.settings.start_timeout_s, endpoint.settings.step_timeout_s),
+            channel = load_transport(settings.transport).connect(
+                settings.host, port, Timeouts(settings.start_timeout_s, settings.step_timeout_s)
             )
-
-            def worker_sockets() -> ProcessSockets:
-                return control.ask(connection, control.ListSockets(), control.Sockets).sockets
-
-            def describe_host(gpu_uuid: str, gpu_name: str) -> Host:
-                asked = control.DescribeHost(gpu_uuid, gpu_name)
-                return control.ask(connection, asked, control.HostDescribed).host
-
             yield Session(
                 encoded_channel(channel, encoding),
-                endpoint.settings.transport,
-                worker_sockets,
-                one_clock,
-                None if one_clock else describe_host,
-                link,
+                settings.transport,
+                there.sockets,
+                there.one_clock,
+                None if there.one_clock else there.describe_host,
+                there.link,
             )
             channel.close()
         except TransportError as error:
+            assert endpoint_file is not None, "there is a far side"
             raise WorkerLostError(
-                f"{_what_became_of_the_worker(connection)} ({error.cause})",
+                f"The worker {there.end() or 'lives, but did not answer in time'}. ({error.cause})",
                 f"The server's log is '{log_file_of(endpoint_file)}'. Run again: only "
                 "what is missing is repeated.",
             ) from error
-
-
-def _what_became_of_the_worker(connection: Connection) -> str:
-    """Ask the server, which knows how the worker ended, if it ended."""
-    try:
-        message = control.receive_reply(connection, _END_TIMEOUT_S)
-        if isinstance(message, control.WorkerEnded):
-            return f"The worker {message.how}."
-    except TimeoutError:
-        return "The worker lives, but did not answer in time."
-    except (EOFError, OSError):
-        pass
-    return "The worker's server is gone."

