@@ -1,5 +1,6 @@
 """Systems of somebody else's, measured from outside beside the modes (docs/systems.md)."""
 
+
 rule measure_system:
     """Measure one repeat of a system from outside; one that fails is a result, too."""
     input:
