@@ -63,8 +63,9 @@ class PerOperation(Executor):
         return records
 
     def step(self, tokens: Tensor) -> tuple[int, StepRecord]:
-        self._exchanges.clear()
         begin_ns = time.monotonic_ns()
+        # To free thousands of records takes as long as some operators.
+        self._exchanges.clear()
         logits = self._forward(tokens)
         record = joined(self._exchanges, begin_ns)
         self._positions += tokens.shape[1]
