@@ -18,8 +18,7 @@ AT_MOST ?= 20
 # For `make sweep`: what differs from point to point.
 SWEEP ?= config/sweeps/links.yaml
 decode-rate: SWEEP = config/sweeps/decode.yaml
-# For `make peers`: the experiment; config/peers-link.yaml is behind a round trip of 1 ms.
-PEERS ?= config/peers.yaml
+peers: CONFIG = config/peers.yaml
 # For `make doctor`: what else it speaks of.
 EXPERIMENTS ?= $(filter-out config/claims.yaml,$(wildcard config/*.yaml))
 # What Snakemake leaves out: our lines and errors are shown anyway. QUIET= shows all.
@@ -147,8 +146,8 @@ judge-model: environment  ## hold SmolLM2's tokens and logits against llama.cpp'
 peers: environment tcpdump build/rgpu  ## measure llama.cpp and rgpu beside the modes; both are built first (15 min)
 	@envs/ensure-program.sh cmake "cmake g++" "llama.cpp cannot be built."
 	@PYTHON=$(BIN)/python examples/llama_cpp/build.sh
-	@$(BIN)/snakemake --cores $(CORES) $(QUIET) --configfile $(PEERS) -- all
-	@cat results/$(basename $(notdir $(PEERS)))/peers.md
+	@$(BIN)/snakemake --cores $(CORES) $(QUIET) --configfile $(CONFIGS) -- all
+	@cat results/$(basename $(notdir $(CONFIG)))/peers.md
 
 build/rgpu: examples/rgpu/lock.txt
 	@$(PYTHON) -m venv $@

@@ -25,7 +25,8 @@ class System {
 
     json answer(const json &request) {
         const std::string asked = request.at("do");
-        if (asked == "describe") return {{"name", "llama.cpp over ggml's RPC"}, {"protocol", 1}};
+        if (asked == "describe")
+            return {{"name", std::string("llama.cpp, ggml ") + ggml_version()}, {"protocol", 1}};
         if (asked == "setup") return setup(request);
         if (asked == "prefill") {
             llama_memory_clear(llama_get_memory(context_), true);

@@ -7,6 +7,7 @@ python system.py graph      a pass is traced, sent once and compiled there, then
 import json
 import os
 import sys
+from importlib.metadata import version
 
 import torch
 from transformers import AutoModelForCausalLM, StaticCache
@@ -84,7 +85,10 @@ def prefill(tokens):
 
 
 ANSWERS = {
-    "describe": lambda **_: {"name": "rgpu", "protocol": 1},
+    "describe": lambda **_: {
+        "name": f"rgpu {version('rgpu')}, torch {version('torch')}",
+        "protocol": 1,
+    },
     "setup": setup,
     "prefill": prefill,
     "decode": lambda token: step([token]),

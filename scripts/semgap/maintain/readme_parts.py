@@ -17,6 +17,7 @@ from semgap.plumbing.markup import escaped_markdown, markdown_table
 HEADLINE = Path("results", "reference", "gptj-6b-h100-tcp-graph")
 LADDER_FIGURES = ("gptj-6b-h200-ladder", "mini-ladder-1gbit")
 HEADLINE_SWEEP = Path("results", "reference", "mini-links")
+HEADLINE_PEERS = Path("results", "reference", "smollm2-peers")
 # What makes each record; the default's configuration needs no name.
 COMMANDS = {
     "gptj-6b-h100-context": "make sweep SET=gpu-host CONFIG=config/gptj-6b-seeded.yaml "
@@ -40,6 +41,8 @@ COMMANDS = {
     "smollm2-h100": "make table SET=gpu-host CONFIG=config/smollm2-gpu.yaml",
     "smollm2-ladder": "make table CONFIG=config/smollm2-ladder.yaml",
     "smollm2-ladder-1gbit": "make table CONFIG=config/smollm2-ladder-link.yaml",
+    "smollm2-peers": "make peers CONFIG=config/peers.yaml",
+    "smollm2-peers-1ms": "make peers CONFIG=config/peers-link.yaml",
     "smollm2-tcp": "make table CONFIG=config/smollm2.yaml",
 }
 
@@ -62,9 +65,13 @@ def headline(project: Path) -> str:
         'network traffic of every repeat, logarithmic axes">\n\n'
         "How that grows with the link, for the embedded default on two cores: measured, and the "
         f"[law]({HEADLINE_SWEEP}/scaling.md) that fits. [explorer.html]({HEADLINE_SWEEP}/"
-        "explorer.html), opened in a browser, computes any other link and model.\n\n"
-        f'<img src="{HEADLINE_SWEEP}/scaling.svg" width="420" alt="Latency of a decode step of '
-        'each mode over the rate of the link: measured points on the lines of the law">\n'
+        "explorer.html), opened in a browser, computes any other link and model. Beside it "
+        f"[living systems]({HEADLINE_PEERS}/peers.md) with a pretrained model, measured from "
+        "outside by the same instruments.\n\n"
+        f'<img src="{HEADLINE_SWEEP}/scaling.svg" width="400" alt="Latency of a decode step of '
+        'each mode over the rate of the link: measured points on the lines of the law"> '
+        f'<img src="{HEADLINE_PEERS}/peers.svg" width="400" alt="Decode of modes and of living '
+        'systems, divided by that of each without a network">\n'
     )
 
 
@@ -73,7 +80,7 @@ def needs(project: Path, recorded: Mapping[str, Numbers]) -> str:
     rows = []
     for name, command in COMMANDS.items():
         found = recorded.get(name)
-        if found is None or not command.startswith("make table"):
+        if found is None or not command.startswith(("make table", "make peers")):
             continue
         file = command.partition("CONFIG=")[2] or "config/default.yaml"
         needed = needs_of(read_config(project / file), found.manifest.weights_bytes)

@@ -69,6 +69,8 @@ def opened_system(
         adapter = stack.enter_context(
             started_adapter(_filled(system.command, values), system.reply_timeout_s)
         )
+        described = adapter.ask(line_protocol.Describe(), line_protocol.Described)
+        check_version(described)
         device = open_device(worker.device)
         setup = line_protocol.Setup(
             model,
@@ -80,7 +82,7 @@ def opened_system(
         )
         session = Session(
             None,
-            "external",
+            described.name,
             far.sockets if far else lambda: ProcessSockets((), ()),
             one_clock=True,
             link=far.link if far else None,
@@ -89,7 +91,6 @@ def opened_system(
         meters = ProgramMeters(adapter.pid, far, device.gpu_uuid)
         executor = LineExecutor(adapter, setup, manifest.vocabulary_size)
         try:
-            check_version(adapter.ask(line_protocol.Describe(), line_protocol.Described))
             yield Subject(session, meters, executor, device.gpu_uuid, device.gpu_name)
             adapter.ask(line_protocol.Close(), line_protocol.Ready)
         except ExternalSystemError as error:

@@ -76,6 +76,7 @@ class PeerRow(msgspec.Struct, frozen=True):
     ours: bool
     repeats: int
     failure: str | None = None
+    program: str | None = None  # what a system's program says that it is
     latency_s: float | None = None
     latency_std_s: float | None = None
     network_bytes: float | None = None
@@ -106,12 +107,14 @@ def peer_rows(
         rows += _of_system(list(repeats), local)
     latency_s = {(row.phase, row.system): row.latency_s for row in rows}
     baselines = {one.run.system_id: one.run.baseline for one in evidence}
+    programs = {one.run.system_id: one.run.record.transport for one in evidence if one.run.record}
     bytes_of = {
         (row.phase, row.system): (row.up_bytes or 0.0, row.down_bytes or 0.0) for row in rows
     }
     return [
         replace(
             row,
+            program=programs.get(row.system),
             own_local_ratio=_ratio(
                 row.latency_s, latency_s.get((row.phase, baselines.get(row.system, BASELINE_MODE)))
             ),

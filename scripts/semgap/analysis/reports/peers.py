@@ -47,7 +47,7 @@ is resident of the system's own processes, libraries included. What the wire sho
 cache follows from sizes alone.
 
 {steps}
-{_failed(rows)}"""
+{_programs(rows)}{_failed(rows)}"""
 
 
 def _table_cells(row: PeerRow) -> list[str]:
@@ -83,6 +83,14 @@ def _number(value: float | None, scale: float = 1.0) -> str:
 
 def _whole(value: float | None) -> str:
     return ABSENT if value is None else f"{value:,.0f}"
+
+
+def _programs(rows: Sequence[PeerRow]) -> str:
+    names = {row.label: row.program for row in rows if row.program is not None}
+    said = "; ".join(
+        f"*{escaped_markdown(label)}*: {escaped_markdown(name)}" for label, name in names.items()
+    )
+    return f"\nThe programs say that they are: {said}.\n" if names else ""
 
 
 def _failed(rows: Sequence[PeerRow]) -> str:
