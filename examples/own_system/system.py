@@ -50,9 +50,8 @@ def join(name, host, port):
         probe.connect((host, 9))
         here = probe.getsockname()[0]
     interfaces = psutil.net_if_addrs().items()
-    os.environ["TP_SOCKET_IFNAME"] = next(
-        interface for interface, of in interfaces if here in (one.address for one in of)
-    )
+    interface = next(name for name, of in interfaces if here in (one.address for one in of))
+    os.environ.update(TP_SOCKET_IFNAME=interface, GLOO_SOCKET_IFNAME=interface)
     options = rpc.TensorPipeRpcBackendOptions(
         init_method=f"tcp://{host}:{port}", rpc_timeout=600, _transports=["uv"], _channels=["basic"]
     )

@@ -45,7 +45,14 @@ OF_THE_DOCTOR = [
 ]
 OF_MAINTENANCE = [
     f"semgap/maintain/{name}.py"
-    for name in ("archive", "faults", "readme_parts", "reference_results", "scan_models")
+    for name in (
+        "appendix",
+        "archive",
+        "faults",
+        "readme_parts",
+        "reference_results",
+        "scan_models",
+    )
 ]
 OF_A_SWEEP = [
     f"semgap/analysis/scaling/{name}.py"

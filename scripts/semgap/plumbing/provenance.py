@@ -122,18 +122,24 @@ def checkout_of(folder: Path) -> Checkout:
     """
     try:
         if not _git(folder, "ls-files", "--", "Snakefile"):
-            return Checkout("", None, "no git checkout")
+            return _archived(folder, "no git checkout")
         commit = _git(folder, "rev-parse", "--verify", "HEAD")
         changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ".")
         added = _git(folder, "ls-files", "--others", "--exclude-standard", "--", *_CODE)
     except FileNotFoundError:
-        return Checkout("", None, "git is not installed")
+        return _archived(folder, "git is not installed")
     except subprocess.CalledProcessError as error:
         said = " ".join(error.stderr.split()) or f"status {error.returncode}"
-        return Checkout(
-            "", None, "no git checkout" if _NO_CHECKOUT in said else f"git says: {said}"
-        )
+        return _archived(folder, "no git checkout" if _NO_CHECKOUT in said else f"git says: {said}")
     return Checkout(commit, bool(changed or added), "")
+
+
+def _archived(folder: Path, why: str) -> Checkout:
+    """What an archive of a commit says of itself; nothing tells whether code was changed since."""
+    file = folder / "COMMIT"
+    if not file.is_file():
+        return Checkout("", None, why)
+    return Checkout(file.read_text(encoding="ascii").strip(), None, "")
 
 
 def package_versions(names_file: Path) -> dict[str, str]:

@@ -94,10 +94,11 @@ def opened_system(
             yield Subject(session, meters, executor, device.gpu_uuid, device.gpu_name)
             adapter.ask(line_protocol.Close(), line_protocol.Ready)
         except ExternalSystemError as error:
-            fate = far and far.end()
+            fate = far.end() if far else None
             if fate is None:
                 raise
-            raise ExternalSystemError(f"{error.cause} Its server {fate}.", error.remedy) from error
+            cause = f"{error.cause} Its server {fate.rstrip('.')}."
+            raise ExternalSystemError(cause, error.remedy) from error
 
 
 def check_version(described: line_protocol.Described) -> None:

@@ -1,6 +1,9 @@
 """ladder.md: what each mode pays in a decode step, and what it must know for it."""
 
-from semgap.analysis.numbers.ladder import ladder
+from collections.abc import Sequence
+
+from semgap.analysis.numbers.comparison import BASELINE_MODE
+from semgap.analysis.numbers.ladder import Rung, ladder
 from semgap.analysis.numbers.numbers import Numbers
 from semgap.analysis.reports.columns import ABSENT, significant
 from semgap.plumbing.markup import escaped_markdown, markdown_table
@@ -39,7 +42,7 @@ A system must know *calls* to run anything elsewhere; *buffers*, to look at what
 what is new of it, or to send it with loss. Bytes are TCP payload. Each side *holds* what it has of
 weights and KV cache after the last step, and what an encoding keeps of what crossed; the index of
 its chunks is not counted.
-{_encodings(numbers)}"""
+{_calls(rungs)}{_encodings(numbers)}"""
 
 
 def percent(ratio: float | None) -> str:
@@ -54,6 +57,32 @@ def times(ratio: float | None) -> str:
 
 def _milliseconds(seconds: float) -> str:
     return significant(1e3 * seconds)
+
+
+def _calls(rungs: Sequence[Rung]) -> str:
+    """Where a step is many requests: what each adds, and what a client cannot do without."""
+    local_s = next((rung.latency_s for rung in rungs if rung.mode == BASELINE_MODE), None)
+    cells = [
+        [
+            escaped_markdown(rung.label),
+            f"{rung.requests:g}",
+            significant(1e6 * (rung.latency_s - local_s) / rung.requests),
+            significant(1e6 * rung.client_cpu_s / rung.requests),
+        ]
+        for rung in rungs
+        if rung.requests > 1 and local_s is not None
+    ]
+    if not cells:
+        return ""
+    header = ("Mode", "Requests", "(Step - Local) ÷ request (µs)", "Client CPU ÷ request (µs)")
+    return f"""
+## Requests
+
+What each request of a decode step adds to Local's step. One that is not waited for cannot add less
+than the client's processor takes to decide upon it and to send it: that is the floor.
+
+{markdown_table(header, cells, text_columns=1)}
+"""
 
 
 def _encodings(numbers: Numbers) -> str:
