@@ -93,13 +93,13 @@ def undisturbed(measure, folder, expected="nothing"):
     """The outcome of a measurement, and its folder.
 
     Beside other suites a mode can truly have less of the processor than another for a moment, so
-    what C14 refuses and should not is measured again; wrong code is refused each time.
+    where C14 decides otherwise than it should, it is measured again.
     """
     for attempt in range(CONTROLS):
         place = folder / str(attempt)
         place.mkdir()
         outcome = measure(place)
-        if outcome.caught_by != "check_claims" or expected == "check_claims":
+        if outcome.caught_by == expected or "check_claims" not in (outcome.caught_by, expected):
             break
     return outcome, place
 

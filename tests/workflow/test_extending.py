@@ -65,8 +65,9 @@ def test_a_key_is_validated_has_a_default_is_documented_and_reaches_the_job(exte
     assert record["settings"]["worker"]["nickname"] == "pad"
     refused = extended_further.snakemake("-n", "--config", "worker={nickname: far too long}")
     assert "'worker.nickname' is 'far too long'" in refused.stdout
-    page, schema = (extended_further.folder / name for name in ("page.md", "schema.json"))
-    command = [sys.executable, "scripts/document_config.py", "--output", page, "--schema", schema]
+    page = extended_further.folder / "page.md"
+    written = ["--output", page, "--schema", "schema.json", "--protocol", "protocol.json"]
+    command = [sys.executable, "scripts/document_config.py", *written]
     subprocess.run(command, cwd=extended_further.folder, check=True)
     (line,) = (line for line in page.read_text().splitlines() if "`worker.nickname`" in line)
     assert '`"nameless"`' in line
