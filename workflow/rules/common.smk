@@ -42,7 +42,7 @@ from semgap.plumbing.registry import names_in
 from semgap.modes import POLICIES, policy_of
 from semgap.policy import WorkerPlace
 from semgap.plumbing.exclusive import FolderLock
-from semgap.plumbing.processes import OWNER_VARIABLE, adopt_jobs
+from semgap.plumbing.processes import adopt_jobs
 from semgap.measurement.job_settings import BenchmarkSettings
 from semgap.model.model_settings import model_files
 from semgap.linkbench.link_settings import LinkJob
@@ -72,9 +72,6 @@ RUNS = [
     for repeat in range(1, CONFIG.workload.repeats_of(mode) + 1)
 ]
 
-# On a node of a cluster, the process that submitted this one's job is on another machine.
-if workflow.remote_exec:
-    os.environ.pop(OWNER_VARIABLE, None)
 adopt_jobs(SCRIPTS)
 
 
