@@ -197,7 +197,7 @@ def started_adapter(command: Sequence[str], timeout_s: float) -> Iterator[Adapte
             _end(process)
             said.seek(0)
             lines = said.read().decode(errors="replace").strip().splitlines()
-            last = f" It said last: {lines[-1]}" if lines else ""
+            last = f" It said last: {lines[-1]}." if lines else ""
             raise ExternalSystemError(f"{error.cause}{last}", error.remedy) from error
 
 
