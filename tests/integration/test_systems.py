@@ -1,11 +1,15 @@
 """Somebody else's system through the job that measures modes: the same bytes, and how it fails."""
 
 import sys
+import time
+from dataclasses import replace
 from functools import partial
 
 import pytest
+from msgspec import structs
 
 from judges import needs
+from patience import PATIENCE_S
 from running_server import running_server
 from semgap.analysis.gates.correctness import RunResult
 from semgap.analysis.numbers.peers import SystemEvidence, failure_of
@@ -15,9 +19,11 @@ from semgap.errors import ExternalSystemError, ServerError
 from semgap.inference.worker_settings import WorkerSettings
 from semgap.measurement.job import measure, run_benchmark
 from semgap.measurement.job_settings import BenchmarkSettings, CaptureSettings, WorkloadSettings
+from semgap.measurement.tcpdump import CaptureStatus
 from semgap.model.prompt import seeded_prompt
 from semgap.model.weights import map_weights
 from semgap.modes import policy_of
+from semgap.plumbing.processes import has_ended
 from semgap.systems.external_system import opened_system
 from semgap.systems.system_run import SystemRun
 from semgap.systems.system_settings import SystemJob, SystemSettings
@@ -173,3 +179,68 @@ def test_a_server_that_ends_meanwhile_is_told(stored, endpoint_file, tmp_path):
     with pytest.raises(ExternalSystemError) as raised:
         system(stored, endpoint_file, tmp_path, program, server)
     assert "exited with status 5" in str(raised.value)
+
+
+# Answers without a model; each step makes a connection of its own and sends so many bytes.
+BRIEF_BYTES = 100_000
+BRIEF = f"""
+import json, socket, sys
+rows = []
+for line in sys.stdin:
+    request = json.loads(line)
+    asked = request.pop("do")
+    if asked == "describe":
+        answer = {{"name": "brief", "protocol": 1}}
+    elif asked == "setup":
+        to = request["host"], request["port"]
+        size = json.load(open(request["model"] + "/config.json"))["vocab_size"]
+        answer = {{}}
+    elif asked in ("prefill", "decode"):
+        rows = [] if asked == "prefill" else rows
+        rows.append([0.0] * size)
+        with socket.create_connection(to) as brief:
+            brief.sendall(bytes({BRIEF_BYTES}))
+            brief.shutdown(socket.SHUT_WR)
+            brief.recv(1)
+        answer = {{"token": 0}}
+    else:
+        answer = {{"logits": rows}} if asked == "logits" else {{}}
+    print(json.dumps(answer), flush=True)
+"""
+BRIEF_SERVER = """
+import socket, subprocess, sys
+child = subprocess.Popen(["sleep", "1000"])
+open(sys.argv[3], "w").write(str(child.pid))
+listening = socket.create_server((sys.argv[1], int(sys.argv[2])))
+while True:
+    one, _ = listening.accept()
+    while one.recv(65536):
+        pass
+    one.sendall(b"x")
+    one.close()
+"""
+
+
+def test_connections_that_come_and_go_within_a_phase_count_and_nothing_outlives_its_session(
+    stored, endpoint_file, tmp_path
+):
+    server = (sys.executable, "-c", BRIEF_SERVER, "{host}", "{port}", str(tmp_path / "child"))
+    brief = system(stored, endpoint_file, tmp_path, (sys.executable, "-c", BRIEF), server)
+    up = {row.phase: row.payload_bytes for row in brief.traffic if row.direction == "up"}
+    assert up == {"setup": 0, "prefill": BRIEF_BYTES, "decode": DECODE_STEPS * BRIEF_BYTES}
+    # The kernel's counters went with the connections: that is no contradiction.
+    assert failure_of(brief, brief.result) is None
+    child = int((tmp_path / "child").read_text())
+    deadline_s = time.monotonic() + PATIENCE_S
+    while not has_ended(child):
+        assert time.monotonic() < deadline_s
+
+
+def test_without_a_capture_no_bytes_are_claimed(stored, endpoint_file, tmp_path):
+    own = system(stored, endpoint_file, tmp_path)
+    status = CaptureStatus(False, "tcpdump is not installed", "lo")
+    record = structs.replace(own.result.record, capture=status)
+    uncounted = replace(own, result=RunResult(record, own.result.logits))
+    assert failure_of(own, own.result) is None
+    said = failure_of(uncounted, own.result)
+    assert said == "Its bytes are unknown: tcpdump is not installed"

@@ -33,9 +33,7 @@ def run_program(
     shown = shlex.join(filled)
     remedy = "What it printed is in the server's log."
     try:
-        process = subprocess.Popen(
-            filled, stdin=subprocess.DEVNULL, preexec_fn=lambda: die_with_parent()
-        )
+        process = subprocess.Popen(filled, stdin=subprocess.DEVNULL, preexec_fn=die_with_parent)
     except OSError as error:
         raise ServerError(f"'{shown}' cannot be started: {error}.", "Correct 'server'.") from error
     log.info("process %s is '%s'", process.pid, shown)

@@ -6,6 +6,7 @@ import contextlib
 import os
 import select
 import shlex
+import signal
 import subprocess
 import tempfile
 import time
@@ -204,7 +205,7 @@ def started_adapter(command: Sequence[str], timeout_s: float) -> Iterator[Adapte
 def _end(process: subprocess.Popen[bytes]) -> None:
     """Kill a program and all that it has started."""
     with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, 9)
+        os.killpg(process.pid, signal.SIGKILL)
     process.wait()
 
 
