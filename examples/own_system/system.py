@@ -23,10 +23,10 @@ class Worker:
     model = cache = None
 
 
-def load(folder, threads):
+def load(folder, device, threads):
     """On the worker: build the model."""
     torch.set_num_threads(threads)
-    Worker.model = AutoModelForCausalLM.from_pretrained(folder).eval()
+    Worker.model = AutoModelForCausalLM.from_pretrained(folder).to(device).eval()
 
 
 def put(name, tensor):
@@ -37,11 +37,10 @@ def put(name, tensor):
 @torch.inference_mode()
 def forward(tokens, begin):
     """On the worker: extend the generation, whose KV cache stays here."""
-    output = Worker.model(
-        tokens, past_key_values=None if begin else Worker.cache, use_cache=True, logits_to_keep=1
-    )
+    ids, cache = tokens.to(Worker.model.device), None if begin else Worker.cache
+    output = Worker.model(ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
     Worker.cache = output.past_key_values
-    return output.logits[0, -1]
+    return output.logits[0, -1].cpu()
 
 
 def join(name, host, port):
@@ -59,10 +58,10 @@ def join(name, host, port):
     rpc.init_rpc(name, rank=rank, world_size=2, rpc_backend_options=options)
 
 
-def setup(model, host, port, threads, **_):
+def setup(model, host, port, device, threads, **_):
     torch.set_num_threads(1)
     join("client", host, port)
-    rpc.rpc_sync("worker", load, (model, threads))
+    rpc.rpc_sync("worker", load, (model, device, threads))
     weights = AutoModelForCausalLM.from_pretrained(model).named_parameters()
     for name, tensor in weights:
         rpc.rpc_sync("worker", put, (name, tensor.detach()))

@@ -26,12 +26,16 @@ from semgap.model.skeleton import ModelSkeleton
 from semgap.model.sources import seeded_weight
 from semgap.model.weights import map_weights
 from semgap.modes import POLICIES, policy_of
+from semgap.plumbing.files import read_record
 from semgap.plumbing.nvml import opened_gpu
+from semgap.server.endpoint import ServerEndpoint
 from semgap.session.in_process import InProcessChannel
 from semgap.state import KvCache
 
 pytestmark = needs_gpu
 
+# Executors that send without waiting.
+POSTING = ("pipelined_operations", "recorded_operations")
 WORKER = WorkerSettings(device="cuda", compute_threads=1)
 SETTINGS = BenchmarkSettings(
     experiment="gpu",
@@ -197,7 +201,10 @@ def measured(policy, capture_file, endpoint_file, folder, manifest):
 @pytest.mark.timeout(300)
 def test_every_mode_answers_as_local_and_reads_every_meter(endpoint_file, gptj, tmp_path):
     answers = {}
-    for policy in POLICIES:
+    transport = read_record(endpoint_file, ServerEndpoint).settings.transport
+    left_out = POSTING if transport == "torch_rpc" else ()
+    policies = [one for one in POLICIES if one.executor not in left_out]
+    for policy in policies:
         # A process each, as benchmark jobs are.
         with ProcessPoolExecutor(1, mp_context=FORKS) as process:
             arguments = policy, tmp_path / "x.pcap", endpoint_file, *gptj
@@ -211,5 +218,6 @@ def test_every_mode_answers_as_local_and_reads_every_meter(endpoint_file, gptj, 
                 *("gpu_sm_clock_mhz", "gpu_memory_peak_bytes", "back_to_back_latency_s"),
             ):
                 assert read[name] > 0, (policy.mode, phase.name, name)
-    for mode, logits in answers.items():
-        assert (logits == answers["local"]).all(), mode
+    for policy in policies:
+        difference = abs(answers[policy.mode] - answers["local"]).max()
+        assert difference <= policy.logit_tolerance, policy.mode

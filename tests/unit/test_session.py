@@ -20,7 +20,7 @@ from semgap.inference.steps import SPANS
 from semgap.inference.worker import Worker
 from semgap.measurement import phases as phases_module
 from semgap.measurement.phases import Phases
-from semgap.meters import PhaseMeters, Span, processor_speed
+from semgap.meters import PhaseMeters, Span, load_meter, processor_speed
 from semgap.meters.gpu_kernels import union_length
 from semgap.model.device import CpuDevice, open_device
 from semgap.model.weights import map_weights
@@ -239,6 +239,21 @@ def test_meters_around_passes_add_up_and_those_around_a_phase_are_read_once(gptj
             sum(range(200_000))
         read.append(meters._sums["client_cpu"]["client_cpu_busy_s"])
     assert 0 < read[0] < read[1] == meters.stop()["client_cpu"]["client_cpu_busy_s"]
+
+
+def test_a_pass_that_is_many_requests_is_metered_as_one(gptj, monkeypatch):
+    entered = []
+    meter = load_meter("client_cpu")
+    monkeypatch.setattr(meter, "__enter__", lambda self: entered.append(self))
+    monkeypatch.setattr(meter, "__exit__", lambda *_: None)
+    monkeypatch.setattr(meter, "read", lambda *_: {"number": 1.0})
+    client = start(gptj, policy_of("op_sync"))
+    executor = executor_of(client)
+    client.start_meters(around_phase=[], around_passes=["client_cpu"])
+    list(itertools.islice(generate(executor, PROMPT[0].tolist()), 3))
+    assert client.read_meters().readings == {"client_cpu": {"number": 3.0}}
+    next(generate(executor, [7]))
+    assert len(entered) == 3, "what comes after the phase is not metered"
 
 
 @pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy.mode)

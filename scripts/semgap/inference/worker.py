@@ -163,8 +163,9 @@ class Worker(Handler):
         return {}, {}
 
     def _operate(self, request: protocol.Operate, _tensors: Tensors) -> Outcome:
-        with self._meters.around_pass():
-            _, compute_s = self._device.timed(lambda: self._operands.execute(request))
+        # Its pass ends where its logits are read, and nothing waits for the device until then.
+        self._meters.begin_pass()
+        _, compute_s = self._device.begun(lambda: self._operands.execute(request))
         return {}, {"compute_s": compute_s}
 
     def _record(self, request: protocol.Record, _tensors: Tensors) -> Outcome:
@@ -182,9 +183,11 @@ class Worker(Handler):
 
     def _read(self, request: protocol.Read, _tensors: Tensors) -> Outcome:
         logits = self._operands.look_up(request.handle)
+        compute_s = self._device.rest_s()
+        self._meters.end_pass()
         self._note(logits)
         self._operands.release(request.released)
-        return {TensorClass.LOGITS: [logits]}, {}
+        return {TensorClass.LOGITS: [logits]}, {"compute_s": compute_s}
 
     def _note(self, logits: Tensor) -> None:
         """Remember how logits were computed."""
@@ -203,6 +206,8 @@ class Worker(Handler):
 
     def _start_meters(self, request: protocol.StartMeters, _tensors: Tensors) -> Outcome:
         gpu_uuid = self._device.gpu_uuid
+        # What was begun before is no part of the phase.
+        self._device.rest_s()
         self._meters = PhaseMeters(request.around_phase, request.around_passes, gpu_uuid)
         self._computed.clear()
         return {}, {}

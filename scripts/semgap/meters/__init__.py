@@ -160,20 +160,31 @@ class PhaseMeters:
         self._pass_names = tuple(around_passes)
         self._gpu_uuid = gpu_uuid
         self._sums: dict[str, dict[str, float]] = {name: {} for name in self._pass_names}
+        self._around_pass: RunningMeters | None = None
         self._around_phase = RunningMeters(around_phase, gpu_uuid)
 
-    @contextlib.contextmanager
-    def around_pass(self) -> Iterator[None]:
-        """Enter the meters of a pass for the length of the block."""
-        if not self._pass_names:
-            yield
-            return
-        meters = RunningMeters(self._pass_names, self._gpu_uuid)
-        yield
-        for name, readings in meters.stop().items():
+    def begin_pass(self) -> None:
+        """Enter the meters of a pass, unless it has begun."""
+        if self._pass_names and self._around_pass is None:
+            self._around_pass = RunningMeters(self._pass_names, self._gpu_uuid)
+
+    def end_pass(self) -> None:
+        """Leave the meters of a pass, if one has begun."""
+        meters, self._around_pass = self._around_pass, None
+        for name, readings in (meters.stop() if meters else {}).items():
             sums = self._sums[name]
             sums.update({key: sums.get(key, 0.0) + value for key, value in readings.items()})
 
+    @contextlib.contextmanager
+    def around_pass(self) -> Iterator[None]:
+        """A pass that is the length of the block."""
+        self.begin_pass()
+        yield
+        self.end_pass()
+
     def stop(self) -> dict[str, dict[str, float]]:
         """Leave all meters; returns the readings, those of the passes added up."""
+        self.end_pass()
+        # No pass that comes is of this phase.
+        self._pass_names = ()
         return {**self._around_phase.stop(), **self._sums}

@@ -1,5 +1,6 @@
 """How to time a forward pass on a CPU and on a GPU."""
 
+import math
 import time
 from collections.abc import Callable
 from typing import Protocol, TypeVar
@@ -22,6 +23,14 @@ class Device(Protocol):
         """Run ``work`` to its end on the device; return its result and duration in seconds."""
         ...
 
+    def begun(self, work: Callable[[], Result]) -> tuple[Result, float]:
+        """Begin ``work``; return its result and what is known of its duration, in seconds."""
+        ...
+
+    def rest_s(self) -> float:
+        """Wait for what was begun; return what was not known of its duration, in seconds."""
+        ...
+
 
 class CpuDevice(Device):
     """Operators are synchronous, so the process's clock times them."""
@@ -35,6 +44,11 @@ class CpuDevice(Device):
         result = work()
         return result, time.perf_counter() - begin_s
 
+    begun = timed
+
+    def rest_s(self) -> float:
+        return 0.0
+
 
 class CudaDevice(Device):
     """Operators are asynchronous, so CUDA events time them."""
@@ -44,15 +58,27 @@ class CudaDevice(Device):
         self.torch_device = torch_device
         self.gpu_name = properties.name
         self.gpu_uuid = f"GPU-{properties.uuid}"
+        self._begun: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
 
     def timed(self, work: Callable[[], Result]) -> tuple[Result, float]:
+        self._begun.clear()
+        result, _ = self.begun(work)
+        return result, self.rest_s()
+
+    def begun(self, work: Callable[[], Result]) -> tuple[Result, float]:
         begin = torch.cuda.Event(enable_timing=True)
         end = torch.cuda.Event(enable_timing=True)
         begin.record(torch.cuda.current_stream(self.torch_device))
         result = work()
         end.record(torch.cuda.current_stream(self.torch_device))
+        self._begun.append((begin, end))
+        return result, 0.0
+
+    def rest_s(self) -> float:
         torch.cuda.synchronize(self.torch_device)
-        return result, begin.elapsed_time(end) / 1e3
+        rest_ms = math.fsum(begin.elapsed_time(end) for begin, end in self._begun)
+        self._begun.clear()
+        return rest_ms / 1e3
 
 
 def open_device(name: str) -> Device:
