@@ -147,14 +147,25 @@ def test_numbers_of_the_clients_own_cross_with_the_operator(remote):
     assert remote.sent == ["aten.full.default", "aten.mul.Tensor"]
 
 
+def test_a_number_made_on_the_workers_device_is_not_forgotten(remote):
+    make = torch.tensor
+    with torch.inference_mode(), remote.forwarding:
+        made = torch.tensor(2.5, dtype=torch.float16, device=META) * 2
+        own = torch.tensor([1, 2])
+    assert torch.equal(remote.content(made), torch.tensor(5.0, dtype=torch.float16))
+    assert torch.equal(own, torch.tensor([1, 2]))
+    assert torch.tensor is make
+
+
 @pytest.mark.parametrize(
     ("needs", "said"),
     [
         (lambda one: one + torch.ones(3), "whose content the worker does not have"),
+        (lambda one: one + torch.tensor([1.0, 2, 3], device=META), "does not have"),
         (lambda one: one.nonzero(), "depends on content that is on the worker"),
         (lambda one: one.sum().item(), "depends on content that is on the worker"),
     ],
-    ids=["the client's tensor", "a shape", "a number"],
+    ids=["the client's tensor", "numbers that are not one", "a shape", "a number"],
 )
 def test_refused_what_needs_content_on_the_other_side(remote, needs, said):
     ones = remote.tensor(torch.ones(3))

@@ -323,6 +323,14 @@ def test_phases_run_back_to_back_for_as_long_as_asked(gptj):
         assert times["back_to_back_runs"] * times["back_to_back_latency_s"] >= 0.2
         assert phase.readings["client_cpu"]["client_cpu_busy_s"] > 0
         assert len(phase.steps) == steps
+    # What is no meter's own, a program's use for example, is there for both: the timed run's stays.
+    for run, number in ((single, 1), (phases, 2)):
+        run.phases = tuple(
+            msgspec.structs.replace(phase, readings={"programs": {"number": number}})
+            for phase in run.phases
+        )
+    for phase in single.with_readings_of(phases):
+        assert phase.readings["programs"] == {"number": 1}
 
 
 def test_what_a_meter_does_itself_is_in_no_other_meter(gptj, monkeypatch):

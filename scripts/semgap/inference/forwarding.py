@@ -4,8 +4,10 @@ They are tensors of PyTorch's meta device, which know their shape. What the oper
 which tensors are weights or a KV cache, is not known here.
 """
 
+import functools
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -45,6 +47,17 @@ class Forwarding(TorchDispatchMode):
         self._handles = 0
         self._released: list[int] = []
         self._shapes: dict[Any, _Shape] = {}
+
+    def __enter__(self) -> Self:
+        # A mode for functions would be asked at each attribute of a tensor too.
+        self._patched = patch.object(torch, "tensor", functools.partial(_tensor, torch.tensor))
+        self._patched.start()
+        super().__enter__()  # type: ignore[no-untyped-call]
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        super().__exit__(*exception)  # type: ignore[no-untyped-call]
+        self._patched.stop()
 
     def new_handle(self, tensor: Tensor) -> int:
         """Give a tensor a handle of its own."""
@@ -137,6 +150,16 @@ class Forwarding(TorchDispatchMode):
                 "Leave modes that execute operators out for this model.",
             )
         self._send(Operate(operator, arguments, keywords, (self.new_handle(tensor),), ()))
+
+
+def _tensor(make: Callable[..., Tensor], data: Any, **keywords: Any) -> Tensor:
+    """``torch.tensor``, which would forget a number on the meta device before it is an operator."""
+    if torch.device(keywords.get("device") or "cpu") != META:
+        return make(data, **keywords)
+    made = make(data, **{**keywords, "device": "cpu"})
+    if made.dim():
+        return made.to(META)
+    return torch.full((), made.item(), dtype=made.dtype, device=META)
 
 
 def _is_remote(value: Any) -> bool:

@@ -156,7 +156,8 @@ class Phases:
         phases = {phase.name: phase for phase in self.phases}
         for span, other in ((run.span, phase) for run in others for phase in run.phases):
             timed = phases[other.name]
-            readings = timed.readings | other.readings
+            # What both runs have was asked of the timed one.
+            readings = other.readings | timed.readings
             if span is Span.BACK_TO_BACK:
                 runs = len(other.steps) // len(timed.steps)
                 readings["back_to_back"] = {
