@@ -23,6 +23,8 @@ peers: CONFIG = config/peers.yaml
 EXPERIMENTS ?= $(filter-out config/claims.yaml,$(wildcard config/*.yaml))
 # What Snakemake leaves out: our lines and errors are shown anyway. QUIET= shows all.
 QUIET ?= --quiet all
+# For `make peers`: how llama.cpp is built, such as -DGGML_CUDA=ON.
+LLAMA_CPP ?=
 # For `make kit`: the GPU host's Python.
 KIT_PYTHON ?= 3.12
 # For `make kit`: what is installed there and need not be brought.
@@ -143,9 +145,10 @@ judge-model: environment  ## hold SmolLM2's tokens and logits against llama.cpp'
 		-- results/smollm2/model/prompt.json
 	@PYTHONPATH=scripts:tests $(BIN)/python tests/llama_cpp/judge_model.py results/smollm2
 
-peers: environment tcpdump build/rgpu  ## measure llama.cpp and rgpu beside the modes; both are built first (15 min)
+peers: environment tcpdump  ## measure living systems beside the modes; they are built first (15 min)
 	@envs/ensure-program.sh cmake "cmake g++" "llama.cpp cannot be built."
-	@PYTHON=$(BIN)/python examples/llama_cpp/build.sh
+	@PYTHON=$(BIN)/python examples/llama_cpp/build.sh $(LLAMA_CPP)
+	@! grep -q build/rgpu/ $(CONFIG) || $(MAKE) --no-print-directory build/rgpu
 	@$(BIN)/snakemake --cores $(CORES) $(QUIET) --configfile $(CONFIGS) -- all
 	@cat results/$(basename $(notdir $(CONFIG)))/peers.md
 

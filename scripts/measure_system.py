@@ -24,9 +24,9 @@ def measure_system(
 
     from semgap.plumbing.exclusive import alone_on_this_machine
 
-    system, benchmark = settings.system, settings.benchmark
+    system_id, benchmark = settings.system_id, settings.benchmark
     say = partial(
-        logging.getLogger("semgap").warning, "%s, repeat %s: %s", system.label, benchmark.repeat
+        logging.getLogger("semgap").warning, "%s, repeat %s: %s", system_id, benchmark.repeat
     )
     # Before anything large is imported: that, too, would disturb whoever measures.
     with alone_on_this_machine(say):
@@ -50,18 +50,17 @@ def measure_system(
             weights_folder=weights,
             prompt_tokens=len(text.token_ids),
         )
-        policy = system.as_policy(settings.system_id)
-        of_system = settings.system_id, system.label, benchmark.repeat, system.baseline or "local"
+        policy = settings.system.as_policy(system_id)
         try:
             record, found = measure(opened, policy, benchmark, code, capture, model, text)
         except SemgapError as error:
             say(f"{error} '{run}' says so too: delete it to measure it again.")
             capture.touch()
             write_logits(logits, np.empty((0, model.vocabulary_size), np.float32))
-            write_record(run, SystemRun(*of_system, None, str(error)))
+            write_record(run, SystemRun(system_id, benchmark.repeat, None, str(error)))
             return
     write_logits(logits, found)
-    write_record(run, SystemRun(*of_system, with_digests(record, logits, capture)))
+    write_record(run, SystemRun(system_id, benchmark.repeat, with_digests(record, logits, capture)))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 from semgap.pipeline.cli import run_script
+from semgap.systems.system_settings import NamedSystems
 
 
 def report(
@@ -17,6 +18,7 @@ def report(
     systems: Annotated[list[Path], "run records of the systems, one system after the other"],
     logits: Annotated[list[Path], "their logits, in the same order"],
     captures: Annotated[list[Path], "their captures, in the same order"],
+    settings: Annotated[NamedSystems, "what the configuration says of each system"],
     rows: Annotated[Path, "writes the numbers (CSV)"],
     markdown: Annotated[Path, "writes the report"],
     figures: Annotated[list[Path], "writes the figure, in the forms that the suffixes name"],
@@ -32,7 +34,10 @@ def report(
     from semgap.measurement.run_record import RunRecord
     from semgap.plumbing.files import read_record, write_atomically, write_rows
 
-    evidence = [system_evidence(*files) for files in zip(systems, logits, captures, strict=True)]
+    evidence = [
+        system_evidence(settings.systems, *files)
+        for files in zip(systems, logits, captures, strict=True)
+    ]
     baseline = RunResult(read_record(local, RunRecord), np.load(local_logits))
     found = peer_rows(read_numbers(expectation, manifest, runs, numbers), evidence, baseline)
     write_rows(rows, PeerRow, found)

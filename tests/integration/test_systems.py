@@ -60,20 +60,21 @@ def system(stored, endpoint_file, folder, command=PROGRAM, server=SERVER):
     """Record and logits of a system, and its evidence."""
     weights_folder, manifest = stored
     prompt = seeded_prompt(manifest, PROMPT_TOKENS, DECODE_STEPS, 0)
-    settings = SystemSettings("Own", command, server)
+    settings = SystemSettings(label="Own", command=command, server=server)
     opened = partial(
         opened_system,
-        job=SystemJob("own", settings, BENCHMARK),
+        job=SystemJob("own", settings.program, BENCHMARK),
         endpoint_file=endpoint_file,
         manifest=manifest,
         weights_folder=weights_folder,
         prompt_tokens=PROMPT_TOKENS,
     )
     capture = folder / "system.pcap"
-    policy = settings.as_policy("own")
+    policy = settings.program.as_policy("own")
     record, logits = measure(opened, policy, BENCHMARK, "c", capture, manifest, prompt)
     return SystemEvidence(
-        SystemRun("own", "Own", 1, "local", record),
+        settings,
+        SystemRun("own", 1, record),
         RunResult(record, logits),
         traffic_of_run(record, capture),
         turns_of_run(record, capture),
@@ -123,7 +124,7 @@ def edited(folder, old, new):
     ("old", "new", "said"),
     [
         ("int(LOGITS[-1].argmax())", "int(LOGITS[-1].argmin())", "instead of"),
-        ("output.logits[0, -1]", "output.logits[0, -1] + 1e-3", "a logit differs by 0.001"),
+        ("output.logits[0, -1]", "(output.logits[0, -1] + 1e-3)", "a logit differs by 0.001"),
     ],
 )
 def test_a_system_that_computes_something_else_is_told(

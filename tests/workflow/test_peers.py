@@ -52,6 +52,8 @@ def test_the_system_of_the_documentation_is_a_row(peers):
     assert float(own["round_trips"]) == float(semantic["round_trips"]) == 1
     # Both are PyTorch RPC with one token up and its logits down.
     assert abs(float(own["network_bytes"]) - float(semantic["network_bytes"])) < 2048 * DECODE_STEPS
+    assert float(own["logit_difference"]) <= float(own["logit_tolerance"])
+    assert "Largest difference of a logit from Local's" in text
     assert "weights once (1.0" in own["on_the_wire"]
     assert "weights once (1.0" in semantic["on_the_wire"]
     assert "weights with each step" in rows["decode", "naive"]["on_the_wire"]
@@ -76,6 +78,11 @@ def test_a_broken_system_fails_alone_with_a_message(peers, name, said):
 
 def test_nothing_is_measured_again_and_what_changed_is(peers):
     assert peers.planned("results/tiny/peers.md") == set()
+    systems = peers.config["systems"]
+    judged = systems | {"mine": systems["mine"] | {"label": "Mine", "logit_tolerance": 0.5}}
+    peers.configure(systems=judged)
+    assert peers.planned("results/tiny/peers.md") == {"report_systems"}
+    peers.configure(systems=systems)
     program = peers.folder / "my_system.py"
     program.write_text(program.read_text() + "\n")
     planned = peers.planned("results/tiny/peers.md")

@@ -47,7 +47,7 @@ from semgap.measurement.job_settings import BenchmarkSettings
 from semgap.model.model_settings import model_files
 from semgap.linkbench.link_settings import LinkJob
 from semgap.server.endpoint import ServerJob
-from semgap.systems.system_settings import SystemJob
+from semgap.systems.system_settings import NamedSystems, SystemJob
 from semgap.pipeline.cli import settings_json
 from semgap.progress import Failures, RunsAnnounced
 from semgap.plumbing.yaml_files import read_yaml

@@ -29,7 +29,7 @@ rule measure_system:
         settings=lambda wildcards: settings_json(
             SystemJob(
                 wildcards.system,
-                CONFIG.systems[wildcards.system],
+                CONFIG.systems[wildcards.system].program,
                 benchmark_settings(wildcards.repeat),
             )
         ),
@@ -67,10 +67,11 @@ rule report_systems:
     params:
         code=code_of("report_systems.py"),
         flags=flags,
+        settings=settings_json(NamedSystems(CONFIG.systems)),
     message:
         "Putting the systems beside the modes"
     shell:
-        job("report_systems.py")
+        job("report_systems.py", "--settings {params.settings:q}")
 
 
 # What is made where the configuration has systems.

@@ -18,6 +18,7 @@ HEADLINE = Path("results", "reference", "gptj-6b-h100-tcp-graph")
 LADDER_FIGURES = ("gptj-6b-h200-ladder", "mini-ladder-1gbit")
 HEADLINE_SWEEP = Path("results", "reference", "mini-links")
 HEADLINE_PEERS = Path("results", "reference", "smollm2-peers")
+GPU_PEERS = Path("results", "reference", "llama2-7b-h200-peers")
 # What makes each record; the default's configuration needs no name.
 COMMANDS = {
     "gptj-6b-h100-context": "make sweep SET=gpu-host CONFIG=config/gptj-6b-seeded.yaml "
@@ -30,6 +31,8 @@ COMMANDS = {
     "gptj-6b-h200-ladder": "make table SET=gpu-host CONFIG=config/gptj-6b-ladder.yaml",
     "gptj-6b-h200-links": "make sweep SET=gpu-host CONFIG=config/gptj-6b-graph.yaml "
     "SWEEP=config/sweeps/context-links.yaml",
+    "llama2-7b-h200-peers": "make peers LLAMA_CPP='-DGGML_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES=90' "
+    "SET=gpu-host CONFIG=config/peers-gpu.yaml",
     "mini-ladder": "make table CONFIG=config/mini-ladder.yaml",
     "mini-ladder-1gbit": "make table CONFIG=config/mini-ladder-link.yaml",
     "mini-links": "make sweep",
@@ -67,7 +70,7 @@ def headline(project: Path) -> str:
         f"[law]({HEADLINE_SWEEP}/scaling.md) that fits. [explorer.html]({HEADLINE_SWEEP}/"
         "explorer.html), opened in a browser, computes any other link and model. Beside it "
         f"[living systems]({HEADLINE_PEERS}/peers.md) with a pretrained model, measured from "
-        "outside by the same instruments.\n\n"
+        f"outside by the same instruments; [on a GPU]({GPU_PEERS}/peers.md) so, too.\n\n"
         f'<img src="{HEADLINE_SWEEP}/scaling.svg" width="400" alt="Latency of a decode step of '
         'each mode over the rate of the link: measured points on the lines of the law"> '
         f'<img src="{HEADLINE_PEERS}/peers.svg" width="400" alt="Decode of modes and of living '

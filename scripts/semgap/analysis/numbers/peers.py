@@ -25,6 +25,7 @@ from semgap.pcap.turns import Turn
 from semgap.plumbing.files import digest_of, read_record
 from semgap.policy import Label
 from semgap.systems.system_run import SystemRun
+from semgap.systems.system_settings import SystemSettings
 
 _PHASES = ("setup", "prefill", "decode")
 # What is less than half as large as something is not that.
@@ -35,23 +36,30 @@ _HALF = 0.5
 class SystemEvidence:
     """A system's repeat, and what it left; without traffic where it failed."""
 
+    settings: SystemSettings
     run: SystemRun
     result: RunResult | None
     traffic: Sequence[TrafficRow] = ()
     turns: Sequence[Turn] = ()
 
 
-def system_evidence(run_file: Path, logits: Path, capture: Path) -> SystemEvidence:
+def system_evidence(
+    systems: Mapping[str, SystemSettings], run_file: Path, logits: Path, capture: Path
+) -> SystemEvidence:
     """Read what a job left, and count what its capture shows.
 
     What cannot be counted is a failure of the system, too.
+
+    Args:
+        systems: how each is named and judged.
 
     Raises:
         MeasurementError: a file is not the one that was written with the record.
     """
     run = read_record(run_file, SystemRun)
+    settings = systems[run.system_id]
     if run.record is None:
-        return SystemEvidence(run, None)
+        return SystemEvidence(settings, run, None)
     if (digest_of(logits), digest_of(capture)) != (
         run.record.logits_sha256,
         run.record.capture_sha256,
@@ -63,8 +71,10 @@ def system_evidence(run_file: Path, logits: Path, capture: Path) -> SystemEviden
     try:
         traffic, turns = traffic_of_run(run.record, capture), turns_of_run(run.record, capture)
     except CaptureError as error:
-        return SystemEvidence(replace(run, record=None, failure=str(error)), None)
-    return SystemEvidence(run, RunResult(run.record, np.load(logits)), traffic, turns)
+        return SystemEvidence(settings, replace(run, record=None, failure=str(error)), None)
+    policy = replace(run.record.policy, logit_tolerance=settings.logit_tolerance)
+    result = RunResult(replace(run.record, policy=policy), np.load(logits))
+    return SystemEvidence(settings, run, result, traffic, turns)
 
 
 class PeerRow(msgspec.Struct, frozen=True):
@@ -91,6 +101,8 @@ class PeerRow(msgspec.Struct, frozen=True):
     # Resident memory of its programs.
     client_held_bytes: float | None = None
     worker_held_bytes: float | None = None
+    logit_difference: float | None = None  # the largest from local's, in all repeats
+    logit_tolerance: float | None = None
     on_the_wire: str | None = None  # what the bytes say of weights and KV cache; of decode alone
 
 
@@ -106,7 +118,7 @@ def peer_rows(
     for _system, repeats in groupby(evidence, lambda one: one.run.system_id):
         rows += _of_system(list(repeats), local)
     latency_s = {(row.phase, row.system): row.latency_s for row in rows}
-    baselines = {one.run.system_id: one.run.baseline for one in evidence}
+    baselines = {one.run.system_id: one.settings.baseline or BASELINE_MODE for one in evidence}
     programs = {one.run.system_id: one.run.record.transport for one in evidence if one.run.record}
     bytes_of = {
         (row.phase, row.system): (row.up_bytes or 0.0, row.down_bytes or 0.0) for row in rows
@@ -166,15 +178,17 @@ def _phase_round_trips(record: RunRecord, phase: str) -> int:
 
 
 def _of_system(repeats: Sequence[SystemEvidence], local: RunResult) -> Iterator[PeerRow]:
-    run = repeats[0].run
+    system, settings = repeats[0].run.system_id, repeats[0].settings
     for one in repeats:
         if failure := failure_of(one, local):
             for phase in _PHASES:
-                yield PeerRow(phase, run.system_id, run.label, False, len(repeats), failure)
+                yield PeerRow(phase, system, settings.label, False, len(repeats), failure)
             return
-    records = [one.result.record for one in repeats if one.result is not None]
+    results = [one.result for one in repeats if one.result is not None]
+    records = [result.record for result in results]
+    difference = max(float(np.max(np.abs(one.logits - local.logits))) for one in results)
     measured = [(record, one.traffic, ()) for record, one in zip(records, repeats, strict=True)]
-    labels: Mapping[str, Label] = {run.system_id: Label(run.label)}
+    labels: Mapping[str, Label] = {system: Label(settings.label)}
     for row in table_rows(summarise(repeat_rows(measured)), labels, _PHASES):
         trips = fmean(
             len(exchanges_in(phase.begin_unix_ns, phase.end_unix_ns, exchanges_of(one.turns)))
@@ -182,7 +196,11 @@ def _of_system(repeats: Sequence[SystemEvidence], local: RunResult) -> Iterator[
             for phase in record.phases
             if phase.name == row.phase
         )
-        yield _row(row, False, len(repeats), trips, row.mean("program_cpu_busy_s"))
+        yield replace(
+            _row(row, False, len(repeats), trips, row.mean("program_cpu_busy_s")),
+            logit_difference=difference,
+            logit_tolerance=settings.logit_tolerance,
+        )
 
 
 def _row(

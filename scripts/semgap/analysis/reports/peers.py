@@ -47,7 +47,7 @@ is resident of the system's own processes, libraries included. What the wire sho
 cache follows from sizes alone.
 
 {steps}
-{_programs(rows)}{_failed(rows)}"""
+{_programs(rows)}{_differences(rows)}{_failed(rows)}"""
 
 
 def _table_cells(row: PeerRow) -> list[str]:
@@ -91,6 +91,17 @@ def _programs(rows: Sequence[PeerRow]) -> str:
         f"*{escaped_markdown(label)}*: {escaped_markdown(name)}" for label, name in names.items()
     )
     return f"\nThe programs say that they are: {said}.\n" if names else ""
+
+
+def _differences(rows: Sequence[PeerRow]) -> str:
+    seen = {
+        row.label: f"{row.logit_difference:.2g} of {row.logit_tolerance:g}"
+        for row in rows
+        if row.logit_difference is not None
+    }
+    said = "; ".join(f"*{escaped_markdown(label)}* {numbers}" for label, numbers in seen.items())
+    text = f"\nLargest difference of a logit from Local's, of what is accepted: {said}.\n"
+    return text if seen else ""
 
 
 def _failed(rows: Sequence[PeerRow]) -> str:
