@@ -53,7 +53,7 @@ WORKFLOW_CODE := Snakefile workflow
 .DEFAULT_GOAL := help
 .PHONY: help table verify precise report doctor status problems sweep decode-rate \
 	line-rate parse-rate check test thorough format static unit integration reruns \
-	workflow planted mutants honest judge-model peers appendix clean locks docs models kit environment tcpdump judges stop \
+	workflow planted mutants honest judge-model peers appendix artifact clean locks docs models kit environment tcpdump judges cluster stop \
 	reference-tables
 
 help:  ## list the targets and the variables
@@ -113,7 +113,7 @@ check: environment $(TEST_TOOLS)  ## formats, lint, types and unit tests: before
 test: environment $(TEST_TOOLS) judges tcpdump  ## all tests, and all that `check` does
 	@$(MAKE) --no-print-directory -j2 --output-sync static workflow integration reruns planted unit
 
-thorough: $(TEST_TOOLS) tcpdump  ## what `test` leaves out: further model families, repeats until ratios are known
+thorough: environment $(TEST_TOOLS) tcpdump cluster  ## what `test` leaves out: further model families, repeats until ratios are known
 	@$(BIN)/python -m pytest -m thorough tests/integration tests/workflow
 
 format: $(TEST_TOOLS)  ## rewrite the code in its format
@@ -153,6 +153,8 @@ peers: environment tcpdump  ## measure living systems beside the modes; they are
 	@cat results/$(basename $(notdir $(CONFIG)))/peers.md
 
 build/rgpu: examples/rgpu/lock.txt
+build/judge-crate: tests/crate/lock.txt
+build/rgpu build/judge-crate:
 	@$(PYTHON) -m venv $@
 	@$@/bin/pip install --quiet --disable-pip-version-check -r $< && touch $@
 
@@ -168,6 +170,13 @@ appendix: environment judges  ## build/appendix.pdf: the artifact appendix that 
 	@mkdir -p build && PYTHONPATH=scripts $(BIN)/python -m semgap.maintain.appendix build/appendix.tex
 	@cd build && pdflatex -interaction=batchmode -halt-on-error appendix.tex > /dev/null
 	@echo build/appendix.pdf
+
+artifact: environment $(TEST_TOOLS) build/judge-crate  ## what an archive takes: sources, records, hashes, a Run RO-Crate
+	@$(BIN)/pip install --quiet --disable-pip-version-check uv
+	@PATH="$(CURDIR)/$(BIN):$$PATH" envs/artifact/build.sh build/semgap-artifact.tar.xz
+	@rm -rf build/artifact && mkdir build/artifact
+	@tar -C build/artifact -xJf build/semgap-artifact.tar.xz
+	@build/judge-crate/bin/python tests/crate/judge.py build/artifact/semgap
 
 models: environment  ## try every model type of transformers, small, and write docs/models.md (3 min)
 	@PYTHONPATH=scripts $(BIN)/python -m semgap.maintain.scan_models
@@ -210,6 +219,10 @@ tcpdump:
 	@envs/ensure-program.sh tcpdump tcpdump "bytes will be counted by the transport instead of \
 	captured, and the table will say so."
 
+cluster:
+	@envs/ensure-program.sh slurmctld "slurmctld slurmd slurm-client munge" \
+		"no test measures on a cluster."
+
 judges:
 	@envs/ensure-program.sh tshark tshark "no test compares the capture reader with it."
 	@envs/ensure-program.sh ping iputils-ping "no test compares a link's delay with it."
@@ -224,4 +237,5 @@ locks: $(TEST_TOOLS)  ## pin all packages anew from envs/*.in
 		$(WITHOUT_CUDA) envs/lock-$$set.txt; \
 	done
 	@$(LOCK) examples/rgpu/direct.in -o examples/rgpu/lock.txt; $(WITHOUT_CUDA) examples/rgpu/lock.txt
+	@$(LOCK) tests/crate/direct.in -o tests/crate/lock.txt
 	@$(LOCK) envs/test.in -c envs/lock-current.txt -c envs/lock-gpu-host.txt -o envs/lock-test.txt

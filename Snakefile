@@ -44,8 +44,11 @@ onerror:
     say_why()
 
 
+# A cluster's nodes may have no internet.
 localrules:
     all,
+    download_model,
+    download_package,
 
 
 rule all:

@@ -48,6 +48,7 @@ OF_MAINTENANCE = [
     for name in (
         "appendix",
         "archive",
+        "crate",
         "faults",
         "readme_parts",
         "reference_results",

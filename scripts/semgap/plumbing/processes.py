@@ -69,7 +69,9 @@ def adopt_jobs(scripts: Path) -> None:
         os.environ.setdefault("LOGNAME", f"user-{os.getuid()}")
     for variable in _HARMFUL:
         os.environ.pop(variable, None)
-    if OWNER_VARIABLE not in os.environ:
+    owner = os.environ.get(OWNER_VARIABLE)
+    # A cluster's job inherits the variable, and its owner runs on another machine.
+    if owner is None or int(owner) not in (one.pid for one in psutil.Process().parents()):
         os.environ[OWNER_VARIABLE] = str(os.getpid())
         own_executables = str(Path(sys.executable).parent)
         inherited = os.environ.get("PATH", os.defpath)

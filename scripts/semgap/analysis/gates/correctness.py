@@ -112,14 +112,15 @@ def _check_setup(record: RunRecord, baseline: RunRecord) -> None:
                 f"{record.name} was measured with another {what} than {baseline.name}: {found} "
                 f"instead of {expected}.",
                 "Results of different set-ups do not mix: delete the experiment's runs/ folder "
-                "and measure all of them again.",
+                "and measure all of them again. A cluster may have chosen another node: "
+                "docs/cluster.md says how to ask for one.",
             )
 
 
 def _gpu_of(record: RunRecord) -> str:
     """Machines of one kind differ in nothing else that is recorded of them."""
     gpu = record.computed_on.provenance.gpu
-    return gpu.uuid if gpu else "none"
+    return f"{gpu.uuid} with driver {gpu.driver}" if gpu else "none"
 
 
 def _computed(record: RunRecord) -> set[Computed]:

@@ -1,0 +1,72 @@
+"""What `make artifact` gathers, unpacked elsewhere: without git and without a network."""
+
+import hashlib
+import json
+import shutil
+import subprocess
+
+import pytest
+
+from judges import needs
+from patience import PATIENCE_S
+from small_models import PROJECT
+
+OFFLINE = ["unshare", "--net", "sh", "-c", 'ip link set lo up && exec "$@"', "sh"]
+
+pytestmark = [needs("unshare", "git"), pytest.mark.thorough]
+
+
+def made(folder, *command):
+    done = subprocess.run(
+        [*command], cwd=folder, capture_output=True, text=True, timeout=10 * PATIENCE_S
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory):
+    """A copy of the artifact, whose wheels are there."""
+    assert "The crate is valid." in made(PROJECT, "make", "artifact")
+    folder = tmp_path_factory.mktemp("elsewhere") / "semgap"
+    shutil.copytree(PROJECT / "build" / "artifact" / "semgap", folder)
+    (folder / ".venv").symlink_to(PROJECT / ".venv")
+    return folder
+
+
+def digests(folder):
+    files = [*(folder / "results").rglob("*"), *(folder / "docs").iterdir(), folder / "README.md"]
+    return {
+        file.relative_to(folder): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in files
+        if file.is_file()
+    }
+
+
+def test_recorded_tables_are_rebuilt_byte_for_byte(unpacked):
+    before = digests(unpacked)
+    made(unpacked, *OFFLINE, "make", "reference-tables")
+    assert digests(unpacked) == before
+
+
+def test_the_default_experiment_runs_and_names_the_commit(unpacked):
+    made(unpacked, *OFFLINE, "make", "table")
+    record = json.loads((unpacked / "results/mini/runs/local/rep1.json").read_text())
+    commit = made(PROJECT, "git", "rev-parse", "HEAD").strip()
+    assert record["provenance"]["commit"] == commit
+
+
+@pytest.mark.parametrize(
+    ("removed", "said"), [("instrument", "process-run-crate"), ("step", "provenance-run-crate")]
+)
+def test_the_judge_sees_a_crate_that_lacks_something(unpacked, tmp_path, removed, said):
+    shutil.copytree(unpacked, tmp_path / "crate", symlinks=True)
+    file = tmp_path / "crate" / "ro-crate-metadata.json"
+    crate = json.loads(file.read_text())
+    for entity in crate["@graph"]:
+        entity.pop(removed, None)
+    file.write_text(json.dumps(crate))
+    judge = [PROJECT / "build/judge-crate/bin/python", PROJECT / "tests/crate/judge.py"]
+    judged = subprocess.run([*judge, file.parent], capture_output=True, text=True)
+    assert judged.returncode == 1
+    assert said in judged.stderr

@@ -1,0 +1,158 @@
+"""A whole experiment on a real Slurm on this machine: measured, failed, cancelled, lost."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+
+from experiment import copy_project
+from judges import needs
+from patience import PATIENCE_S
+from semgap.measurement.run_record import RunRecord
+from semgap.plumbing.files import read_record
+from slurm_cluster import slurm_cluster
+from small_models import PROJECT
+
+# A small machine with two nodes; status is asked for more often than a cluster would like.
+HERE = (
+    *("--cores", str(os.cpu_count()), "--latency-wait", "10"),
+    *("--default-resources", "mem_mb=500", "runtime=30"),
+    *("--slurm-no-account", "--slurm-init-seconds-before-status-checks", "1"),
+    *("--slurm-status-command", "squeue", "--seconds-between-status-checks", "1"),
+)
+
+
+def on_a_cluster(test):
+    """Mark a test that starts one: minutes, most of which are waits between two looks at a job."""
+    return pytest.mark.thorough(needs("slurmctld", "slurmd", "munged", "unshare")(test))
+
+
+def test_an_experiment_is_three_jobs(tmp_path):
+    said = (
+        copy_project(tmp_path)
+        .snakemake(
+            "-n", "--workflow-profile", "profiles/slurm", targets=("results/table.md", "report")
+        )
+        .stdout
+    )
+    groups = re.findall(r"Group job (\w+)", said)
+    assert groups == ["made", "measured", "analysed"], said
+    alone = re.findall(r"^\[.*\]\nJob .*", said, re.MULTILINE)
+    assert not alone, "a job of no group"
+
+
+def test_each_rule_has_its_place():
+    rules = {
+        name
+        for file in (PROJECT / "workflow" / "rules").glob("*.smk")
+        for name in re.findall(r"^rule (\w+):", file.read_text(), re.MULTILINE)
+    }
+    profile = yaml.safe_load((PROJECT / "profiles" / "slurm" / "config.yaml").read_text())
+    groups = dict(one.split("=") for one in profile["groups"])
+    downloads = {name for name in rules if name.startswith("download_")}
+    assert set(groups) == rules - downloads
+    measuring = {name for name, group in groups.items() if group == "measured"}
+    assert set(profile["set-resources"]) == measuring
+    for resources in profile["set-resources"].values():
+        assert "--exclusive" in resources["slurm_extra"]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    with slurm_cluster(tmp_path_factory.mktemp("slurm")) as running:
+        yield running
+
+
+def started(experiment, cluster, *arguments):
+    there = [*cluster.inside, "env", f"--chdir={experiment.folder}"]
+    command = [sys.executable, "-m", "snakemake", "--workflow-profile", "profiles/slurm", *HERE]
+    return subprocess.Popen(
+        [*there, *command, *arguments, "--", "results/table.md"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def finished(process):
+    said, _ = process.communicate(timeout=10 * PATIENCE_S)
+    return process.returncode, said
+
+
+def measured_runs(experiment):
+    return sorted(experiment.results.glob("runs/*/rep*.json"))
+
+
+def waited_for(condition):
+    deadline_s = time.monotonic() + 5 * PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.2)
+
+
+@pytest.fixture(scope="module")
+def built(cluster, tmp_path_factory):
+    experiment = copy_project(tmp_path_factory.mktemp("experiment"))
+    code, said = finished(started(experiment, cluster))
+    assert code == 0, said + experiment.ends_of_logs()
+    return experiment
+
+
+@on_a_cluster
+def test_a_table_is_built_by_jobs_of_which_one_measures(built, cluster):
+    """All repeats were one job's, so no two were measured at once and none on another node."""
+    assert (built.folder / "results" / "table.md").exists()
+    records = [read_record(file, RunRecord) for file in measured_runs(built)]
+    assert len(records) == 8
+    assert not cluster.ask("squeue", "--noheader").strip()
+    assert not list(built.folder.glob(".snakemake/*/rpc_server*"))
+
+
+@on_a_cluster
+def test_a_job_that_is_cancelled_loses_nothing_and_is_submitted_again(built, cluster, tmp_path):
+    experiment = built.copy_to(tmp_path)
+    before = measured_runs(experiment)
+    for file in before[2:]:
+        file.unlink()
+    process = started(experiment, cluster)
+    waited_for(lambda: len(measured_runs(experiment)) >= 4)
+    cluster.ask("scancel", "--state=RUNNING", "--user=root")
+    code, said = finished(process)
+    assert code != 0, said
+    kept = {file: file.stat().st_mtime_ns for file in measured_runs(experiment)}
+    assert len(kept) >= 4
+    code, said = finished(started(experiment, cluster))
+    assert code == 0, said + experiment.ends_of_logs()
+    assert all(file.stat().st_mtime_ns == then for file, then in kept.items())
+
+
+@on_a_cluster
+def test_a_job_that_fails_says_why(built, cluster, tmp_path):
+    experiment = built.copy_to(tmp_path)
+    experiment.configure(worker={"device": "cuda"})
+    code, said = finished(started(experiment, cluster))
+    assert code != 0
+    assert "PyTorch sees no CUDA device" in said + experiment.ends_of_logs()
+    assert not cluster.ask("squeue", "--noheader").strip()
+
+
+@on_a_cluster
+def test_a_node_that_vanishes_takes_nothing_with_it(built, cluster, tmp_path):
+    experiment = built.copy_to(tmp_path)
+    for file in measured_runs(experiment)[2:]:
+        file.unlink()
+    process = started(experiment, cluster)
+    waited_for(lambda: len(measured_runs(experiment)) >= 4)
+    job, node = cluster.ask("squeue", "--noheader", "--format=%A %N").split()
+    cluster.lose(node, job)
+    code, said = finished(process)
+    assert code != 0, said
+    kept = {file: file.stat().st_mtime_ns for file in measured_runs(experiment)}
+    assert len(kept) >= 4
+    code, said = finished(started(experiment, cluster))
+    assert code == 0, said + experiment.ends_of_logs()
+    assert all(file.stat().st_mtime_ns == then for file, then in kept.items())
