@@ -2,9 +2,12 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -65,6 +68,9 @@ def test_each_rule_has_its_place():
 def cluster(tmp_path_factory):
     with slurm_cluster(tmp_path_factory.mktemp("slurm")) as running:
         yield running
+    # What was killed could not remove it.
+    for left in Path(tempfile.gettempdir()).glob("snakemake*"):
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def started(experiment, cluster, *arguments):
