@@ -113,7 +113,7 @@ check: environment $(TEST_TOOLS)  ## formats, lint, types and unit tests: before
 test: environment $(TEST_TOOLS) judges tcpdump  ## all tests, and all that `check` does
 	@$(MAKE) --no-print-directory -j2 --output-sync static workflow integration reruns planted unit
 
-thorough: environment $(TEST_TOOLS) tcpdump cluster  ## what `test` leaves out: further model families, repeats until ratios are known
+thorough: artifact tcpdump cluster  ## what `test` leaves out: further model families, repeats until ratios are known
 	@$(BIN)/python -m pytest -m thorough tests/integration tests/workflow
 
 format: $(TEST_TOOLS)  ## rewrite the code in its format
