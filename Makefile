@@ -25,6 +25,8 @@ EXPERIMENTS ?= $(filter-out config/claims.yaml,$(wildcard config/*.yaml))
 QUIET ?= --quiet all
 # For `make peers`: how llama.cpp is built, such as -DGGML_CUDA=ON.
 LLAMA_CPP ?=
+# For `make fresh`: the release of Debian.
+SUITE ?= bookworm
 # For `make kit`: the GPU host's Python.
 KIT_PYTHON ?= 3.12
 # For `make kit`: what is installed there and need not be brought.
@@ -53,7 +55,7 @@ WORKFLOW_CODE := Snakefile workflow
 .DEFAULT_GOAL := help
 .PHONY: help table verify precise report doctor status problems sweep decode-rate \
 	line-rate parse-rate check test thorough format static unit integration reruns \
-	workflow planted mutants honest judge-model peers appendix artifact clean locks docs models kit environment tcpdump judges cluster stop \
+	workflow planted mutants honest judge-model peers appendix artifact fresh clean locks docs models kit environment tcpdump judges cluster stop \
 	reference-tables
 
 help:  ## list the targets and the variables
@@ -177,6 +179,11 @@ artifact: environment $(TEST_TOOLS) build/judge-crate  ## what an archive takes:
 	@rm -rf build/artifact && mkdir build/artifact
 	@tar -C build/artifact -xJf build/semgap-artifact.tar.xz
 	@build/judge-crate/bin/python tests/crate/judge.py build/artifact/semgap
+
+fresh:  ## as root: the README's commands in a minimal Debian that is made for it (10 min)
+	@envs/ensure-program.sh debootstrap debootstrap "there is no minimal Debian to try."
+	@folder=$$(mktemp -d) && tests/fresh/run.sh $(SUITE) "$$folder/debian"; status=$$?; \
+		rm -rf --one-file-system "$$folder"; exit $$status
 
 models: environment  ## try every model type of transformers, small, and write docs/models.md (3 min)
 	@PYTHONPATH=scripts $(BIN)/python -m semgap.maintain.scan_models

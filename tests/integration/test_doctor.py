@@ -99,6 +99,15 @@ def test_a_user_who_may_not_capture_is_told():
         text=True,
     )
     assert done.stdout.startswith("PROBLEM tcpdump cannot capture on 'lo'"), done
+    # Where the transport may count instead, it is said once, before anything is measured.
+    flags = ("--config", PROJECT / "config" / "default.yaml", "--lock", ENVS / "lock-current.txt")
+    program = [sys.executable, PROJECT / "scripts" / "doctor.py", *flags, "--problems"]
+    before = subprocess.run(
+        [*(without if os.geteuid() == 0 else ()), *program], capture_output=True, text=True
+    )
+    said = [line for line in before.stdout.splitlines() if " capture " in line]
+    assert len(said) == 1, before
+    assert "counted by the transport" in said[0]
     # Root without the right, in a container, is not told to be root.
     remedy = "capture.use to off" if os.geteuid() == 0 else "setcap cap_net_raw"
     assert remedy in done.stdout

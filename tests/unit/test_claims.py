@@ -328,6 +328,37 @@ def test_the_nearest_record_has_the_same_workload_and_if_possible_transport():
     assert nearest_recorded(folders[1:], mini.expectation, mini.manifest) is None
 
 
+def test_where_one_has_no_capture_the_content_is_compared(tmp_path):
+    """As where a reviewer may not capture: the transport counts, and counts no framing."""
+    recorded = read_recorded(REFERENCE / "mini-torch_rpc")
+    content = {
+        (row.phase, row.mode, row.quantity): row.mean
+        for row in recorded.summary
+        if row.quantity.startswith("tensor_")
+    }
+
+    def counted(row):
+        if row.quantity != "network_bytes":
+            return row
+        tensors = (content[row.phase, row.mode, f"tensor_{way}_bytes"] for way in ("up", "down"))
+        return msgspec.structs.replace(row, mean=sum(tensors), source="the transport")
+
+    here = dataclasses.replace(recorded, summary=[counted(row) for row in recorded.summary])
+    rows = versus_recorded(here, recorded)
+    check_bytes(rows, tmp_path / "versus.md")
+    assert {row.agreement for row in rows} == {Agreement.EQUAL, None}
+    assert "is compared, without framing" in versus_markdown(rows, here.expectation.labels)
+    other = [
+        msgspec.structs.replace(row, mean=row.mean + 1)
+        if (row.mode, row.phase, row.quantity) == ("naive", "decode", "tensor_up_bytes")
+        else row
+        for row in here.summary
+    ]
+    rows = versus_recorded(dataclasses.replace(here, summary=other), recorded)
+    with pytest.raises(ClaimError, match="decode of naive moved"):
+        check_bytes(rows, tmp_path / "versus.md")
+
+
 def test_the_same_bytes_on_any_machine_and_other_bytes_are_told_apart(tmp_path):
     here, recorded = (read_recorded(REFERENCE / f"mini-{name}") for name in ("tcp", "torch_rpc"))
     rows = versus_recorded(here, recorded)

@@ -225,7 +225,8 @@ def _capture(settings: CaptureSettings, file: Path) -> Iterator[tuple[Capture | 
         except CaptureUnavailableError as error:
             if settings.use == "required":
                 raise
-            log.warning("%s Bytes are counted by the transport instead.", error)
+            # The doctor said so before, and the table will: no need to say it in each job.
+            log.info("%s Bytes are counted by the transport instead.", error)
             file.touch()
             yield None, error.cause
             return

@@ -148,26 +148,31 @@ def versus_recorded(here: Results, recorded: Results) -> list[VersusRow]:
 
 
 def _bytes(here: Results, recorded: Results) -> Iterator[VersusRow]:
-    (ours, ours_predicted), (theirs, theirs_predicted) = (
-        [
-            {(row.phase, row.mode): row.mean for row in one.summary if row.quantity == quantity}
-            for quantity in ("network_bytes", "expected_network_bytes")
-        ]
-        for one in (here, recorded)
-    )
-    messages = {(row.phase, row.mode): row.mean for row in here.summary if row.quantity == "steps"}
+    ours, theirs = _by_place(here), _by_place(recorded)
     for phase, mode in (place for place in ours if place in theirs):
-        place = (phase, mode)
-        found, expected = ours[place], theirs[place]
-        # Another transport frames the same content in another way.
-        framing = abs(ours_predicted[place] - theirs_predicted[place])
-        tolerance = (1 + FRAMING_SHARE) * framing + 2 * FRAMING_BYTES_PER_MESSAGE * messages[place]
+        mine, other = ours[phase, mode], theirs[phase, mode]
+        if mine["network_bytes"].source == other["network_bytes"].source:
+            quantity = "network_bytes"
+            found, expected = mine[quantity].mean, other[quantity].mean
+            # Another transport frames the same content in another way.
+            framing = abs(
+                mine["expected_network_bytes"].mean - other["expected_network_bytes"].mean
+            )
+            per_message = 2 * FRAMING_BYTES_PER_MESSAGE * mine["steps"].mean
+            tolerance = (1 + FRAMING_SHARE) * framing + per_message
+        else:
+            # The transport counts no framing, a capture does.
+            quantity = "tensor_bytes"
+            found, expected = (
+                row["tensor_up_bytes"].mean + row["tensor_down_bytes"].mean for row in (mine, other)
+            )
+            tolerance = 0.0
         apart = abs(found - expected)
         yield VersusRow(
             reference=recorded.name,
             phase=phase,
             mode=mode,
-            quantity="network_bytes",
+            quantity=quantity,
             recorded=expected,
             recorded_low=None,
             recorded_high=None,
@@ -183,6 +188,14 @@ def _bytes(here: Results, recorded: Results) -> Iterator[VersusRow]:
                 else Agreement.DIFFERS
             ),
         )
+
+
+def _by_place(one: Results) -> dict[tuple[str, str], dict[str, SummaryRow]]:
+    """Quantities by their name, of each phase of each mode."""
+    found: dict[tuple[str, str], dict[str, SummaryRow]] = {}
+    for row in one.summary:
+        found.setdefault((row.phase, row.mode), {})[row.quantity] = row
+    return {place: rows for place, rows in found.items() if "network_bytes" in rows}
 
 
 def _ratios(here: Results, recorded: Results) -> Iterator[VersusRow]:

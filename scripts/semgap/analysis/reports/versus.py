@@ -9,6 +9,9 @@ from semgap.plumbing.markup import escaped_markdown, markdown_table
 from semgap.policy import Label
 
 _PHASES = ("setup", "prefill", "decode")
+_OTHER_COUNT = """
+One of them was counted without a capture, so the content of tensors is compared, without framing:
+it must be equal."""
 _NOTHING = """\
 # Beside recorded results
 
@@ -28,6 +31,7 @@ def versus_markdown(rows: Sequence[VersusRow], labels: Mapping[str, Label]) -> s
     )
     of_bytes = [row for row in ordered if row.agreement is not None]
     ratios = [row for row in ordered if row.agreement is None]
+    is_content = any(row.quantity == "tensor_bytes" for row in of_bytes)
     sizes = markdown_table(
         ("Phase", "Mode", "Recorded", "Here", "Difference", "Tolerance", "Verdict"),
         [
@@ -64,7 +68,7 @@ def versus_markdown(rows: Sequence[VersusRow], labels: Mapping[str, Label]) -> s
 
 TCP payload, mean of the repeats. On any hardware both agree within
 {FRAMING_BYTES_PER_MESSAGE} bytes a message and the difference of two transports' framing; where
-they do not, something else was moved.
+they do not, something else was moved.{_OTHER_COUNT if is_content else ""}
 
 {sizes}
 
