@@ -55,7 +55,7 @@ WORKFLOW_CODE := Snakefile workflow
 .DEFAULT_GOAL := help
 .PHONY: help table verify precise report doctor status problems sweep decode-rate \
 	line-rate parse-rate check test thorough format static unit integration reruns \
-	workflow planted mutants honest judge-model peers appendix artifact fresh clean locks docs models kit environment tcpdump judges cluster stop \
+	workflow planted mutants honest judge-model peers appendix artifact fresh container clean locks docs models kit environment tcpdump judges cluster stop \
 	reference-tables
 
 help:  ## list the targets and the variables
@@ -183,6 +183,12 @@ artifact: environment $(TEST_TOOLS) build/judge-crate  ## what an archive takes:
 fresh:  ## as root: the README's commands in a minimal Debian that is made for it (10 min)
 	@envs/ensure-program.sh debootstrap debootstrap "there is no minimal Debian to try."
 	@folder=$$(mktemp -d) && tests/fresh/run.sh $(SUITE) "$$folder/debian"; status=$$?; \
+		rm -rf --one-file-system "$$folder"; exit $$status
+
+container: artifact  ## as root: build the artifact's container on a minimal Debian, and measure in it (15 min)
+	@envs/ensure-program.sh debootstrap debootstrap "there is no base to build upon."
+	@envs/ensure-program.sh buildah "buildah crun" "nothing builds the container."
+	@folder=$$(mktemp -d) && tests/fresh/container.sh $(SUITE) "$$folder/build"; status=$$?; \
 		rm -rf --one-file-system "$$folder"; exit $$status
 
 models: environment  ## try every model type of transformers, small, and write docs/models.md (3 min)

@@ -13,6 +13,7 @@ if [ "${SEMGAP_FRESH:-}" != mounted ]; then
 	exit
 fi
 
+. "$project/tests/fresh/this_host.sh"
 PATH="$PATH:/usr/sbin:/sbin"
 debootstrap --variant=minbase --include=python3,python3-venv,make,git,sudo,ca-certificates \
 	"$suite" "$folder" > "$folder.log" 2>&1 || { tail -n 3 "$folder.log" >&2; exit 1; }
@@ -33,10 +34,7 @@ lend() { # paths of this host, as they are
 	done
 }
 lend /etc/resolv.conf /etc/hosts /etc/apt/apt.conf.d /etc/ssl/certs
-settings=$(python3 -m pip config list 2> /dev/null || true)
-# What pip is told to look at; an index in a folder may refer to what lies beside it.
-for path in $(echo "$settings" | grep -oE "(/[A-Za-z0-9._-]+)+" | sort -u); do
-	case $path in /*/*/*) path=$(dirname "$path") ;; esac
+for path in $(pip_paths); do
 	test -e "$folder$path" || lend "$path"
 done
 
@@ -44,11 +42,7 @@ chroot "$folder" useradd --create-home --shell /bin/sh reviewer
 echo "reviewer ALL=(ALL) NOPASSWD: ALL" > "$folder/etc/sudoers.d/reviewer"
 home=$folder/home/reviewer
 mkdir -p "$home/.config/pip"
-# What pip is told by files of another user, or by the environment.
-{
-	echo "[global]"
-	echo "$settings" | sed -nE "s/^[^.]+\.([a-z-]+)='(.*)'$/\1 = \2/p" | awk '!seen[$1]++'
-} > "$home/.config/pip/pip.conf"
+pip_conf > "$home/.config/pip/pip.conf"
 git clone -q "$project" "$home/semgap"
 chroot "$folder" chown -R reviewer: /home/reviewer
 

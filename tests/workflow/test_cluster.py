@@ -17,6 +17,7 @@ from judges import needs
 from patience import PATIENCE_S
 from semgap.measurement.run_record import RunRecord
 from semgap.plumbing.files import read_record
+from semgap.plumbing.processes import die_with_parent
 from slurm_cluster import slurm_cluster
 from small_models import PROJECT
 
@@ -81,6 +82,7 @@ def started(experiment, cluster, *arguments):
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        preexec_fn=die_with_parent,
     )
 
 
