@@ -18,9 +18,9 @@ debootstrap --variant=minbase "$suite" "$folder/debian" > "$folder/log" 2>&1 || 
 }
 # This host's names, certificates and its settings for apt and pip.
 cp -L /etc/resolv.conf "$folder/debian/etc/"
-for path in apt/apt.conf.d ssl/certs; do
-	mkdir -p "$folder/debian/etc/$path"
-	cp -rL "/etc/$path/." "$folder/debian/etc/$path/"
+for path in /etc/apt/apt.conf.d /usr/local/share/ca-certificates; do
+	mkdir -p "$folder/debian$path"
+	cp -rL "$path/." "$folder/debian$path/"
 done
 mkdir -p "$folder/debian/root/.config/pip"
 pip_conf > "$folder/debian/root/.config/pip/pip.conf"
