@@ -18,7 +18,7 @@ debootstrap --variant=minbase "$suite" "$folder/debian" > "$folder/log" 2>&1 || 
 }
 # This host's names, certificates and its settings for apt and pip.
 cp -L /etc/resolv.conf "$folder/debian/etc/"
-for path in /etc/apt/apt.conf.d /usr/local/share/ca-certificates; do
+for path in /etc/apt/apt.conf.d /etc/ssl/certs /usr/local/share/ca-certificates; do
 	mkdir -p "$folder/debian$path"
 	cp -rL "$path/." "$folder/debian$path/"
 done
