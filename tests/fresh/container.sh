@@ -35,6 +35,6 @@ done)
 	rm -rf "$folder/debian"
 	buildah $store build -q $volumes --build-arg BASE=localhost/base \
 		-f "$project/envs/container/Containerfile" -t semgap "$project/build/artifact/semgap"
-	made=$(buildah $store from --cap-add=NET_RAW,NET_ADMIN localhost/semgap)
-	buildah $store run --cap-add=NET_RAW,NET_ADMIN "$made" -- make table
+	made=$(buildah $store from --cap-add=CAP_NET_RAW,CAP_NET_ADMIN localhost/semgap)
+	buildah $store run --cap-add=CAP_NET_RAW,CAP_NET_ADMIN "$made" -- make table
 }
