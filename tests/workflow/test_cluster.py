@@ -102,6 +102,25 @@ def waited_for(condition):
         time.sleep(0.2)
 
 
+def half_measured(built, folder):
+    """The experiment without most of its repeats."""
+    experiment = built.copy_to(folder)
+    for file in measured_runs(experiment)[2:]:
+        file.unlink()
+    return experiment
+
+
+def goes_on(experiment, cluster, process):
+    """What a run measured before it failed stays, and the same command measures the rest."""
+    code, said = finished(process)
+    assert code != 0, said
+    kept = {file: file.stat().st_mtime_ns for file in measured_runs(experiment)}
+    assert len(kept) >= 4
+    code, said = finished(started(experiment, cluster))
+    assert code == 0, said + experiment.ends_of_logs()
+    assert all(file.stat().st_mtime_ns == then for file, then in kept.items())
+
+
 @pytest.fixture(scope="module")
 def built(cluster, tmp_path_factory):
     experiment = copy_project(tmp_path_factory.mktemp("experiment"))
@@ -122,20 +141,11 @@ def test_a_table_is_built_by_jobs_of_which_one_measures(built, cluster):
 
 @on_a_cluster
 def test_a_job_that_is_cancelled_loses_nothing_and_is_submitted_again(built, cluster, tmp_path):
-    experiment = built.copy_to(tmp_path)
-    before = measured_runs(experiment)
-    for file in before[2:]:
-        file.unlink()
+    experiment = half_measured(built, tmp_path)
     process = started(experiment, cluster)
     waited_for(lambda: len(measured_runs(experiment)) >= 4)
     cluster.ask("scancel", "--state=RUNNING", "--user=root")
-    code, said = finished(process)
-    assert code != 0, said
-    kept = {file: file.stat().st_mtime_ns for file in measured_runs(experiment)}
-    assert len(kept) >= 4
-    code, said = finished(started(experiment, cluster))
-    assert code == 0, said + experiment.ends_of_logs()
-    assert all(file.stat().st_mtime_ns == then for file, then in kept.items())
+    goes_on(experiment, cluster, process)
 
 
 @on_a_cluster
@@ -150,17 +160,9 @@ def test_a_job_that_fails_says_why(built, cluster, tmp_path):
 
 @on_a_cluster
 def test_a_node_that_vanishes_takes_nothing_with_it(built, cluster, tmp_path):
-    experiment = built.copy_to(tmp_path)
-    for file in measured_runs(experiment)[2:]:
-        file.unlink()
+    experiment = half_measured(built, tmp_path)
     process = started(experiment, cluster)
     waited_for(lambda: len(measured_runs(experiment)) >= 4)
     job, node = cluster.ask("squeue", "--noheader", "--format=%A %N").split()
     cluster.lose(node, job)
-    code, said = finished(process)
-    assert code != 0, said
-    kept = {file: file.stat().st_mtime_ns for file in measured_runs(experiment)}
-    assert len(kept) >= 4
-    code, said = finished(started(experiment, cluster))
-    assert code == 0, said + experiment.ends_of_logs()
-    assert all(file.stat().st_mtime_ns == then for file, then in kept.items())
+    goes_on(experiment, cluster, process)
