@@ -88,6 +88,18 @@ def test_runs_of_different_setups_do_not_mix(changed):
         check_same_setup([result.record for result in results(**changed)])
 
 
+def test_runs_with_two_drivers_of_one_gpu_do_not_mix():
+    old, new = (
+        msgspec.structs.replace(PROVENANCE, gpu=GpuProvenance("GPU-1", driver, "13.0", False, ()))
+        for driver in ("580.1", "590.2")
+    )
+    records = [msgspec.structs.replace(result.record, provenance=old) for result in results()]
+    check_same_setup(records)
+    records[-1] = msgspec.structs.replace(records[-1], provenance=new)
+    with pytest.raises(MeasurementError, match="GPU-1 with driver 590.2 instead of"):
+        check_same_setup(records)
+
+
 def answers(**wrong_by_run):
     """Two repeats of three modes; those that are named have a wrong answer."""
     return [
