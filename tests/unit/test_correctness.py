@@ -96,7 +96,7 @@ def test_runs_with_two_drivers_of_one_gpu_do_not_mix():
     records = [msgspec.structs.replace(result.record, provenance=old) for result in results()]
     check_same_setup(records)
     records[-1] = msgspec.structs.replace(records[-1], provenance=new)
-    with pytest.raises(MeasurementError, match="GPU-1 with driver 590.2 instead of"):
+    with pytest.raises(MeasurementError, match=r"GPU-1 with driver 590\.2 instead of"):
         check_same_setup(records)
 
 
