@@ -67,7 +67,8 @@ rule report_systems:
     params:
         code=code_of("report_systems.py"),
         flags=flags,
-        settings=settings_json(NamedSystems(CONFIG.systems)),
+        # A function, since braces in a command are no wildcards.
+        settings=lambda wildcards: settings_json(NamedSystems(CONFIG.systems)),
     message:
         "Putting the systems beside the modes"
     shell:
