@@ -325,6 +325,25 @@ def test_survived_an_owner_that_is_gone_without_pidfd_open(monkeypatch):
     assert os.read(processes.open_owner(), 1) == b"x"
 
 
+@pytest.mark.parametrize("owner", ["an ancestor", "nobody's", "somebody else's"])
+def test_an_owner_that_is_no_ancestor_is_none(owner):
+    """A job of a cluster inherits the variable from a process of another machine."""
+    with subprocess.Popen(["sleep", "1000"]) as other:
+        pid = {"an ancestor": os.getpid(), "nobody's": None, "somebody else's": other.pid}[owner]
+        adopts = (
+            "import os; from pathlib import Path; from semgap.plumbing import processes as p;"
+            "p.adopt_jobs(Path('x')); print(os.environ[p.OWNER_VARIABLE], os.getpid())"
+        )
+        environment = {**os.environ, "PYTHONPATH": str(PROJECT / "scripts")}
+        environment.pop(processes.OWNER_VARIABLE, None)
+        if pid is not None:
+            environment[processes.OWNER_VARIABLE] = str(pid)
+        said = subprocess.check_output([sys.executable, "-c", adopts], env=environment, text=True)
+        other.kill()
+    found, itself = map(int, said.split())
+    assert found == (pid if owner == "an ancestor" else itself)
+
+
 def test_survived_a_mount_that_refuses_modes_and_syncs(monkeypatch, tmp_path):
     monkeypatch.setattr(os, "chmod", refusing(errno.EPERM))
     monkeypatch.setattr(os, "fsync", refusing(errno.EINVAL))

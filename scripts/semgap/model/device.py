@@ -61,6 +61,7 @@ class CudaDevice(Device):
         self._begun: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
 
     def timed(self, work: Callable[[], Result]) -> tuple[Result, float]:
+        # What was begun before is waited for, and is no part of this.
         self._begun.clear()
         result, _ = self.begun(work)
         return result, self.rest_s()

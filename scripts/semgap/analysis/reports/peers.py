@@ -95,12 +95,14 @@ def _programs(rows: Sequence[PeerRow]) -> str:
 
 def _differences(rows: Sequence[PeerRow]) -> str:
     seen = {
-        row.label: f"{row.logit_difference:.2g} of {row.logit_tolerance:g}"
+        row.label: f"{row.logit_difference:.2g} ({row.logit_tolerance:g})"
         for row in rows
         if row.logit_difference is not None
     }
     said = "; ".join(f"*{escaped_markdown(label)}* {numbers}" for label, numbers in seen.items())
-    text = f"\nLargest difference of a logit from Local's, of what is accepted: {said}.\n"
+    text = (
+        f"\nLargest difference of a logit from Local's (accepted): {said}.\n"
+    )
     return text if seen else ""
 
 
