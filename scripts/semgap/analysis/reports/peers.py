@@ -100,9 +100,7 @@ def _differences(rows: Sequence[PeerRow]) -> str:
         if row.logit_difference is not None
     }
     said = "; ".join(f"*{escaped_markdown(label)}* {numbers}" for label, numbers in seen.items())
-    text = (
-        f"\nLargest difference of a logit from Local's (accepted): {said}.\n"
-    )
+    text = f"\nLargest difference of a logit from Local's (accepted): {said}.\n"
     return text if seen else ""
 
 
