@@ -31,6 +31,7 @@ COMMANDS = {
     "gptj-6b-h200-ladder": "make table SET=gpu-host CONFIG=config/gptj-6b-ladder.yaml",
     "gptj-6b-h200-links": "make sweep SET=gpu-host CONFIG=config/gptj-6b-graph.yaml "
     "SWEEP=config/sweeps/context-links.yaml",
+    "gptj-6b-h200-operators": "make table SET=gpu-host CONFIG=config/gptj-6b-operators.yaml",
     "llama2-7b-h200-peers": "make peers LLAMA_CPP='-DGGML_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES=90' "
     "SET=gpu-host CONFIG=config/peers-gpu.yaml",
     "mini-ladder": "make table CONFIG=config/mini-ladder.yaml",
@@ -105,8 +106,9 @@ def needs(project: Path, recorded: Mapping[str, Numbers]) -> str:
 
 
 def is_ladder(found: Numbers) -> bool:
-    """Whether an experiment has modes that encode."""
-    return any(record.policy.encoding for record in found.records)
+    """Whether an experiment has modes that encode, or several of the operator level."""
+    policies = {record.policy for record in found.records}
+    return any(one.encoding for one in policies) or len({one.executor for one in policies}) > 2
 
 
 def ladders(recorded: Mapping[str, Numbers]) -> str:
