@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from semgap.engine import Engine
-from semgap.engine.graph_parts import fused_gptj
+from semgap.engine.graph_parts import fused_gptj, fused_llama
 from semgap.engine.graph_parts.static_memory import StaticKvCache, StaticMemory
 from semgap.engine.graph_parts.static_pass import StaticPass, TransformersPass
 from semgap.errors import ModelError
@@ -27,19 +27,25 @@ _CAPACITY_STEP = 64
 _WARM_UP_PASSES = 3
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Captured:
     graph: torch.cuda.CUDAGraph
     tokens: Tensor
     positions: Tensor
+    before: int  # the first of the positions
     logits: Tensor
 
 
 def build_engine(skeleton: ModelSkeleton) -> Engine:
-    fused = fused_gptj.fits(skeleton.config)
-    return GraphEngine(
-        skeleton, fused_gptj.FusedGptj(skeleton) if fused else TransformersPass(skeleton)
-    )
+    return GraphEngine(skeleton, _pass_of(skeleton))
+
+
+def _pass_of(skeleton: ModelSkeleton) -> StaticPass:
+    if fused_gptj.fits(skeleton.config):
+        return fused_gptj.FusedGptj(skeleton)
+    if skeleton.device.type == "cuda" and fused_llama.fits(skeleton.config):
+        return fused_llama.FusedLlama(skeleton)
+    return TransformersPass(skeleton)
 
 
 class GraphEngine(Engine):
@@ -90,34 +96,40 @@ class GraphEngine(Engine):
             )
         before, new = kv_cache.length, tokens.shape[1]
         capacity = -(-(before + new) // _CAPACITY_STEP) * _CAPACITY_STEP
-        memory = self._memories.setdefault(capacity, StaticMemory(self._pass.layers, capacity))
+        if capacity not in self._memories:
+            self._memories[capacity] = StaticMemory(self._pass.layers, capacity)
+        memory = self._memories[capacity]
         if not memory.holds(kv_cache):
             memory.fill(kv_cache)
-        positions = torch.arange(before, before + new, device=tokens.device)
-        logits = self._run(memory, tokens, positions, logits_to_keep)
+        logits = self._run(memory, tokens, before, logits_to_keep)
         self._last = memory.cache(before + new)
         return logits, self._last
 
     def _run(
-        self, memory: StaticMemory, tokens: Tensor, positions: Tensor, logits_to_keep: int
+        self, memory: StaticMemory, tokens: Tensor, before: int, logits_to_keep: int
     ) -> Tensor:
+        new = tokens.shape[1]
         if not self._on_gpu:
+            positions = torch.arange(before, before + new)
             return self._pass.run(tokens, positions, memory, logits_to_keep)
-        key = memory.capacity, tokens.shape[1], logits_to_keep
+        key = memory.capacity, new, logits_to_keep
         captured = self._captured.get(key)
         if captured is None:
-            captured = self._capture(memory, tokens, positions, logits_to_keep)
+            captured = self._capture(memory, tokens, before, logits_to_keep)
             self._captured[key] = captured
         captured.tokens.copy_(tokens)
-        captured.positions.copy_(positions)
+        if captured.before != before:
+            captured.positions.add_(before - captured.before)
+            captured.before = before
         captured.graph.replay()
         return captured.logits.clone()
 
     def _capture(
-        self, memory: StaticMemory, tokens: Tensor, positions: Tensor, logits_to_keep: int
+        self, memory: StaticMemory, tokens: Tensor, before: int, logits_to_keep: int
     ) -> _Captured:
         """Record a pass. Passes before it choose algorithms and allocate what they need."""
-        tokens, positions = tokens.clone(), positions.clone()
+        tokens = tokens.clone()
+        positions = torch.arange(before, before + tokens.shape[1], device=tokens.device)
 
         def run() -> Tensor:
             return self._pass.run(tokens, positions, memory, logits_to_keep)
@@ -126,7 +138,7 @@ class GraphEngine(Engine):
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             logits = run()
-        return _Captured(graph, tokens, positions, logits)
+        return _Captured(graph, tokens, positions, before, logits)
 
 
 def _beside(run: Callable[[], Tensor], times: int) -> None:

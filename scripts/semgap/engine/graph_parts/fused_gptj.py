@@ -14,6 +14,13 @@ import transformers
 from torch import Tensor
 from torch.nn import functional
 
+from semgap.engine.graph_parts.decode_kernels import (
+    MOST_KEYS,
+    DecodeKernels,
+    Norm,
+    Rotary,
+    has_kernels_for,
+)
 from semgap.engine.graph_parts.static_memory import StaticMemory
 from semgap.engine.graph_parts.static_pass import StaticPass
 from semgap.model.skeleton import ModelSkeleton
@@ -59,6 +66,9 @@ class FusedGptj(StaticPass):
             for _ in range(self.layers)
         ]
         self._rotations = _rotations(config.n_positions, config.rotary_dim).to(like)
+        on_gpu = skeleton.device.type == "cuda" and has_kernels_for(self._head_size)
+        self._kernels = DecodeKernels(skeleton.device) if on_gpu else None
+        self._rotary = _in_pairs(self._rotations)
         self._hidden = like.new_tensor(-torch.inf)
         self._seen = like.new_zeros(())
         self.places = {
@@ -83,6 +93,8 @@ class FusedGptj(StaticPass):
     def run(
         self, tokens: Tensor, positions: Tensor, memory: StaticMemory, logits_to_keep: int
     ) -> Tensor:
+        if self._kernels and tokens.shape[1] == 1 and memory.capacity <= MOST_KEYS:
+            return self._decode(self._kernels, tokens, positions, memory)
         decoder = self._module.transformer
         mask = torch.where(memory.behind(positions), self._hidden, self._seen)
         rotations = self._rotations[positions]
@@ -93,6 +105,44 @@ class FusedGptj(StaticPass):
             )
         logits: Tensor = self._module.lm_head(decoder.ln_f(hidden[-logits_to_keep:]))
         return logits[None]
+
+    def _decode(
+        self, kernels: DecodeKernels, token: Tensor, position: Tensor, memory: StaticMemory
+    ) -> Tensor:
+        """Over one new position, by four kernels a layer."""
+        decoder, head = self._module.transformer, self._module.lm_head
+        width = self._width
+        hidden = decoder.wte(token)[0, 0]
+        made = hidden.new_empty(3 * width)
+        joined = hidden.new_empty(self._layers[0].writing.shape[1])
+        one_head = made.view(3, 1, self._heads, 1, self._head_size)
+        for number, (block, layer) in enumerate(zip(decoder.h, self._layers, strict=True)):
+            norm = _norm(block.ln_1)
+            kernels.normed_product(hidden, norm, layer.reading[: 3 * width], made)
+            # The feed-forward network does not need what attention makes.
+            with kernels.beside():
+                kernels.attention(
+                    made,
+                    self._rotary,
+                    position,
+                    memory.of_layer(number, one_head[1], one_head[2]),
+                    joined[:width],
+                )
+            kernels.normed_product(
+                hidden,
+                norm,
+                layer.reading[3 * width :],
+                joined[width:],
+                layer.reading_bias[3 * width :],
+                gelu=True,
+            )
+            kernels.join()
+            after = torch.empty_like(hidden)
+            kernels.added_product(joined, layer.writing, hidden, after, block.mlp.fc_out.bias)
+            hidden = after
+        logits: Tensor = hidden.new_empty(head.out_features)
+        kernels.normed_product(hidden, _norm(decoder.ln_f), head.weight, logits, head.bias)
+        return logits[None, None]
 
     def _layer(
         self,
@@ -120,6 +170,16 @@ class FusedGptj(StaticPass):
         joined[:, :width].view(new, self._heads, self._head_size).copy_(attended[0].transpose(0, 1))
         torch.ops.aten.gelu.out(made[:, 3 * width :], approximate="tanh", out=joined[:, width:])
         return functional.linear(joined, layer.writing, block.mlp.fc_out.bias)
+
+
+def _norm(module: Any) -> Norm:
+    return Norm(module.weight, module.eps, module.bias)
+
+
+def _in_pairs(rotations: Tensor) -> Rotary:
+    """What the matrices do to a number and to the other of its pair, which is next to it."""
+    here = torch.arange(rotations.shape[-1], device=rotations.device)
+    return Rotary(rotations[:, here, here], rotations[:, here ^ 1, here], apart=1)
 
 
 def _rotations(positions: int, size: int) -> Tensor:

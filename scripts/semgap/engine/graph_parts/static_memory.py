@@ -53,7 +53,7 @@ class StaticMemory(transformers.Cache):
     def update(
         self, key_states: Tensor, value_states: Tensor, layer_idx: int, *_args: Any, **_kwargs: Any
     ) -> tuple[Tensor, Tensor]:
-        layer = self._of_layer(layer_idx, key_states, value_states)
+        layer = self.of_layer(layer_idx, key_states, value_states)
         layer[0].index_copy_(_POSITIONS, self.positions, key_states)
         layer[1].index_copy_(_POSITIONS, self.positions, value_states)
         return layer[0], layer[1]
@@ -64,7 +64,7 @@ class StaticMemory(transformers.Cache):
         Returns:
             The layer's keys and values of all positions that there is room for.
         """
-        both = self._of_layer(layer, new[0], new[1])
+        both = self.of_layer(layer, new[0], new[1])
         both.index_copy_(_POSITIONS, positions, new)
         return both[0], both[1]
 
@@ -72,7 +72,12 @@ class StaticMemory(transformers.Cache):
         """Which places of the memory are behind each position: shape (positions, capacity)."""
         return torch.arange(self.capacity, device=positions.device) > positions[:, None]
 
-    def _of_layer(self, layer: int, keys: Tensor, values: Tensor) -> Tensor:
+    def of_layer(self, layer: int, keys: Tensor, values: Tensor) -> Tensor:
+        """A layer's keys and values: shape (2, 1, heads, capacity, head size).
+
+        Args:
+            keys, values: some of them, for the shape.
+        """
         if self._block is None:
             self._block = _allocated(keys, values, self._layers, self.capacity)
         return self._block[2 * layer : 2 * layer + 2]
