@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 
-# Largest median step of `semantic` ÷ that of `local`, by engine.
-SEMANTIC_OF_LOCAL = {"eager": 1.02, "graph": 1.10}
-LOCAL_OF_FLOOR = 1.35
+# Of median steps. An eager one waits for its launches, so a remote one hides in its scatter.
+EAGER_SEMANTIC_OF_LOCAL = 1.02
+GRAPH_SEMANTIC_BEYOND_LOCAL_MS = 0.1
+GRAPH_LOCAL_OF_FLOOR = 1.12
 
 
 def decode_steps_s(folder: Path, mode: str) -> list[float]:
@@ -53,11 +54,15 @@ def goals(folder: Path) -> Iterator[tuple[str, float, float]]:
     engine = engine_of(folder)
     local_s, semantic_s = (decode_steps_s(folder, mode) for mode in ("local", "semantic"))
     of_steps = f"{engine}, medians of {len(local_s)} and {len(semantic_s)} steps"
-    ratio = median(semantic_s) / median(local_s)
-    yield f"{of_steps}: semantic ÷ local", ratio, SEMANTIC_OF_LOCAL[engine]
+    if engine == "eager":
+        ratio = median(semantic_s) / median(local_s)
+        yield f"{of_steps}: semantic ÷ local", ratio, EAGER_SEMANTIC_OF_LOCAL
+        return
+    beyond_ms = (median(semantic_s) - median(local_s)) * 1e3
+    yield f"{of_steps}: semantic − local (ms)", beyond_ms, GRAPH_SEMANTIC_BEYOND_LOCAL_MS
     floor = floor_s(folder)
-    if engine == "graph" and floor is not None:
-        yield f"{of_steps}: local ÷ floor", median(local_s) / floor, LOCAL_OF_FLOOR
+    if floor is not None:
+        yield f"{of_steps}: local ÷ floor", median(local_s) / floor, GRAPH_LOCAL_OF_FLOOR
 
 
 def main() -> None:
