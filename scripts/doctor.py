@@ -11,6 +11,7 @@ from pathlib import Path
 
 from semgap.doctor import Finding, Level, lines
 from semgap.doctor.packages import check_packages, check_python
+from semgap.errors import ConfigError
 
 PROJECT = Path(__file__).parents[1]
 
@@ -27,6 +28,24 @@ def examine(config_files: Sequence[Path], lock: Path) -> Iterator[Finding]:
     yield from check_experiment(config_files, PROJECT / "results" / "reference")
 
 
+def is_measured(config_files: Sequence[Path], results: Path) -> bool:
+    """Whether all runs of an experiment are there: nothing of this machine is in their way."""
+    try:
+        from semgap.pipeline.config import read_config
+
+        config = read_config(*config_files)
+    except (ImportError, ConfigError):
+        # What else is examined says so.
+        return False
+    wanted = {f"runs/{mode}": config.workload.repeats_of(mode) for mode in config.modes}
+    wanted |= {f"systems/{name}": wanted["runs/local"] for name in config.systems}
+    return all(
+        (results / config.experiment / folder / f"rep{repeat}.json").exists()
+        for folder, repeats in wanted.items()
+        for repeat in range(1, repeats + 1)
+    )
+
+
 def main() -> None:
     """Print all findings, or those that matter."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -38,9 +57,12 @@ def main() -> None:
     parser.add_argument(
         "--problems",
         action="store_true",
-        help="say only what would fail, and what would measure in another way",
+        help="say only what would fail, and what would measure in another way; nothing once all "
+        "is measured",
     )
     flags = parser.parse_args()
+    if flags.problems and is_measured(flags.config, PROJECT / "results"):
+        return
     findings = list(examine(flags.config, flags.lock))
     shown = [one for one in findings if not flags.problems or _changes_results(one)]
     for line in lines(shown):

@@ -12,6 +12,7 @@ import pytest
 import torch
 import yaml
 
+from doctor import is_measured
 from judges import needs
 from patience import PATIENCE_S
 from semgap.doctor import Finding, Level
@@ -84,7 +85,7 @@ def test_a_machine_without_tcpdump_is_told(monkeypatch, tmp_path):
 
 
 @needs("tcpdump", "setpriv")
-def test_a_user_who_may_not_capture_is_told():
+def test_a_user_who_may_not_capture_is_told(tmp_path):
     asked = (
         "from semgap.doctor.network import check_capture;"
         "from semgap.measurement.job_settings import CaptureSettings;"
@@ -100,7 +101,9 @@ def test_a_user_who_may_not_capture_is_told():
     )
     assert done.stdout.startswith("PROBLEM tcpdump cannot capture on 'lo'"), done
     # Where the transport may count instead, it is said once, before anything is measured.
-    flags = ("--config", PROJECT / "config" / "default.yaml", "--lock", ENVS / "lock-current.txt")
+    (tmp_path / "c.yaml").write_text("experiment: never\n")
+    configs = (PROJECT / "config" / "default.yaml", tmp_path / "c.yaml")
+    flags = ("--config", *configs, "--lock", ENVS / "lock-current.txt")
     program = [sys.executable, PROJECT / "scripts" / "doctor.py", *flags, "--problems"]
     before = subprocess.run(
         [*(without if os.geteuid() == 0 else ()), *program], capture_output=True, text=True
@@ -228,6 +231,34 @@ def test_a_wrong_configuration_is_named(tmp_path):
     assert done.stdout.startswith("PROBLEM  configuration")
     assert "modle" in done.stdout
     assert " Python " not in done.stdout  # which is well
+
+
+def test_nothing_is_examined_once_all_is_measured(tmp_path):
+    default, more = PROJECT / "config" / "default.yaml", tmp_path / "c.yaml"
+    system = {"label": "S", "command": ["true"]}
+    more.write_text(
+        yaml.safe_dump(
+            {"experiment": "x", "modes": ["local", "naive"], "systems": {"s": system}}
+            | {"workload": {"repeats": {"local": 2, "naive": 1}}}
+        )
+    )
+    runs = [
+        tmp_path / "x" / name
+        for name in (
+            *("runs/local/rep1.json", "runs/local/rep2.json", "runs/naive/rep1.json"),
+            *("systems/s/rep1.json", "systems/s/rep2.json"),
+        )
+    ]
+    for run in runs:
+        assert not is_measured([default, more], tmp_path)
+        run.parent.mkdir(parents=True, exist_ok=True)
+        run.touch()
+    assert is_measured([default, more], tmp_path)
+    for run in runs:
+        run.unlink()
+        assert not is_measured([default, more], tmp_path)
+        run.touch()
+    assert not is_measured([tmp_path / "none.yaml"], tmp_path)
 
 
 def test_a_finding_is_a_line_and_its_remedy_another():
