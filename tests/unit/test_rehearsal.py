@@ -34,3 +34,10 @@ def test_the_ratio_is_the_setting():
     latencies_s = [(1.0, 1.0), (1.4, 0.8)]
     found = rehearsed(latencies_s, rehearsals_at_most=2, rehearsals_agree_ratio=1.5)
     assert found == (latencies_s, True)
+
+
+def test_one_that_takes_long_is_enough():
+    long, longer = (2.9, 7.1), (9.0, 9.0)
+    assert rehearsed([long, longer], rehearsals_at_most=3) == ([long], True)
+    # After one that did not.
+    assert rehearsed([(1.0, 8.9), long, longer], rehearsals_at_most=3) == ([(1.0, 8.9), long], True)
