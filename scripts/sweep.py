@@ -6,6 +6,9 @@ from typing import Annotated
 
 from semgap.pipeline.cli import run_script
 
+PROJECT = Path(__file__).parents[1]
+# What Snakemake and this project note of each result.
+_SHARED_NOTES = ("metadata", "incomplete", "expectations")
 CONFIGFILE = "the configuration with its key sweep, in one file or several"
 
 
@@ -13,11 +16,14 @@ def measure(
     configfile: Annotated[list[Path], CONFIGFILE],
     folder: Annotated[Path, "writes a configuration for each point here"],
     cores: Annotated[str, "for Snakemake"],
+    profile: Annotated[Path | None, "for Snakemake, on a cluster: profiles/slurm, or a copy"],
+    at_once: Annotated[int | None, "points at a time, on a cluster"],
 ) -> None:
     """build each point's table; one that fails leaves the others"""
     import logging
     import subprocess
     import sys
+    from concurrent.futures import ThreadPoolExecutor
 
     import yaml
 
@@ -25,22 +31,49 @@ def measure(
     from semgap.pipeline.config import read_values
     from semgap.pipeline.sweep import points_of
 
-    failed = []
     folder.mkdir(parents=True, exist_ok=True)
     points = points_of(read_values(*configfile))
-    for number, (experiment, values) in enumerate(points.items(), start=1):
+    names = list(points)
+    more = () if profile is None else ("--workflow-profile", str(profile))
+
+    def succeeds(experiment: str, directory: Path) -> bool:
+        number = names.index(experiment) + 1
         logging.getLogger("semgap").warning("%s, %d of %d", experiment, number, len(points))
         file = folder / f"{experiment}.yaml"
-        file.write_text(yaml.safe_dump(values), encoding="utf-8")
-        command = [sys.executable, "-m", "snakemake", "--cores", cores, "--quiet", "all"]
-        target = f"results/{experiment}/table.md"
-        if subprocess.run([*command, "--configfile", str(file), "--", target]).returncode:
-            failed.append(experiment)
+        file.write_text(yaml.safe_dump(points[experiment]), encoding="utf-8")
+        command = [sys.executable, "-m", "snakemake", "--cores", cores, "--quiet", "all", *more]
+        where = ("--snakefile", PROJECT / "Snakefile", "--directory", directory)
+        table = f"results/{experiment}/table.md"
+        called = [*command, *where, "--configfile", file.resolve(), "--", table]
+        return subprocess.run(called).returncode == 0
+
+    # The first makes what all have in common.
+    done = [succeeds(names[0], Path.cwd())]
+    if at_once is None:
+        done += [succeeds(name, Path.cwd()) for name in names[1:]]
+    else:
+        with ThreadPoolExecutor(at_once) as threads:
+            done += threads.map(lambda name: succeeds(name, _place(folder / name)), names[1:])
+    failed = [name for name, well in zip(names, done, strict=True) if not well]
     if failed:
         raise MeasurementError(
             f"{len(failed)} of {len(points)} points failed: {', '.join(failed)}.",
             "See above why; the same command goes on with what is missing.",
         )
+
+
+def _place(folder: Path) -> Path:
+    """A folder for a workflow beside others: its lock is its own, all else is the project's."""
+    notes = PROJECT / ".snakemake"
+    for name in _SHARED_NOTES:
+        (notes / name).mkdir(parents=True, exist_ok=True)
+    (folder / notes.name).mkdir(parents=True, exist_ok=True)
+    links = {folder / file.name: file for file in PROJECT.iterdir() if file != notes}
+    links |= {folder / notes.name / name: notes / name for name in _SHARED_NOTES}
+    for link, file in links.items():
+        if not link.is_symlink():
+            link.symlink_to(file)
+    return folder
 
 
 def report(

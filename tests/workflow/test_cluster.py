@@ -1,5 +1,6 @@
 """A whole experiment on a real Slurm on this machine: measured, failed, cancelled, lost."""
 
+import itertools
 import os
 import re
 import shutil
@@ -91,6 +92,13 @@ def finished(process):
     return process.returncode, said
 
 
+def jobs_of(cluster):
+    """What the cluster remembers of its jobs, by their number."""
+    shown = cluster.ask("scontrol", "show", "job", "--oneliner").splitlines()
+    jobs = [dict(field.partition("=")[::2] for field in line.split()) for line in shown]
+    return {job["JobId"]: job for job in jobs if "JobId" in job}
+
+
 def measured_runs(experiment):
     return sorted(experiment.results.glob("runs/*/rep*.json"))
 
@@ -137,6 +145,53 @@ def test_a_table_is_built_by_jobs_of_which_one_measures(built, cluster):
     records = [read_record(file, RunRecord) for file in measured_runs(built)]
     assert len(records) == 8
     assert not cluster.ask("squeue", "--noheader").strip()
+
+
+@on_a_cluster
+def test_the_points_of_a_sweep_go_to_as_many_nodes(built, cluster, tmp_path):
+    """By a copy of the profile, as a lab would write it."""
+    experiment = built.copy_to(tmp_path)
+    experiment.configure(
+        modes=["local", "semantic"],
+        workload={"repeats": 1},
+        sweep={"workload.decode_steps": [1, 2, 4]},
+    )
+    profile = experiment.folder / "profiles" / "slurm" / "config.yaml"
+    ours = {
+        "cores": os.cpu_count(),
+        "latency-wait": 10,
+        "default-resources": {"mem_mb": 500, "runtime": 30},
+        "slurm-no-account": True,
+        "slurm-init-seconds-before-status-checks": 1,
+        "slurm-status-command": "squeue",
+        "seconds-between-status-checks": 1,
+    }
+    (experiment.folder / "profiles" / "ours").mkdir()
+    (experiment.folder / "profiles" / "ours" / "config.yaml").write_text(
+        yaml.safe_dump(yaml.safe_load(profile.read_text()) | ours)
+    )
+    before = jobs_of(cluster).keys()
+    done = subprocess.run(
+        [
+            *(*cluster.inside, "env", f"--chdir={experiment.folder}"),
+            *(sys.executable, "scripts/sweep.py", "measure", "--cores", str(os.cpu_count())),
+            *("--folder", "build/sweeps", "--configfile", "config/default.yaml"),
+            *("--profile", "profiles/ours", "--at-once", "2"),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=10 * PATIENCE_S,
+    )
+    assert done.returncode == 0, done.stdout + experiment.ends_of_logs()
+    assert len(list(experiment.folder.glob("results/tiny-*/table.md"))) == 3
+    jobs = [job for name, job in jobs_of(cluster).items() if name not in before]
+    assert any(
+        one["NodeList"] != other["NodeList"]
+        and one["StartTime"] < other["EndTime"]
+        and other["StartTime"] < one["EndTime"]
+        for one, other in itertools.combinations(jobs, 2)
+    ), jobs
 
 
 @on_a_cluster

@@ -9,12 +9,12 @@ from experiment import copy_project
 from patience import PATIENCE_S
 
 
-def measured(experiment):
+def measured(experiment, *flags):
     """Measure the sweep of the experiment's configuration; returns what was said and the status."""
     done = subprocess.run(
         [
             *(sys.executable, "scripts/sweep.py", "measure", "--cores", "1"),
-            *("--folder", "build/sweeps", "--configfile", "config/default.yaml"),
+            *("--folder", "build/sweeps", "--configfile", "config/default.yaml", *flags),
         ],
         cwd=experiment.folder,
         stdout=subprocess.PIPE,
@@ -67,16 +67,27 @@ def test_survived_a_point_of_a_sweep_that_fails(tmp_path):
     before = runs_of(experiment)
     assert "1 of 2 points: results/tiny/scaling.md" in reported(experiment).stdout
 
-    sweep = {**experiment.config["sweep"], "nowhere": {"server.host": "127.0.0.2"}}
+    # The second and the third at once: what is measured stays, and the rest is measured in turn.
+    sweep = {
+        "nowhere": {"server.host": "127.0.0.2"},
+        "short": experiment.config["sweep"]["short"],
+        "shorter": {"workload.decode_steps": 1},
+    }
     experiment.config_file.write_text(yaml.safe_dump({**experiment.config, "sweep": sweep}))
-    status, said = measured(experiment)
+    status, said = measured(experiment, "--at-once", "2")
     assert status == 0, said
     after = runs_of(experiment)
     assert before.items() <= after.items()
-    assert len(after) == 4
-    assert "2 of 2 points" in reported(experiment).stdout
+    assert len(after) == 6
+    # Whoever calls Snakemake in the project knows what was made elsewhere.
+    config = experiment.folder / "build/sweeps/tiny-shorter.yaml"
+    done = experiment.snakemake(
+        *("-n", "--configfile", config), targets=("results/tiny-shorter/table.md",)
+    )
+    assert "Nothing to be done" in done.stdout
+    assert "3 of 3 points" in reported(experiment).stdout
     folder = experiment.folder / "results" / "tiny"
-    assert "2 experiments with" in (folder / "scaling.md").read_text()
+    assert "3 experiments with" in (folder / "scaling.md").read_text()
     assert b"</svg>" in (folder / "scaling.svg").read_bytes()
     assert "Framework-Level" in (folder / "explorer.html").read_text()
 
