@@ -56,6 +56,16 @@ def test_the_default_experiment_runs_and_names_the_commit(unpacked):
     assert record["provenance"]["commit"] == (unpacked / "COMMIT").read_text().strip()
 
 
+def test_all_that_is_recorded_is_described(unpacked):
+    graph = json.loads((unpacked / "ro-crate-metadata.json").read_text())["@graph"]
+    entities = {entity["@id"]: entity for entity in graph}
+    archives = list((unpacked / "results" / "reference").glob("*/*.tar.xz"))
+    mentioned = {one["@id"] for one in entities["./"]["mentions"]}
+    assert mentioned == {f"#{file.parent.name}" for file in archives}
+    results = {file["@id"] for action in mentioned for file in entities[action]["result"]}
+    assert {str(file.relative_to(unpacked)) for file in archives} <= results
+
+
 @pytest.mark.parametrize(
     ("removed", "said"), [("instrument", "process-run-crate"), ("step", "provenance-run-crate")]
 )

@@ -154,6 +154,8 @@ def test_the_points_of_a_sweep_go_to_as_many_nodes(built, cluster, tmp_path):
     experiment.configure(
         modes=["local", "semantic"],
         workload={"repeats": 1},
+        # Both nodes are this machine.
+        server={"port": 0},
         sweep={"workload.decode_steps": [1, 2, 4]},
     )
     profile = experiment.folder / "profiles" / "slurm" / "config.yaml"

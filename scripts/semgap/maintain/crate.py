@@ -1,8 +1,8 @@
 """What was run, for machines: a Provenance Run RO-Crate of a copy of the project.
 
 Usage: crate.py FOLDER writes ro-crate-metadata.json into the copy. Its profile is
-https://w3id.org/ro/wfrun/provenance/0.5: the workflow is the Snakefile, each recorded experiment is
-a run of it, and each of its repeats a run of the script that measures. Sweeps are not described.
+https://w3id.org/ro/wfrun/provenance/0.5: the workflow is the Snakefile, each recorded experiment or
+sweep is a run of it, and each of its repeats a run of the script that measures.
 """
 
 import datetime
@@ -18,9 +18,9 @@ from rocrate.model.entity import Entity
 from rocrate.rocrate import ROCrate
 
 from semgap.analysis.numbers.numbers import Numbers
-from semgap.maintain.archive import ARCHIVE, REFERENCE
-from semgap.maintain.readme_parts import COMMANDS
-from semgap.maintain.reference_results import BUILD, rebuilt_numbers
+from semgap.maintain.archive import ARCHIVE, REFERENCE, SUFFIX
+from semgap.maintain.readme_parts import COMMANDS, sweeps_in
+from semgap.maintain.reference_results import BUILD, rebuilt_numbers, rebuilt_points
 from semgap.measurement.run_record import RunRecord
 
 _PROFILES = (
@@ -81,15 +81,44 @@ class _Crate:
     def add_experiment(self, name: str, found: Numbers) -> Entity:
         """The action that made a recorded experiment, with one for each of its repeats."""
         place = f"results/reference/{name}"
-        config = COMMANDS[name].partition("CONFIG=")[2].split()[:1] or ["config/default.yaml"]
-        asked, table = self.file(config[0]), self.file(f"{place}/table.md")
-        asked["exampleOfWork"], table["exampleOfWork"] = (
-            self.workflow["input"],
-            self.workflow["output"],
-        )
-        inputs = [asked, self.file(f"{place}/manifest.json")]
         evidence = self.file(f"{place}/{ARCHIVE}")
+        inputs = [self._named_in(name, "CONFIG", "config/default.yaml")]
+        inputs.append(self.file(f"{place}/manifest.json"))
         repeats = [self._repeat(f"#{name}", one, inputs, evidence) for one in found.records]
+        return self._action(name, inputs, self.file(f"{place}/table.md"), [evidence], repeats)
+
+    def add_sweep(self, name: str, points: Mapping[str, Numbers]) -> Entity:
+        """The action that made a recorded sweep, with one for each repeat of each point."""
+        place = f"results/reference/{name}"
+        inputs = [
+            self._named_in(name, "CONFIG", "config/default.yaml"),
+            self._named_in(name, "SWEEP", "config/sweeps/links.yaml"),
+        ]
+        archives = {point: self.file(f"{place}/{point}{SUFFIX}") for point in points}
+        repeats = [
+            self._repeat(f"#{name}-{point}", one, inputs, archives[point])
+            for point, found in points.items()
+            for one in found.records
+        ]
+        scaling = self.file(f"{place}/scaling.md")
+        return self._action(name, inputs, scaling, list(archives.values()), repeats)
+
+    def _named_in(self, name: str, variable: str, default: str) -> Entity:
+        """The file that a variable of the experiment's command names."""
+        said = COMMANDS[name].partition(f"{variable}=")[2].split()
+        file = self.file(said[0] if said else default)
+        file["exampleOfWork"] = self.workflow["input"]
+        return file
+
+    def _action(
+        self,
+        name: str,
+        inputs: list[Entity],
+        table: Entity,
+        evidence: list[Entity],
+        repeats: list[Entity],
+    ) -> Entity:
+        table["exampleOfWork"] = self.workflow["output"]
         action = self.entity(
             f"#{name}",
             "CreateAction",
@@ -99,7 +128,7 @@ class _Crate:
             endTime=max(one["endTime"] for one in repeats),
             actionStatus=_DONE,
             object=inputs,
-            result=[table, evidence],
+            result=[table, *evidence],
         )
         steps = [
             self.entity(f"{one.id}-step", "ControlAction", instrument=self.step, object=one)
@@ -140,8 +169,15 @@ def _what_differs(record: RunRecord) -> Iterator[tuple[str, str]]:
     yield "commit", record.provenance.commit
 
 
-def crate_of(folder: Path, recorded: Mapping[str, Numbers]) -> ROCrate:
-    """Describe a copy of the project and the experiments of its results/reference/."""
+def crate_of(
+    folder: Path, recorded: Mapping[str, Numbers], sweeps: Mapping[str, Mapping[str, Numbers]]
+) -> ROCrate:
+    """Describe a copy of the project, and what its results/reference/ has.
+
+    Args:
+        recorded: experiments by name.
+        sweeps: of each sweep the points by name.
+    """
     cited = yaml.safe_load((folder / "CITATION.cff").read_text(encoding="utf-8"))
     growing = _Crate(folder, (folder / "COMMIT").read_text(encoding="ascii").strip())
     crate = growing.crate
@@ -155,6 +191,7 @@ def crate_of(folder: Path, recorded: Mapping[str, Numbers]) -> ROCrate:
         growing.entity(profile, "CreativeWork", name=profile) for profile in _PROFILES
     ]
     actions = [growing.add_experiment(name, found) for name, found in sorted(recorded.items())]
+    actions += [growing.add_sweep(name, points) for name, points in sorted(sweeps.items())]
     crate.root_dataset["mentions"] = actions
     crate.datePublished = max(action["endTime"] for action in actions)
     growing.file("README.md", about=crate.root_dataset, encodingFormat="text/markdown")
@@ -171,4 +208,5 @@ if __name__ == "__main__":
         file.parent.name: rebuilt_numbers(file.parent, BUILD / file.parent.name)
         for file in sorted(REFERENCE.glob("*/manifest.json"))
     }
-    crate_of(copy, experiments).metadata.write(copy)
+    by_sweep = {folder.name: rebuilt_points(folder) for folder in sweeps_in(REFERENCE)}
+    crate_of(copy, experiments, by_sweep).metadata.write(copy)

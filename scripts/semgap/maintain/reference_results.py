@@ -119,13 +119,15 @@ def compare(recorded: Path) -> None:
     write_atomically(folder / "versus-reference.md", text.encode())
 
 
+def rebuilt_points(folder: Path) -> dict[str, Numbers]:
+    """Unpack a sweep's points, by name, and write their numbers."""
+    files = {file.name.removesuffix(SUFFIX): file for file in sorted(folder.glob(f"*{SUFFIX}"))}
+    return {name: rebuilt_numbers(file, BUILD / folder.name / name) for name, file in files.items()}
+
+
 def rebuild_sweep(folder: Path) -> None:
     """Write the numbers of a sweep's points, and what it shows."""
-    build = BUILD / folder.name
-    sweep = [
-        rebuilt_numbers(file, build / file.name.removesuffix(SUFFIX))
-        for file in sorted(folder.glob(f"*{SUFFIX}"))
-    ]
+    sweep = list(rebuilt_points(folder).values())
     write_scaling(folder.name, sweep, PROJECT / "config" / "models" / "shapes.yaml", folder)
 
 
