@@ -26,6 +26,7 @@ from semgap.model.skeleton import ModelSkeleton
 from semgap.model.sources import seeded_weight
 from semgap.model.weights import map_weights
 from semgap.modes import POLICIES, policy_of
+from semgap.pipeline.config import POSTING
 from semgap.plumbing.files import read_record
 from semgap.plumbing.nvml import opened_gpu
 from semgap.server.endpoint import ServerEndpoint
@@ -35,8 +36,6 @@ from small_models import ARCHITECTURES, store_model
 
 pytestmark = needs_gpu
 
-# Executors that send without waiting.
-POSTING = ("pipelined_operations", "recorded_operations")
 WORKER = WorkerSettings(device="cuda", compute_threads=1)
 SETTINGS = BenchmarkSettings(
     experiment="gpu",

@@ -15,6 +15,7 @@ from semgap.errors import ConfigError, TransportError, WorkerLostError
 from semgap.measurement.tcpdump import capture
 from semgap.pcap.reader import read_segments
 from semgap.pcap.traffic_window import TrafficWindow
+from semgap.pipeline.config import ALWAYS_WAITING
 from semgap.plumbing.tcp_sockets import free_port, sockets_of
 from semgap.policy import TensorClass
 from semgap.protocol import Done, ReadMeters
@@ -30,6 +31,7 @@ BRIEF = Timeouts(connect_s=5.0, step_s=5.0)
 
 def test_refused_to_send_without_waiting_where_a_transport_waits():
     channel = load_transport("torch_rpc").TorchRpcChannel(TIMEOUTS)
+    assert ALWAYS_WAITING == ("torch_rpc",)
     with pytest.raises(ConfigError, match=r"always waits.*Set 'server.transport' to 'tcp'"):
         channel.post(RequestMessage(ReadMeters()))
 

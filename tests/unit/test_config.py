@@ -84,6 +84,7 @@ def test_a_minimal_file_is_completed():
         ("model.dtype", "float64", r"'model.dtype' is 'float64'.*bfloat16 or float16 or float32"),
         ("server.port", 80, r"'server.port' is 80.*or 1024 to 65535"),
         ("server.host", "localhost", r"'server.host' is 'localhost'.*an IPv4 address"),
+        ("modes", ["local", "op_graph"], r"'server.transport' is 'torch_rpc'.*since op_graph send"),
         ("server.transport", "carrier-pigeon", r"Allowed is: tcp or torch_rpc"),
         ("worker.engine", "static_memory", r"Allowed is: eager or graph\."),
         ("worker.device", "gpu", r"'worker.device' is 'gpu'"),

@@ -5,7 +5,7 @@ import functools
 import inspect
 import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,6 +43,9 @@ _Count = Annotated[int, Meta(ge=1)]
 _RESERVED = ("models", "reference")
 # Ways to start a server behind a network.
 _ELSEWHERE = ("namespace", "ssh")
+# Executors that send requests without waiting, and transports over which each waits for its reply.
+POSTING = ("pipelined_operations", "recorded_operations")
+ALWAYS_WAITING = ("torch_rpc",)
 # Those below are root's.
 _FIRST_OPEN_PORT = 1024
 
@@ -274,6 +277,11 @@ def load_config(values: Mapping[str, Any]) -> Config:
             *("systems", ", ".join(config.systems)),
             "names that no mode has",
         ),
+        (
+            config.server.transport not in ALWAYS_WAITING or not _posting(config.modes),
+            *("server.transport", config.server.transport),
+            f"tcp, since {' and '.join(_posting(config.modes))} send without waiting for replies",
+        ),
         _loaded("worker.engine", config.worker.engine, "engine"),
         _loaded("server.transport", config.server.transport, "transport"),
     ):
@@ -287,6 +295,10 @@ def load_config(values: Mapping[str, Any]) -> Config:
         model=config.model.without_other_sources(),
         workload=_with_prompt_text(config.workload),
     )
+
+
+def _posting(modes: Sequence[str]) -> list[str]:
+    return [mode for mode in modes if policy_of(mode).executor in POSTING]
 
 
 def _check_model(model: ModelSettings) -> None:
