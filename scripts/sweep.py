@@ -9,6 +9,8 @@ from semgap.pipeline.cli import run_script
 PROJECT = Path(__file__).parents[1]
 # What Snakemake and this project note of each result.
 _SHARED_NOTES = ("metadata", "incomplete", "expectations")
+# How long to wait between two looks at what runs.
+_LOOK_S = 0.2
 CONFIGFILE = "the configuration with its key sweep, in one file or several"
 
 
@@ -23,7 +25,7 @@ def measure(
     import logging
     import subprocess
     import sys
-    from concurrent.futures import ThreadPoolExecutor
+    import time
 
     import yaml
 
@@ -33,28 +35,30 @@ def measure(
 
     folder.mkdir(parents=True, exist_ok=True)
     points = points_of(read_values(*configfile))
-    names = list(points)
     more = () if profile is None else ("--workflow-profile", str(profile))
 
-    def succeeds(experiment: str, directory: Path) -> bool:
-        number = names.index(experiment) + 1
+    def begun(number: int, experiment: str, directory: Path) -> subprocess.Popen[bytes]:
         logging.getLogger("semgap").warning("%s, %d of %d", experiment, number, len(points))
         file = folder / f"{experiment}.yaml"
         file.write_text(yaml.safe_dump(points[experiment]), encoding="utf-8")
         command = [sys.executable, "-m", "snakemake", "--cores", cores, "--quiet", "all", *more]
         where = ("--snakefile", PROJECT / "Snakefile", "--directory", directory)
         table = f"results/{experiment}/table.md"
-        called = [*command, *where, "--configfile", file.resolve(), "--", table]
-        return subprocess.run(called).returncode == 0
+        return subprocess.Popen([*command, *where, "--configfile", file.resolve(), "--", table])
 
-    # The first makes what all have in common.
-    done = [succeeds(names[0], Path.cwd())]
-    if at_once is None:
-        done += [succeeds(name, Path.cwd()) for name in names[1:]]
-    else:
-        with ThreadPoolExecutor(at_once) as threads:
-            done += threads.map(lambda name: succeeds(name, _place(folder / name)), names[1:])
-    failed = [name for name, well in zip(names, done, strict=True) if not well]
+    first, *others = enumerate(points, start=1)
+    # It makes what all have in common.
+    failed = [first[1]] if begun(*first, Path.cwd()).wait() else []
+    running: dict[str, subprocess.Popen[bytes]] = {}
+    while others or running:
+        while others and len(running) < (at_once or 1):
+            number, name = others.pop(0)
+            place = Path.cwd() if at_once is None else _place(folder / name)
+            running[name] = begun(number, name, place)
+        time.sleep(_LOOK_S)
+        for name in [one for one, process in running.items() if process.poll() is not None]:
+            if running.pop(name).returncode:
+                failed.append(name)
     if failed:
         raise MeasurementError(
             f"{len(failed)} of {len(points)} points failed: {', '.join(failed)}.",

@@ -232,8 +232,8 @@ def test_every_mode_answers_as_local_and_reads_every_meter(endpoint_file, gptj, 
                 *("gpu_sm_clock_mhz", "gpu_memory_peak_bytes", "back_to_back_latency_s"),
             ):
                 assert read[name] > 0, (policy.mode, phase.name, name)
-            # Whole percents: operators of a small model, one by one, are less than one.
-            assert read["gpu_dmon_percent"] >= 0
+            # Whole percents: operators of a small model, one by one, may be less than one.
+            assert read["gpu_dmon_percent"] > 0 or policy.executor != "forward_pass"
     for policy in policies:
         difference = abs(answers[policy.mode] - answers["local"]).max()
         assert difference <= policy.logit_tolerance, policy.mode

@@ -15,11 +15,13 @@ from semgap.errors import ConfigError, TransportError, WorkerLostError
 from semgap.measurement.tcpdump import capture
 from semgap.pcap.reader import read_segments
 from semgap.pcap.traffic_window import TrafficWindow
-from semgap.pipeline.config import ALWAYS_WAITING
+from semgap.pipeline.config import ALWAYS_WAITING, POSTING
+from semgap.plumbing.registry import names_in
 from semgap.plumbing.tcp_sockets import free_port, sockets_of
 from semgap.policy import TensorClass
 from semgap.protocol import Done, ReadMeters
-from semgap.transport import ReplyMessage, RequestMessage, Timeouts, load_transport
+from semgap.transport import Channel, ReplyMessage, RequestMessage, Timeouts, load_transport
+from small_models import PROJECT
 
 TRANSPORTS = ("torch_rpc", "tcp")
 CALLS = 5
@@ -31,9 +33,28 @@ BRIEF = Timeouts(connect_s=5.0, step_s=5.0)
 
 def test_refused_to_send_without_waiting_where_a_transport_waits():
     channel = load_transport("torch_rpc").TorchRpcChannel(TIMEOUTS)
-    assert ALWAYS_WAITING == ("torch_rpc",)
     with pytest.raises(ConfigError, match=r"always waits.*Set 'server.transport' to 'tcp'"):
         channel.post(RequestMessage(ReadMeters()))
+
+
+def test_the_configuration_knows_which_transports_wait_and_which_executors_do_not():
+    channels = {
+        name: next(
+            one
+            for one in vars(load_transport(name)).values()
+            if isinstance(one, type) and Channel in one.__bases__
+        )
+        for name in names_in("transport")
+    }
+    waiting = {name for name, channel in channels.items() if channel.post is Channel.post}
+    assert waiting == set(ALWAYS_WAITING)
+    folder = PROJECT / "scripts" / "semgap" / "execution"
+    posting = {
+        name
+        for name in names_in("execution")
+        if "_client.post(" in (folder / f"{name}.py").read_text(encoding="utf-8")
+    }
+    assert posting == set(POSTING)
 
 
 class Echo:

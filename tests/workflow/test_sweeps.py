@@ -1,5 +1,6 @@
 """Sweeps: each point is an experiment of its own."""
 
+import base64
 import subprocess
 import sys
 
@@ -78,7 +79,10 @@ def test_survived_a_point_of_a_sweep_that_fails(tmp_path):
     after = runs_of(experiment)
     assert before.items() <= after.items()
     assert len(after) == 4
-    # Whoever calls Snakemake in the project knows what was made elsewhere.
+    # Whoever calls Snakemake in the project knows what was made elsewhere, and by which code.
+    notes = experiment.folder / ".snakemake" / "metadata"
+    noted = {base64.urlsafe_b64decode(file.name).decode() for file in notes.iterdir()}
+    assert "results/tiny-unreachable/runs/semantic/rep1.json" in noted
     config = experiment.folder / "build/sweeps/tiny-unreachable.yaml"
     done = experiment.snakemake(
         *("-n", "--configfile", config), targets=("results/tiny-unreachable/table.md",)
