@@ -23,7 +23,7 @@ peers: CONFIG = config/peers.yaml
 EXPERIMENTS ?= $(filter-out config/claims.yaml,$(wildcard config/*.yaml))
 # What Snakemake leaves out: our lines and errors are shown anyway. QUIET= shows all.
 QUIET ?= --quiet all
-# For `make peers`: how llama.cpp is built, such as -DGGML_CUDA=ON.
+# How llama.cpp is built, such as -DGGML_CUDA=ON.
 LLAMA_CPP ?=
 # For `make fresh`: the release of Debian.
 SUITE ?= bookworm
@@ -55,7 +55,7 @@ WORKFLOW_CODE := Snakefile workflow
 .DEFAULT_GOAL := help
 .PHONY: help table verify precise report doctor status problems sweep decode-rate \
 	line-rate parse-rate check test thorough format static unit integration reruns \
-	workflow planted mutants honest judge-model peers appendix artifact fresh container clean locks docs models kit environment tcpdump judges cluster stop \
+	workflow planted mutants honest judge-model peers systems llama.cpp appendix artifact fresh container clean locks docs models kit environment tcpdump judges cluster stop \
 	reference-tables
 
 help:  ## list the targets and the variables
@@ -95,7 +95,7 @@ precise: problems  ## add repeats until each latency ÷ local is known within WI
 sweep: environment tcpdump  ## measure every point of SWEEP, which goes over CONFIG, and fit their law
 	@$(MEASURE_SWEEP); measured=$$?; $(REPORT_SWEEP) && exit $$measured
 
-decode-rate: environment tcpdump  ## measure many decode steps with each engine, and judge them
+decode-rate: environment tcpdump systems  ## measure many decode steps with each engine, and judge them
 	@$(MEASURE_SWEEP)
 	@$(BIN)/python tests/decode_rate_goals.py $$($(POINTS))
 
@@ -140,19 +140,23 @@ mutants: environment $(TEST_TOOLS) tcpdump  ## plant all wrong evaluations and w
 honest: environment $(TEST_TOOLS) tcpdump  ## measure 40 honest experiments: no check may refuse one (half an hour)
 	@cd tests/planted && PYTHONPATH=.. ../../$(BIN)/python honest.py
 
-judge-model: environment  ## hold SmolLM2's tokens and logits against llama.cpp's, which is built first (10 min)
-	@envs/ensure-program.sh cmake "cmake g++" "llama.cpp cannot be built."
-	@PYTHON=$(BIN)/python examples/llama_cpp/build.sh
+judge-model: environment llama.cpp  ## hold SmolLM2's tokens and logits against llama.cpp's, which is built first (10 min)
 	@$(BIN)/snakemake --cores $(CORES) $(QUIET) --configfile config/smollm2.yaml \
 		-- results/smollm2/model/prompt.json
 	@PYTHONPATH=scripts:tests $(BIN)/python tests/llama_cpp/judge_model.py results/smollm2
 
-peers: environment tcpdump  ## measure living systems beside the modes; they are built first (15 min)
-	@envs/ensure-program.sh cmake "cmake g++" "llama.cpp cannot be built."
-	@PYTHON=$(BIN)/python examples/llama_cpp/build.sh $(LLAMA_CPP)
-	@! grep -q build/rgpu/ $(CONFIG) || $(MAKE) --no-print-directory build/rgpu
+peers: environment tcpdump systems  ## measure living systems beside the modes; they are built first (15 min)
 	@$(BIN)/snakemake --cores $(CORES) $(QUIET) --configfile $(CONFIGS) -- all
 	@cat results/$(basename $(notdir $(CONFIG)))/peers.md
+
+# What the configuration names is built.
+systems: environment
+	@! grep -q /llama_cpp/ $(CONFIG) || $(MAKE) --no-print-directory llama.cpp
+	@! grep -q build/rgpu/ $(CONFIG) || $(MAKE) --no-print-directory build/rgpu
+
+llama.cpp: environment
+	@envs/ensure-program.sh cmake "cmake g++" "llama.cpp cannot be built."
+	@PYTHON=$(BIN)/python examples/llama_cpp/build.sh $(LLAMA_CPP)
 
 build/rgpu: examples/rgpu/lock.txt
 build/judge-crate: tests/crate/lock.txt

@@ -21,7 +21,7 @@ def measure(
     profile: Annotated[Path | None, "for Snakemake, on a cluster: profiles/slurm, or a copy"],
     at_once: Annotated[int | None, "points at a time, on a cluster"],
 ) -> None:
-    """build each point's table; one that fails leaves the others"""
+    """build the table of each point, and its peers if it has some; a failure leaves the others"""
     import logging
     import subprocess
     import sys
@@ -43,8 +43,9 @@ def measure(
         file.write_text(yaml.safe_dump(points[experiment]), encoding="utf-8")
         command = [sys.executable, "-m", "snakemake", "--cores", cores, "--quiet", "all", *more]
         where = ("--snakefile", PROJECT / "Snakefile", "--directory", directory)
-        table = f"results/{experiment}/table.md"
-        return subprocess.Popen([*command, *where, "--configfile", file.resolve(), "--", table])
+        reports = ["table.md", *(["peers.md"] if points[experiment].get("systems") else [])]
+        targets = [f"results/{experiment}/{report}" for report in reports]
+        return subprocess.Popen([*command, *where, "--configfile", file.resolve(), "--", *targets])
 
     first, *others = enumerate(points, start=1)
     # It makes what all have in common.

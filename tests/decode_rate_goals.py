@@ -15,6 +15,7 @@ from statistics import median
 EAGER_SEMANTIC_OF_LOCAL = 1.02
 GRAPH_SEMANTIC_BEYOND_LOCAL_MS = 0.1
 GRAPH_LOCAL_OF_FLOOR = 1.12
+OURS_OF_A_SYSTEM = 1.0
 
 
 def decode_steps_s(folder: Path, mode: str) -> list[float]:
@@ -49,6 +50,22 @@ def floor_s(folder: Path) -> float | None:
     return None
 
 
+def decode_s(folder: Path) -> dict[tuple[str, bool], tuple[float, bool]]:
+    """How long decode takes each mode and system, and whether it crosses a network."""
+    file = folder / "peers.csv"
+    if not file.exists():
+        return {}
+    with file.open(encoding="utf-8", newline="") as lines:
+        return {
+            (row["system"], row["ours"] == "True"): (
+                float(row["latency_s"]),
+                float(row["network_bytes"]) > 0,
+            )
+            for row in csv.DictReader(lines)
+            if row["phase"] == "decode" and not row["failure"]
+        }
+
+
 def goals(folder: Path) -> Iterator[tuple[str, float, float]]:
     """Each goal: what it is of, what was seen, and the most that is aimed at."""
     engine = engine_of(folder)
@@ -63,6 +80,12 @@ def goals(folder: Path) -> Iterator[tuple[str, float, float]]:
     floor = floor_s(folder)
     if floor is not None:
         yield f"{of_steps}: local ÷ floor", median(local_s) / floor, GRAPH_LOCAL_OF_FLOOR
+    decode = decode_s(folder)
+    for (system, ours), (system_s, crosses) in decode.items():
+        if not ours:
+            like = "semantic" if crosses else "local"
+            ratio = decode[like, True][0] / system_s
+            yield f"{engine}, whole phases: {like} ÷ {system}", ratio, OURS_OF_A_SYSTEM
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 import torch
+from msgspec import structs
 
 from forks import FORKS
 from judges import needs, needs_gpu
@@ -204,11 +205,23 @@ def test_equal_passes_after_a_long_prompt_are_equal_in_every_bit(device):
     assert all(torch.equal(found[0], other) for other in found[1:])
 
 
-def measured(policy, capture_file, endpoint_file, folder, manifest):
+def measured(policy, capture_file, endpoint_file, folder, manifest, settings=SETTINGS):
     prompt, weights = seeded_prompt(manifest, 8, 3, 0), map_weights(folder, manifest)
     return run_benchmark(
-        policy, SETTINGS, "c", capture_file, endpoint_file, manifest, prompt, weights
+        policy, settings, "c", capture_file, endpoint_file, manifest, prompt, weights
     )
+
+
+def test_phases_that_last_are_run_once_more_for_all_meters(gptj, tmp_path):
+    workload = structs.replace(SETTINGS.workload, back_to_back_s=1e-6)
+    settings = structs.replace(SETTINGS, workload=workload)
+    with ProcessPoolExecutor(1, mp_context=FORKS) as process:
+        arguments = policy_of("local"), tmp_path / "x.pcap", None, *gptj, settings
+        record, _answer = process.submit(measured, *arguments).result()
+    for phase in record.phases[1:]:
+        assert phase.readings["back_to_back"]["back_to_back_runs"] == 1
+        assert phase.readings["gpu_kernels"]["gpu_kernel_busy_s"] > 0
+        assert phase.readings["gpu_memory_read"]["gpu_memory_read_bytes_per_s"] > 0
 
 
 @needs("nvidia-smi")

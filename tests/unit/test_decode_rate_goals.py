@@ -79,3 +79,23 @@ def test_the_graph_engine_is_held_against_local_and_the_floor_that_was_measured(
         found = [one for one in said if one.startswith("MISSED")]
         assert [one.partition("steps: ")[2] for one in found] == missed
         assert status == bool(missed)
+
+
+def test_a_living_system_is_held_against_the_mode_that_is_like_it(results):
+    take(results, engine="graph", local=0.0100, semantic=0.01009)
+    measured = [
+        "phase,system,ours,failure,latency_s,network_bytes",
+        "setup,theirs,False,,0.1,0",
+        "decode,local,True,,1.00,0",
+        "decode,semantic,True,,1.10,900",
+        "decode,theirs,False,,1.25,0",
+        "decode,theirs_remote,False,,1.00,900",
+        "decode,broken,False,It fell.,,",
+    ]
+    (results / "peers.csv").write_text("\n".join(measured))
+    status, said = judged(results)
+    assert status == 1
+    assert said[1:] == [
+        "holds   graph, whole phases: local ÷ theirs: 0.800, aim 1",
+        "MISSED  graph, whole phases: semantic ÷ theirs_remote: 1.100, aim 1",
+    ]

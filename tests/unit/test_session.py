@@ -19,7 +19,7 @@ from semgap.inference.client import InferenceClient
 from semgap.inference.steps import SPANS
 from semgap.inference.worker import Worker
 from semgap.measurement import phases as phases_module
-from semgap.measurement.phases import Phases
+from semgap.measurement.phases import TIMED, Phases
 from semgap.meters import PhaseMeters, Span, load_meter, processor_speed
 from semgap.meters.gpu_kernels import union_length
 from semgap.model.device import CpuDevice, open_device
@@ -312,10 +312,10 @@ def test_what_is_marked_outlives_the_memory_of_its_step(gptj, mode):
 def test_phases_run_back_to_back_for_as_long_as_asked(gptj):
     executor = executor_of(client := start(gptj, policy_of("semantic")))
     nobody = Session(None, "in_process", lambda: sockets_of(os.getpid()), one_clock=True)
-    phases = Phases(client, nobody, Span.BACK_TO_BACK, has_gpu=False, say=lambda _text: None)
+    phases = Phases(client, nobody, (Span.BACK_TO_BACK,), has_gpu=False, say=lambda _text: None)
     assert not phases.has_meters
     phases.run_back_to_back(executor, PROMPT[0].tolist(), 2, at_least_s=0.2)
-    single = Phases(client, nobody, Span.PHASE, has_gpu=False, say=lambda _text: None)
+    single = Phases(client, nobody, TIMED, has_gpu=False, say=lambda _text: None)
     single.run_generation(executor, PROMPT[0].tolist(), 2)
     for phase, steps in zip(single.with_readings_of(phases), (1, 2), strict=True):
         times = phase.readings["back_to_back"]
@@ -333,12 +333,32 @@ def test_phases_run_back_to_back_for_as_long_as_asked(gptj):
         assert phase.readings["programs"] == {"number": 1}
 
 
+def test_a_run_that_lasts_serves_all_meters_that_are_left(gptj):
+    executor = executor_of(client := start(gptj, policy_of("semantic")))
+    nobody = Session(None, "in_process", lambda: sockets_of(os.getpid()), one_clock=True)
+
+    def run(*spans):
+        phases = Phases(client, nobody, spans, has_gpu=False, say=lambda _text: None)
+        phases.run_generation(executor, PROMPT[0].tolist(), 2)
+        return phases
+
+    timed, again = run(*TIMED), run(Span.PASS, Span.BACK_TO_BACK)
+    for phase, other in zip(timed.with_readings_of(again), again.phases, strict=True):
+        once = {"back_to_back_runs": 1, "back_to_back_latency_s": other.latency_s}
+        assert phase.readings["back_to_back"] == once
+    with timed.phase("setup"):
+        pass
+    shortest_s = min(phase.latency_s for phase in timed.phases[:2])
+    assert timed.lasted(shortest_s)
+    assert not timed.lasted(shortest_s * 1.01)
+
+
 def test_what_a_meter_does_itself_is_in_no_other_meter(gptj, monkeypatch):
     # Long enough that nothing else of a phase takes as long, on a busy machine either.
     monkeypatch.setattr(processor_speed, "_ADDITIONS", 1_000_000)
     client = start(gptj, policy_of("semantic"))
     nobody = Session(None, "in_process", lambda: sockets_of(os.getpid()), one_clock=True)
-    phases = Phases(client, nobody, Span.PHASE, has_gpu=False, say=lambda _text: None)
+    phases = Phases(client, nobody, TIMED, has_gpu=False, say=lambda _text: None)
     with phases.phase("prefill"):
         time.sleep(0.05)
     readings = phases.phases[0].readings
@@ -382,9 +402,9 @@ def test_the_latency_is_that_of_the_last_generations_steps_and_nothing_else(gptj
     takes("step", 1)
     takes("reset", 60)
     session = Session(None, "in_process", sockets, one_clock=True)
-    phases = Phases(client, session, Span.PHASE, False, say=lambda _text: clock.sleep(60))
+    phases = Phases(client, session, TIMED, False, say=lambda _text: clock.sleep(60))
     for _rehearsal in range(2):
-        rehearsed = Phases(client, session, Span.PHASE, False, say=lambda _text: clock.sleep(60))
+        rehearsed = Phases(client, session, TIMED, False, say=lambda _text: clock.sleep(60))
         rehearsed.run_generation(executor, PROMPT[0].tolist(), 2)
     phases.run_generation(executor, PROMPT[0].tolist(), 2)
     assert phases.latencies_s == {"prefill": 1.0, "decode": 2.0}
@@ -396,7 +416,7 @@ def test_a_phase_begins_when_its_latency_does(gptj, monkeypatch):
     monkeypatch.setattr(phases_module, "read_clocks", lambda: read_before)
     session = Session(None, "in_process", lambda: sockets_of(os.getpid()), one_clock=True)
     client = start(gptj, policy_of("semantic"))
-    phases = Phases(client, session, Span.PHASE, has_gpu=False, say=lambda _text: None)
+    phases = Phases(client, session, TIMED, has_gpu=False, say=lambda _text: None)
     before_ns = time.monotonic_ns()
     with phases.phase("prefill"):
         within_ns = time.monotonic_ns()
@@ -607,6 +627,7 @@ def test_a_gpu_beyond_those_that_are_there_is_named(monkeypatch):
     monkeypatch.setattr(torch.cuda, "set_device", lambda _device: None)
     properties = SimpleNamespace(name="a GPU", uuid="1")
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda _device: properties)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _device: None)
     assert open_device("cuda:1").torch_device.index == 1
     with pytest.raises(ConfigError, match="'cuda:2', but PyTorch sees cuda:0 to cuda:1"):
         open_device("cuda:2")

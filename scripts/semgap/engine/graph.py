@@ -32,7 +32,7 @@ class _Captured:
     graph: torch.cuda.CUDAGraph
     tokens: Tensor
     positions: Tensor
-    before: int  # the first of the positions
+    before: int  # the first of the positions, which a replay moves on
     logits: Tensor
 
 
@@ -120,8 +120,8 @@ class GraphEngine(Engine):
         captured.tokens.copy_(tokens)
         if captured.before != before:
             captured.positions.add_(before - captured.before)
-            captured.before = before
         captured.graph.replay()
+        captured.before = before + new
         return captured.logits.clone()
 
     def _capture(
@@ -138,6 +138,8 @@ class GraphEngine(Engine):
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph):
             logits = run()
+            # The next pass is most often over what follows.
+            positions.add_(tokens.shape[1])
         return _Captured(graph, tokens, positions, before, logits)
 
 

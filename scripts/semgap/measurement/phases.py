@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -20,8 +20,11 @@ from semgap.session import Session
 
 # Quiet time around each phase, so that time stamps separate the phases' packets.
 _QUIET_S = 0.02
+# What is read while phases are timed.
+TIMED = (Span.PHASE, Span.BESIDE)
 # Only slow steps are reported one by one: logging would delay short ones.
 _SLOW_STEP_S = 1.0
+_SETUP = "setup"
 
 
 @dataclass
@@ -50,7 +53,7 @@ class SeenSockets:
 
 
 class Phases:
-    """Times phases, reads the meters of a span, and lists the sockets of both processes.
+    """Times phases, reads the meters of some spans, and lists the sockets of both processes.
 
     Args:
         say: takes what is to be told to the user.
@@ -60,21 +63,23 @@ class Phases:
         self,
         worker: MeteredWorker,
         session: Session,
-        span: Span,
+        spans: Collection[Span],
         has_gpu: bool,
         say: Callable[[str], None],
     ) -> None:
+        def meters(host: Host, *among: Span) -> tuple[str, ...]:
+            asked = [span for span in among if span in spans]
+            return tuple(name for span in asked for name in meters_of(host, span, has_gpu))
+
         self._worker = worker
         self._session = session
-        meters = {host: meters_of(host, span, has_gpu) for host in Host}
-        self.has_meters = any(meters.values())
-        self._beside = meters_of(Host.CLIENT, Span.BESIDE, has_gpu) if span is Span.PHASE else ()
-        self._client_meters = meters[Host.CLIENT]
-        around_passes = span is Span.PASS
-        self._around_phase = () if around_passes else meters[Host.WORKER]
-        self._around_passes = meters[Host.WORKER] if around_passes else ()
+        self.has_meters = any(meters(host, *Span) for host in Host)
+        self._beside = meters(Host.CLIENT, Span.BESIDE)
+        self._client_meters = meters(Host.CLIENT, Span.PHASE, Span.BACK_TO_BACK)
+        self._around_phase = meters(Host.WORKER, Span.PHASE, Span.BACK_TO_BACK)
+        self._around_passes = meters(Host.WORKER, Span.PASS)
         self.say = say
-        self.span = span
+        self.spans = spans
         self.phases: tuple[PhaseRecord, ...] = ()
         self.sockets = SeenSockets()
 
@@ -117,7 +122,7 @@ class Phases:
 
     def set_up(self, executor: Executor) -> None:
         """Send what stays on the worker."""
-        with self.phase("setup") as steps:
+        with self.phase(_SETUP) as steps:
             steps.extend(executor.setup())
 
     def run_generation(self, executor: Executor, prompt: Sequence[int], decode_steps: int) -> None:
@@ -151,14 +156,22 @@ class Phases:
         """The latency of each phase."""
         return {phase.name: phase.latency_s for phase in self.phases}
 
+    def lasted(self, at_least_s: float) -> bool:
+        """Whether each phase that generates did."""
+        return all(
+            latency_s >= at_least_s
+            for name, latency_s in self.latencies_s.items()
+            if name != _SETUP
+        )
+
     def with_readings_of(self, *others: "Phases") -> tuple[PhaseRecord, ...]:
         """The phases, each with the readings of its other runs added."""
         phases = {phase.name: phase for phase in self.phases}
-        for span, other in ((run.span, phase) for run in others for phase in run.phases):
+        for spans, other in ((run.spans, phase) for run in others for phase in run.phases):
             timed = phases[other.name]
             # What both runs have was asked of the timed one.
             readings = other.readings | timed.readings
-            if span is Span.BACK_TO_BACK:
+            if Span.BACK_TO_BACK in spans:
                 runs = len(other.steps) // len(timed.steps)
                 readings["back_to_back"] = {
                     "back_to_back_runs": runs,

@@ -12,7 +12,7 @@ from msgspec import structs
 from semgap.encodings import encoded_channel, encoded_handler
 from semgap.inference.worker import Worker
 from semgap.inference.worker_settings import WorkerSettings
-from semgap.model.device import open_device
+from semgap.model.device import open_device, waiting_for
 from semgap.plumbing.limits import threads_or_all_cores
 from semgap.plumbing.tcp_sockets import sockets_of
 from semgap.policy import WorkerPlace
@@ -40,6 +40,7 @@ class InProcessChannel(Channel):
 
     def __init__(self, handler: Handler) -> None:
         self._handler = handler
+        self._wait = waiting_for(handler.device)
         self._posted: list[Reply] = []
 
     def request(self, message: RequestMessage) -> ReplyMessage:
@@ -59,10 +60,12 @@ class InProcessChannel(Channel):
         reply = self._handler.handle(
             RequestMessage(message.header, copies, received_ns, delivered_ns)
         )
+        # Into pinned memory, if a GPU computes.
         answer = {
-            tensor_class: [tensor.cpu() for tensor in tensors]
+            tensor_class: [tensor.to("cpu", non_blocking=True) for tensor in tensors]
             for tensor_class, tensors in reply.tensors.items()
         }
+        self._wait()
         departing_ns = time.monotonic_ns()
         self._handler.discard()
         return ReplyMessage(reply.header, answer, received_ns, departing_ns)

@@ -202,7 +202,7 @@ def _utilisation_notes(rows: Sequence[TableRow], record: RunRecord) -> Iterator[
             if abs(row.mean(quantity) or 0.0) > _FAR_POINTS
         ]
         yield (
-            f"{meter}, with each phase back to back (once at least, and for {seconds:g} s), reads "
+            f"{meter}, with each phase back to back (once, or for {seconds:g} s), reads "
             f"{min(known):+.0f} to {max(known):+.0f} percentage points beside kernel time. It "
             "counts a whole window as used if any kernel ran in it, so gaps between kernels count "
             "as use; and phases back to back wait less or more for the client than a single one"

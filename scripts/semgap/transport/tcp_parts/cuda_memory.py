@@ -18,6 +18,8 @@ from semgap.transport.tcp_parts.tcp_stream import TcpStream
 # Large enough that a copy takes longer than starting it, small enough that the first is soon begun.
 _SLOT_BYTES = 8_000_000
 _SLOTS = 4
+# So little goes through memory of the driver's own faster than through a slot.
+_SMALL_BYTES = 1 << 12
 
 
 class _Slot:
@@ -38,6 +40,7 @@ class CudaMemory:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
+        self._passes = torch.cuda.current_stream(device)
         self._copies = torch.cuda.Stream(device)
         self._ring = deque(_Slot() for _ in range(_SLOTS))
 
@@ -46,16 +49,27 @@ class CudaMemory:
 
     def receive(self, stream: TcpStream, layout: Layout) -> list[Tensor]:
         """Receive a group of tensors; work queued on the device from now on sees them whole."""
+        few = layout.size_bytes <= _SMALL_BYTES
+        block = self._received_few(stream, layout) if few else self._received(stream, layout)
+        return [_tensor_in(block, placed) for placed in layout.tensors]
+
+    def _received_few(self, stream: TcpStream, layout: Layout) -> Tensor:
+        host = torch.empty(layout.size_bytes, dtype=torch.uint8)
+        stream.receive_into(host.numpy(), layout.size_bytes)
+        # The driver has taken it when this returns.
+        return host.to(self._device, non_blocking=True)
+
+    def _received(self, stream: TcpStream, layout: Layout) -> Tensor:
         block = torch.empty(layout.size_bytes, dtype=torch.uint8, device=self._device)
-        with self._copying(layout.size_bytes):
+        with self._copying(layout.size_bytes) as copying:
             for begin in range(0, layout.size_bytes, _SLOT_BYTES):
                 piece = block[begin : begin + _SLOT_BYTES]
                 slot = self._next_slot()
                 slot.copied.synchronize()
                 stream.receive_into(slot.buffer, piece.nbytes)
                 piece.copy_(slot.memory[: piece.nbytes], non_blocking=True)
-                slot.copied.record()
-        return [_tensor_in(block, placed) for placed in layout.tensors]
+                slot.copied.record(copying)
+        return block
 
     def wait_for_copies(self) -> None:
         """Wait for the copies that have a stream of their own, those of more than a slot."""
@@ -66,8 +80,8 @@ class CudaMemory:
         padded = [list(padded_bytes(group)) for group in tensors.values()]
         encoded, layouts = encode(header, tensors)
         payload_bytes = sum(layout.size_bytes for layout in layouts)
-        with self._copying(payload_bytes):
-            parts = self._in_host_memory(itertools.chain.from_iterable(padded))
+        with self._copying(payload_bytes) as copying:
+            parts = self._in_host_memory(itertools.chain.from_iterable(padded), copying)
             first = list(itertools.islice(parts, 1))
             ready_ns = time.monotonic_ns()
             head = head_of(encoded, payload_bytes, ready_ns)
@@ -76,7 +90,9 @@ class CudaMemory:
                 stream.send([part], part.nbytes)
         return ready_ns
 
-    def _in_host_memory(self, padded: Iterable[tuple[int, Tensor]]) -> Iterator[np.ndarray]:
+    def _in_host_memory(
+        self, padded: Iterable[tuple[int, Tensor]], copying: torch.cuda.Stream
+    ) -> Iterator[np.ndarray]:
         """A payload's bytes, a slot at a time; whoever takes the next is done with the last."""
         filled: deque[tuple[_Slot, int]] = deque()
         for size_bytes, pieces in in_slots(padded, _SLOT_BYTES):
@@ -85,27 +101,26 @@ class CudaMemory:
             slot = self._next_slot()
             for offset, piece in pieces:
                 slot.memory[offset : offset + piece.nbytes].copy_(piece, non_blocking=True)
-            slot.copied.record()
+            slot.copied.record(copying)
             filled.append((slot, size_bytes))
         while filled:
             yield _copied(*filled.popleft())
 
     @contextlib.contextmanager
-    def _copying(self, size_bytes: int) -> Iterator[None]:
+    def _copying(self, size_bytes: int) -> Iterator[torch.cuda.Stream]:
         """Use a copy stream for what takes several slots; for less, the switch costs more.
 
-        Kernels on the current stream may still read memory that the allocator reused, or write
+        Kernels on the passes' stream may still read memory that the allocator reused, or write
         tensors that are sent; later kernels read what was received. So each stream waits for the
         other.
         """
         if size_bytes <= _SLOT_BYTES:
-            yield
+            yield self._passes
             return
-        current = torch.cuda.current_stream(self._device)
-        self._copies.wait_stream(current)
+        self._copies.wait_stream(self._passes)
         with torch.cuda.stream(self._copies):
-            yield
-        current.wait_stream(self._copies)
+            yield self._copies
+        self._passes.wait_stream(self._copies)
 
     def _next_slot(self) -> _Slot:
         self._ring.rotate(-1)
