@@ -33,7 +33,7 @@ from small_models import PROJECT
 
 CLAIMS_FILE = PROJECT / "config" / "claims.yaml"
 CLAIMS = load_claims(CLAIMS_FILE)
-WITH_REPEATS = ("mini-torch_rpc", "mini-tcp", "gptj-6b-h100-tcp", "gptj-6b-h100-tcp-graph")
+WITH_REPEATS = ("mini-torch_rpc", "mini-tcp", "gptj-6b-h100-tcp", "gptj-6b-h200-tcp-graph")
 
 
 def evidence_of(name):
@@ -57,7 +57,7 @@ def test_recorded_results_contradict_no_claim(name, tmp_path):
     assert {row.claim for row in outcomes} == {claim.id for claim in CLAIMS}
 
 
-@pytest.mark.parametrize("name", ["gptj-6b-h100-tcp", "gptj-6b-h100-tcp-graph"])
+@pytest.mark.parametrize("name", ["gptj-6b-h100-tcp", "gptj-6b-h200-tcp-graph"])
 def test_what_was_recorded_on_a_gpu_supports_every_claim(name):
     assert set(verdicts(judge(CLAIMS, evidence_of(name))).values()) == {"PASS"}
 
@@ -72,7 +72,7 @@ def test_what_crosses_does_not_depend_on_the_engine():
             for record in evidence_of(name).records
             for phase in record.phases
         }
-        for name in ("gptj-6b-h100-tcp", "gptj-6b-h100-tcp-graph")
+        for name in ("gptj-6b-h100-tcp", "gptj-6b-h200-tcp-graph")
     )
     assert eager == graph
     assert len(eager) == 3 * (3 * 10 + 3)
@@ -316,8 +316,8 @@ def test_what_is_no_yaml_is_refused(tmp_path):
 def test_the_nearest_record_has_the_same_workload_and_if_possible_transport():
     for name in (
         *("mini-tcp", "mini-tcp-1gbit", "mini-torch_rpc"),
-        *("gptj-6b-h100-tcp", "gptj-6b-h100-tcp-graph", "gptj-6b-h100-torch_rpc"),
-        *("gptj-6b-h100-decode-eager", "gptj-6b-h100-decode-graph"),
+        *("gptj-6b-h100-tcp", "gptj-6b-h200-tcp-graph", "gptj-6b-h100-torch_rpc"),
+        *("gptj-6b-h100-decode-eager", "gptj-6b-h200-decode-graph"),
     ):
         here = read_recorded(REFERENCE / name)
         found = nearest_recorded(recorded_in(REFERENCE), here.expectation, here.manifest)

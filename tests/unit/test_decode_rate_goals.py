@@ -38,7 +38,8 @@ def judged(*folders):
 
 
 def test_what_was_recorded_on_a_gpu_is_judged():
-    eager, graph = (unpacked(f"gptj-6b-h100-decode-{name}") for name in ("eager", "graph"))
+    names = ("gptj-6b-h100-decode-eager", "gptj-6b-h200-decode-graph")
+    eager, graph = map(unpacked, names)
     status, of_eager = judged(eager)
     assert status == 0
     _, said = judged(eager, graph)

@@ -261,7 +261,7 @@ def test_each_check_of_the_way_is_among_those():
 
 
 @pytest.mark.parametrize("name", FIGURES)
-@pytest.mark.parametrize("folder", ["mini-tcp", "gptj-6b-h100-tcp-graph"])
+@pytest.mark.parametrize("folder", ["mini-tcp", "gptj-6b-h200-tcp-graph"])
 def test_each_figure_is_drawn_in_a_columns_width_with_text_as_text(name, folder, tmp_path):
     save(publish.figure(name, numbers_of(folder)), tmp_path / "figure.svg")
     drawn = (tmp_path / "figure.svg").read_text()

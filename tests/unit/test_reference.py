@@ -102,14 +102,14 @@ def test_a_record_comes_from_one_boot(name):
 def test_records_of_a_gpu_come_from_the_machines_that_the_readmes_say():
     of_tcp = gpus_of("gptj-6b-h100-tcp")
     assert len(of_tcp) == 1
-    for engine in ("eager", "graph"):
-        assert gpus_of(f"gptj-6b-h100-decode-{engine}") == of_tcp
+    assert gpus_of("gptj-6b-h100-decode-eager") == of_tcp
+    of_graph = gpus_of("gptj-6b-h200-tcp-graph")
+    assert gpus_of("gptj-6b-h200-decode-graph") == of_graph
     for sweep in (name for name in SWEEPS if name.startswith("gptj")):
         of_sweep = set.union(*map(gpus_of, (name for name in POINTS if name.startswith(sweep))))
         assert len(of_sweep) == (3 if sweep.endswith("links") else 1), sweep
         assert not of_sweep & of_tcp
-    others = gpus_of("gptj-6b-h100-tcp-graph"), gpus_of("gptj-6b-h100-torch_rpc")
-    for one in others:
+    for one in (of_graph, gpus_of("gptj-6b-h100-torch_rpc")):
         assert len(one) == 1
         assert one != of_tcp
 
@@ -184,7 +184,7 @@ TOKEN_BYTES, LOGITS_BYTES = 8, 2 * 50_400
     ("name", "most_framing"),
     [
         ("gptj-6b-h100-tcp", 40_000),
-        ("gptj-6b-h100-tcp-graph", 40_000),
+        ("gptj-6b-h200-tcp-graph", 40_000),
         ("gptj-6b-h100-torch_rpc", 400_000),
     ],
 )

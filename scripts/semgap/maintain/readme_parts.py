@@ -14,7 +14,7 @@ from semgap.pipeline.config import read_config
 from semgap.plumbing.files import read_rows
 from semgap.plumbing.markup import escaped_markdown, markdown_table
 
-HEADLINE = Path("results", "reference", "gptj-6b-h100-tcp-graph")
+HEADLINE = Path("results", "reference", "gptj-6b-h200-tcp-graph")
 LADDER_FIGURES = ("gptj-6b-h200-ladder", "mini-ladder-1gbit")
 HEADLINE_SWEEP = Path("results", "reference", "mini-links")
 HEADLINE_PEERS = Path("results", "reference", "smollm2-peers")
@@ -24,9 +24,9 @@ COMMANDS = {
     "gptj-6b-h100-context": "make sweep SET=gpu-host CONFIG=config/gptj-6b-seeded.yaml "
     "SWEEP=config/sweeps/context.yaml",
     "gptj-6b-h100-decode-eager": "make decode-rate SET=gpu-host CONFIG=config/gptj-6b-seeded.yaml",
-    "gptj-6b-h100-decode-graph": "make decode-rate SET=gpu-host CONFIG=config/gptj-6b-seeded.yaml",
+    "gptj-6b-h200-decode-graph": "make decode-rate SET=gpu-host CONFIG=config/gptj-6b-seeded.yaml",
     "gptj-6b-h100-tcp": "make table SET=gpu-host CONFIG=config/gptj-6b-eager.yaml",
-    "gptj-6b-h100-tcp-graph": "make table SET=gpu-host CONFIG=config/gptj-6b-graph.yaml",
+    "gptj-6b-h200-tcp-graph": "make table SET=gpu-host CONFIG=config/gptj-6b-graph.yaml",
     "gptj-6b-h100-torch_rpc": "make table SET=gpu-host CONFIG=config/gptj-6b-seeded.yaml",
     "gptj-6b-h200-ladder": "make table SET=gpu-host CONFIG=config/gptj-6b-ladder.yaml",
     "gptj-6b-h200-links": "make sweep SET=gpu-host CONFIG=config/gptj-6b-graph.yaml "

@@ -49,7 +49,7 @@ KEPT = (
 KEPT_OF_LADDERS = ("ladder.md", "ladder.svg")
 # Those whose verdicts docs/artifact.md has.
 JUDGED = (
-    *("gptj-6b-h100-tcp", "gptj-6b-h100-tcp-graph", "gptj-6b-h100-torch_rpc"),
+    *("gptj-6b-h100-tcp", "gptj-6b-h200-tcp-graph", "gptj-6b-h100-torch_rpc"),
     *("mini-torch_rpc", "mini-tcp"),
 )
 ARTIFACT = PROJECT / "docs" / "artifact.md"
