@@ -18,6 +18,7 @@ from semgap.execution import GenerationLimits, generate, load_executor
 from semgap.inference.client import InferenceClient
 from semgap.inference.steps import SPANS
 from semgap.inference.worker import Worker
+from semgap.inference.worker_settings import WorkerSettings
 from semgap.measurement import phases as phases_module
 from semgap.measurement.phases import TIMED, Phases
 from semgap.meters import PhaseMeters, Span, load_meter, processor_speed
@@ -28,6 +29,7 @@ from semgap.modes import POLICIES, places_of, policy_of
 from semgap.placements import Held
 from semgap.placements.delta import PLACEMENT as DELTA
 from semgap.plumbing.clocks import ClockReading
+from semgap.plumbing.limits import threads_or_all_cores
 from semgap.plumbing.tcp_sockets import sockets_of
 from semgap.policy import TensorClass
 from semgap.protocol import Forward
@@ -631,6 +633,13 @@ def test_a_gpu_beyond_those_that_are_there_is_named(monkeypatch):
     assert open_device("cuda:1").torch_device.index == 1
     with pytest.raises(ConfigError, match="'cuda:2', but PyTorch sees cuda:0 to cuda:1"):
         open_device("cuda:2")
+
+
+def test_beside_a_gpu_one_thread_of_the_processor_is_enough():
+    """In one process with the client it would spin while the client chooses a token."""
+    assert WorkerSettings(device="cuda").threads == 1
+    assert WorkerSettings(device="cuda:1", compute_threads=3).threads == 3
+    assert WorkerSettings().threads == threads_or_all_cores(0)
 
 
 def test_overlapping_kernels_count_once():

@@ -32,7 +32,6 @@ from semgap.meters import Span
 from semgap.model.manifest import Manifest
 from semgap.model.prompt import Prompt, prompt_digest
 from semgap.plumbing.clocks import ClockRelation, relation_of
-from semgap.plumbing.limits import threads_or_all_cores
 from semgap.plumbing.provenance import describe_host
 from semgap.plumbing.tcp_sockets import SocketPair
 from semgap.plumbing.versions import versions
@@ -158,7 +157,7 @@ def measure(
         settings=settings,
         policy=policy,
         transport=session.transport,
-        compute_threads=threads_or_all_cores(settings.worker.compute_threads),
+        compute_threads=settings.worker.threads,
         started_unix_ns=started_unix_ns,
         ended_unix_ns=ended_unix_ns,
         model_fingerprint=manifest.fingerprint,

@@ -17,7 +17,6 @@ from semgap.encodings import encoded_handler
 from semgap.errors import SemgapError
 from semgap.inference.worker import Worker
 from semgap.model.device import open_device
-from semgap.plumbing.limits import threads_or_all_cores
 from semgap.plumbing.provenance import describe_host
 from semgap.plumbing.tcp_sockets import ProcessSockets, free_port, sockets_of
 from semgap.plumbing.usage import usage_of
@@ -85,7 +84,7 @@ class WorkerProcess:
         """Serve one client until it closes its channel."""
         settings, worker = self._endpoint.settings, self._endpoint.worker
         port = free_port(settings.host)
-        torch.set_num_threads(threads_or_all_cores(worker.compute_threads))
+        torch.set_num_threads(worker.threads)
         log.info("worker %s for a session at port %s", os.getpid(), port)
         load_transport(settings.transport).serve(
             settings.host,

@@ -13,7 +13,6 @@ from semgap.encodings import encoded_channel, encoded_handler
 from semgap.inference.worker import Worker
 from semgap.inference.worker_settings import WorkerSettings
 from semgap.model.device import open_device, waiting_for
-from semgap.plumbing.limits import threads_or_all_cores
 from semgap.plumbing.tcp_sockets import sockets_of
 from semgap.policy import WorkerPlace
 from semgap.protocol import Reply
@@ -25,7 +24,7 @@ from semgap.transport import Channel, Handler, ReplyMessage, RequestMessage
 def open_session(
     settings: WorkerSettings, _endpoint_file: Path | None, encoding: str | None = None
 ) -> Iterator[Session]:
-    torch.set_num_threads(threads_or_all_cores(settings.compute_threads))
+    torch.set_num_threads(settings.threads)
     worker = Worker(open_device(settings.device))
     yield Session(
         encoded_channel(InProcessChannel(encoded_handler(worker, encoding)), encoding),
