@@ -11,7 +11,20 @@ from semgap.server.endpoint import SshTarget
 from small_models import PROJECT
 
 AHEAD_S = 86400
+# What another machine forks has another clock.
+AHEAD = ("unshare", "--time", "--monotonic", str(AHEAD_S))
 _RUN_FOLDER = Path("/run/sshd")
+
+
+def served_over(target, project):
+    """The configuration's section ``server`` for a worker there, where a copy of the project is."""
+    reached = {
+        "destination": target.destination,
+        "project": str(project),
+        "python": target.python,
+        "options": list(target.options),
+    }
+    return {"transport": "tcp", "host": target.destination, "launch": "ssh", "ssh": reached}
 
 
 @contextlib.contextmanager

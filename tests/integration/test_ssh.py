@@ -4,7 +4,7 @@ import msgspec
 import psutil
 import pytest
 
-from another_host import AHEAD_S, ssh_host
+from another_host import AHEAD, ssh_host
 from judges import needs
 from networks import joined_network, needs_a_network
 from running_server import described
@@ -20,10 +20,6 @@ from test_namespace import gone
 
 def over_ssh(test):
     return needs_a_network(needs("sshd", "ssh", "ssh-keygen")(test))
-
-
-# What another machine forks has another clock, as far as this kernel lets it.
-AHEAD = ("unshare", "--time", "--monotonic", str(AHEAD_S))
 
 
 @pytest.fixture(scope="module")

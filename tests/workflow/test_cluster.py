@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from another_host import AHEAD, served_over, ssh_host
 from experiment import copy_project
 from judges import needs
+from networks import joined_network, needs_a_network
 from patience import PATIENCE_S
 from semgap.measurement.run_record import RunRecord
 from semgap.plumbing.files import read_record
@@ -194,6 +196,21 @@ def test_the_points_of_a_sweep_go_to_as_many_nodes(built, cluster, tmp_path):
         and other["StartTime"] < one["EndTime"]
         for one, other in itertools.combinations(jobs, 2)
     ), jobs
+
+
+@on_a_cluster
+@needs("sshd", "ssh", "ssh-keygen")
+@needs_a_network
+def test_a_worker_has_another_node_that_ssh_leads_to(cluster, tmp_path_factory):
+    here, there = (copy_project(tmp_path_factory.mktemp(name)) for name in ("here", "there"))
+    with joined_network() as link, ssh_host(link, tmp_path_factory.mktemp("ssh"), *AHEAD) as target:
+        here.configure(workload={"repeats": 1}, server=served_over(target, there.folder))
+        code, said = finished(started(here, cluster))
+    assert code == 0, said + here.ends_of_logs()
+    records = [read_record(file, RunRecord) for file in measured_runs(here)]
+    assert [record.mode for record in records if record.worker_host is None] == ["local"]
+    assert len(records) == 4
+    assert (here.folder / "results" / "table.md").exists()
 
 
 @on_a_cluster

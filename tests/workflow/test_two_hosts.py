@@ -4,11 +4,10 @@ import csv
 import os
 import signal
 import subprocess
-import sys
 
 import pytest
 
-from another_host import ssh_host
+from another_host import AHEAD, served_over, ssh_host
 from expected_jobs import edited
 from experiment import copy_project
 from judges import needs
@@ -16,8 +15,6 @@ from networks import joined_network, needs_a_network
 from patience import PATIENCE_S
 from test_faults import ends_empty, start, wait_for_log
 
-# What another machine forks has another clock.
-AHEAD = ("unshare", "--time", "--monotonic", "86400")
 over_ssh = needs("sshd", "ssh", "ssh-keygen", "tcpdump")
 
 
@@ -26,16 +23,7 @@ def hosts(tmp_path_factory):
     """An experiment whose server is on another machine, and that machine's copy of the project."""
     here, there = (copy_project(tmp_path_factory.mktemp(name)) for name in ("here", "there"))
     with joined_network() as link, ssh_host(link, tmp_path_factory.mktemp("ssh"), *AHEAD) as target:
-        reached = {
-            "destination": target.destination,
-            "project": str(there.folder),
-            "python": sys.executable,
-            "options": list(target.options),
-        }
-        here.configure(
-            workload={"repeats": 1},
-            server={"transport": "tcp", "host": link.far, "launch": "ssh", "ssh": reached},
-        )
+        here.configure(workload={"repeats": 1}, server=served_over(target, there.folder))
         here.build()
         yield here, there
 
