@@ -17,9 +17,17 @@ from judges import needs
 from patience import PATIENCE_S
 from semgap.doctor import Finding, Level
 from semgap.doctor.experiment import duration_s, needs_of, weights_bytes_of
-from semgap.doctor.host import check_disk, check_gpu, check_machine, check_memory, check_writable
+from semgap.doctor.host import (
+    check_compiler,
+    check_disk,
+    check_gpu,
+    check_machine,
+    check_memory,
+    check_writable,
+)
 from semgap.doctor.network import check_capture, check_port, check_tools
 from semgap.doctor.packages import check_packages, check_python
+from semgap.inference.worker_settings import WorkerSettings
 from semgap.measurement.job_settings import CaptureSettings
 from semgap.pipeline.config import read_config
 from semgap.plumbing.tcp_sockets import free_port
@@ -164,6 +172,24 @@ def test_a_missing_gpu_is_told_where_the_configuration_wants_one():
     assert found.level is Level.PROBLEM
     assert "Set worker.device to 'cpu'" in found.remedy
     assert [one.level for one in check_gpu("cpu", 0)] == [Level.OK]
+
+
+def test_a_missing_compiler_is_told_where_kernels_are_compiled(monkeypatch, tmp_path):
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    compiles = WorkerSettings(device="cuda", engine="graph")
+    (found,) = check_compiler(compiles)
+    assert found.level is Level.NOTE
+    assert "Debian: gcc" in found.remedy
+    for other in (WorkerSettings(engine="graph"), WorkerSettings(device="cuda")):
+        assert not list(check_compiler(other))
+    compiler = tmp_path / "clang"
+    compiler.write_text("#!/bin/sh\n")
+    compiler.chmod(0o755)
+    assert [one.level for one in check_compiler(compiles)] == [Level.OK]
+    monkeypatch.setenv("CC", "another")
+    (found,) = check_compiler(compiles)
+    assert "'another' is not there" in found.said
 
 
 def test_a_machine_without_ss_is_told(monkeypatch, tmp_path):

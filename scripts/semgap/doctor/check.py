@@ -6,7 +6,14 @@ from pathlib import Path
 from semgap.analysis.numbers.versus import recorded_in
 from semgap.doctor import Finding, Level
 from semgap.doctor.experiment import duration_s, needs_of, weights_bytes_of
-from semgap.doctor.host import check_disk, check_gpu, check_machine, check_memory, check_writable
+from semgap.doctor.host import (
+    check_compiler,
+    check_disk,
+    check_gpu,
+    check_machine,
+    check_memory,
+    check_writable,
+)
 from semgap.doctor.network import check_capture, check_port, check_tools
 from semgap.errors import ConfigError
 from semgap.pipeline.config import read_config
@@ -34,6 +41,7 @@ def check_experiment(config_files: Sequence[Path], reference: Path) -> Iterator[
     yield check_port(config.server)
     yield check_capture(config.capture)
     yield from check_gpu(config.worker.device, needs.gpu_memory_bytes)
+    yield from check_compiler(config.worker)
     yield from check_tools()
 
 

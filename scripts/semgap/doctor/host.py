@@ -1,6 +1,7 @@
 """Processors, memory, clock, disk, the GPU, and what else keeps the machine busy."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,9 @@ import psutil
 import torch
 
 from semgap.doctor import Finding, Level
+from semgap.engine import load_engine
 from semgap.errors import ConfigError
+from semgap.inference.worker_settings import WorkerSettings
 from semgap.model.device import open_device
 from semgap.plumbing.files import free_bytes_of
 from semgap.plumbing.limits import available_memory_bytes, usable_cores
@@ -140,6 +143,24 @@ def check_gpu(device: str, needed_bytes: int) -> Iterator[Finding]:
         )
     else:
         yield Finding("GPU", Level.OK, said)
+
+
+def check_compiler(worker: WorkerSettings) -> Iterator[Finding]:
+    """Whether kernels can be compiled, where the engine does so."""
+    if worker.device == "cpu" or not load_engine(worker.engine).COMPILES:
+        return
+    # Where Triton looks.
+    named = os.environ.get("CC")
+    found = shutil.which(named) if named else shutil.which("gcc") or shutil.which("clang")
+    if found is None:
+        yield Finding(
+            "C compiler",
+            Level.NOTE,
+            f"'{named or 'gcc'}' is not there, and decode steps of GPT-J and Llama need it.",
+            "Install one (Debian: gcc), or set worker.engine to 'eager'.",
+        )
+    else:
+        yield Finding("C compiler", Level.OK, found)
 
 
 def _sharing(device: str) -> Iterator[Finding]:

@@ -49,6 +49,7 @@ class EngineModule(Protocol):
     """What a module in this folder defines to be an engine."""
 
     WEIGHT_COPIES: int  # how many times the weights are in the worker's memory, at most
+    COMPILES: bool  # whether it compiles kernels for a GPU, by Triton
 
     def build_engine(self, skeleton: ModelSkeleton) -> Engine:
         """Make an engine for a model whose weights are not there yet."""

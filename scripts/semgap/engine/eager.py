@@ -13,6 +13,7 @@ from semgap.model.skeleton import ModelSkeleton
 from semgap.state import KvCache
 
 WEIGHT_COPIES = 1
+COMPILES = False
 
 
 def build_engine(skeleton: ModelSkeleton) -> Engine:

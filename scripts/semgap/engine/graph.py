@@ -21,6 +21,7 @@ from semgap.state import KvCache, make_unusable
 
 # As they came, and where passes read them.
 WEIGHT_COPIES = 2
+COMPILES = True
 
 # Attention reads all of the memory, so it is not much larger than what is in it.
 _CAPACITY_STEP = 64
