@@ -56,6 +56,7 @@ class Phases:
     """Times phases, reads the meters of some spans, and lists the sockets of both processes.
 
     Args:
+        spans: those whose meters are read.
         say: takes what is to be told to the user.
     """
 

@@ -32,8 +32,8 @@ class Span(enum.StrEnum):
     """Each forward pass of the worker, in phases that are run again and not timed, since the meter
     slows what it watches. The readings of a phase's passes add up."""
     BACK_TO_BACK = "back_to_back"
-    """Each phase, run again and again for seconds and not timed, since the instrument is read too
-    seldom to see one run."""
+    """Each phase, run again and again until it has taken seconds and not timed, since the
+    instrument is read too seldom to see a short run."""
 
 
 class Meter(abc.ABC):
