@@ -149,8 +149,9 @@ peers: environment tcpdump systems  ## measure living systems beside the modes; 
 	@$(BIN)/snakemake --cores $(CORES) $(QUIET) --configfile $(CONFIGS) -- all
 	@cat results/$(basename $(notdir $(CONFIG)))/peers.md
 
-# What the configuration names is built.
+# What the configuration names is built, if there is nothing wrong with it.
 systems: environment
+	@$(BIN)/python scripts/status.py --config $(CONFIGS) > /dev/null
 	@! grep -q /llama_cpp/ $(CONFIG) || $(MAKE) --no-print-directory llama.cpp
 	@! grep -q build/rgpu/ $(CONFIG) || $(MAKE) --no-print-directory build/rgpu
 

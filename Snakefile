@@ -30,7 +30,7 @@ include: f"{HERE}/workflow/rules/page.smk"
 
 
 onstart:
-    RUN_LOCK.acquire()
+    hold_the_folder()
     say_what_is_left_out()
     refuse_what_cannot_run()
 

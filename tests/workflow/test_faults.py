@@ -113,7 +113,7 @@ def test_survived_a_killed_and_an_interrupted_run(begun):
 def test_refused_a_second_run_in_one_folder(experiment):
     first = start(experiment)
     read_until(first, "Storing the weights")
-    second = experiment.snakemake()
+    second = experiment.snakemake("--quiet", "all")
     assert second.returncode != 0
     assert "Another run is using this folder." in second.stdout
     os.killpg(first.pid, signal.SIGINT)
@@ -209,7 +209,7 @@ def test_a_prompt_beyond_the_context_is_named(finished, tmp_path):
 def test_refused_a_gpu_that_is_not_there(finished, tmp_path):
     experiment = finished.copy_to(tmp_path)
     experiment.configure(worker={"device": "cuda"})
-    done = experiment.snakemake()
+    done = experiment.snakemake("--quiet", "all")
     assert done.returncode != 0
     assert "PyTorch sees no CUDA device on this machine. Set worker.device" in done.stdout
     assert "Measuring" not in done.stdout

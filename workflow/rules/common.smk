@@ -34,7 +34,7 @@ if str(SCRIPTS) not in sys.path:
 
 from semgap.analysis.catalogue import FIGURES, REPORTS, modules_of, report_parts
 from semgap.pipeline.config import load_config
-from semgap.errors import ConfigError
+from semgap.errors import ConfigError, RunningError
 from semgap.analysis.claims import load_claims
 from semgap.analysis.expectation import Expectation, ExpectedRun, expectation_file
 from semgap.pipeline.fingerprint import code_fingerprint
@@ -246,6 +246,16 @@ def say_why():
         sys.exit(1)
 
 
+def hold_the_folder():
+    """Called when a run begins: no other run of this folder goes on beside it."""
+    try:
+        RUN_LOCK.acquire()
+    except RunningError as error:
+        # Told to be quiet, Snakemake does not show an error of this time.
+        print(error, file=sys.stderr)
+        raise
+
+
 def refuse_what_cannot_run():
     """Called when a run begins: what all of its benchmarks lack is said before anything is made.
 
@@ -266,11 +276,9 @@ def refuse_what_cannot_run():
 
 def let_check(script, *arguments):
     """Fail with what the script says, if it fails."""
-    checked = subprocess.run(
-        ["python", SCRIPTS / script, *arguments], stderr=subprocess.PIPE, text=True
-    )
-    if checked.returncode:
-        raise WorkflowError(checked.stderr.strip())
+    # The script says why, as Snakemake would not.
+    if subprocess.run(["python", SCRIPTS / script, *arguments]).returncode:
+        raise WorkflowError("Nothing was begun; see above why.")
 
 
 def endpoint_of(wildcards):
