@@ -321,6 +321,7 @@ KEYS = {
     "server.idle_timeout_s": (10, REMOTE_RUNS),
     "server.start_timeout_s": (10, REMOTE_RUNS),
     "server.step_timeout_s": (10, REMOTE_RUNS),
+    "server.client_poll_s": (0.001, REMOTE_RUNS),
     "capture.use": ("off", ALL_RUNS),
     "capture.interface": ("any", ALL_RUNS),
     "capture.interface_address": ("127.0.0.2", ALL_RUNS),

@@ -84,6 +84,24 @@ def test_an_honest_run_passes():
     check(record, turns_of(record))
 
 
+def cut_short(record, steps):
+    """A run whose first rehearsal took so long that it ended after so many decode steps."""
+    first, second = record.rehearsals
+    return replace(record, rehearsals=(replace(first, decode_steps=steps), second))
+
+
+def test_a_rehearsal_that_ended_early_is_a_rehearsal():
+    record = record_of()
+    turns = turns_of(record)
+    # The last exchange of the first rehearsal.
+    second = record.phases[0].begin_ns + 3 * SECOND_NS
+    cut = [turn for turn in turns if not second <= turn.begin_unix_ns < second + STEP_NS]
+    assert len(cut) == len(turns) - 2
+    check(cut_short(record, 1), cut)
+    with pytest.raises(MeasurementError, match=r"2 rehearsals came .*, and 1 were on the wire"):
+        check(record, cut)
+
+
 def test_local_has_no_packets_and_passes():
     check(record_of("local"), [])
 

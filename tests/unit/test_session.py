@@ -410,6 +410,10 @@ def test_the_latency_is_that_of_the_last_generations_steps_and_nothing_else(gptj
         rehearsed.run_generation(executor, PROMPT[0].tolist(), 2)
     phases.run_generation(executor, PROMPT[0].tolist(), 2)
     assert phases.latencies_s == {"prefill": 1.0, "decode": 2.0}
+    # One that need not be whole ends with the step in which it took so long.
+    long = Phases(client, session, TIMED, False, say=lambda _text: clock.sleep(60))
+    long.run_generation(executor, PROMPT[0].tolist(), 2, enough_s=1.0)
+    assert long.latencies_s == {"prefill": 1.0, "decode": 1.0}
 
 
 def test_a_phase_begins_when_its_latency_does(gptj, monkeypatch):

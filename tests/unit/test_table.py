@@ -18,6 +18,7 @@ from semgap.analysis.numbers.summary import SummaryRow, repeat_rows, summarise
 from semgap.analysis.reports.columns import significant, with_deviation
 from semgap.analysis.reports.table import full_csv, latex, markdown
 from semgap.errors import SemgapError
+from semgap.measurement.run_record import Rehearsal
 from semgap.measurement.tcpdump import CaptureStatus
 from semgap.model.manifest import GgufFile
 from semgap.plumbing.files import csv_text, read_rows, write_rows
@@ -93,6 +94,13 @@ def test_repeats_that_differ_by_mode_are_told():
     assert "n = 3 repeats per mode (naive 2), interleaved" in notes
     ns = {row["mode"]: row["n"] for row in csv.DictReader(io.StringIO(full_csv(numbers)))}
     assert ns == {"local": "3", "naive": "2", "remote_cache": "3", "semantic": "3"}
+
+
+def test_the_notes_say_that_rehearsals_ended_early():
+    cut = (Rehearsal({"prefill": 3.0, "decode": 3.0}, decode_steps=1),)
+    others = [measured(mode, 1, 1.0) for mode in LABELS if mode != "naive"]
+    text = markdown(numbers_of([measured("naive", 1, 3.0, rehearsals=cut), *others]))
+    assert "not reached in 0 of 4 runs. Those of naive ended after 1 of 2 decode steps." in text
 
 
 def test_a_table_without_captures_says_so():

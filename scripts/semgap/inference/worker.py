@@ -123,6 +123,18 @@ class Worker(Handler):
         return {TensorClass.KV_CACHE: [content]} if request.reply_bytes else {}, {}
 
     def _forward(self, request: protocol.Forward, tensors: Tensors) -> Outcome:
+        return self._run_pass(request, tensors, self._device.download)
+
+    def _forward_greedy(self, request: protocol.GreedyForward, tensors: Tensors) -> Outcome:
+        answer, said = self._run_pass(request, tensors, lambda logits: logits)
+        crossing = dict(answer)
+        last = crossing.pop(TensorClass.LOGITS)[0][0, -1]
+        kept = self._kept_logits.keep(last)
+        return crossing, {**said, "token_id": int(last.argmax()), "logits_reference_id": kept}
+
+    def _run_pass(
+        self, request: protocol.Forward, tensors: Tensors, delivered: Callable[[Tensor], Tensor]
+    ) -> Outcome:
         engine, placement = self._model()
         tokens = tensors[TensorClass.TOKENS][0]
         weights = tensors.get(TensorClass.WEIGHTS, ())
@@ -131,28 +143,26 @@ class Worker(Handler):
         arrived = placement.arrive(
             self._kept_caches, request.reference_id, KvCache(tuple(came), request.positions)
         )
+        # What was begun before is no part of the pass.
+        self._device.rest_s()
         try:
             if weights:
                 engine.bind(self._names, weights)
             with self._meters.around_pass():
-                (logits, kv_cache), compute_s = self._device.timed(
+                logits, kv_cache = self._device.begin(
                     lambda: engine.forward(tokens, arrived, request.logits_to_keep)
                 )
+            # Nothing has waited for the device yet.
+            self._note(logits)
+            answer = {TensorClass.LOGITS: [delivered(logits)]}
+            returned, reference_id = placement.leave(self._kept_caches, arrived, kv_cache)
+            compute_s = self._device.rest_s()
         finally:
             if weights:
                 engine.release()
-        self._note(logits)
-        returned, reference_id = placement.leave(self._kept_caches, arrived, kv_cache)
-        answer = {TensorClass.LOGITS: [logits], TensorClass.KV_CACHE: returned}
-        crossing = {name: group for name, group in answer.items() if group}
-        return crossing, {"compute_s": compute_s, "reference_id": reference_id}
-
-    def _forward_greedy(self, request: protocol.GreedyForward, tensors: Tensors) -> Outcome:
-        answer, said = self._forward(request, tensors)
-        crossing = dict(answer)
-        last = crossing.pop(TensorClass.LOGITS)[0][0, -1]
-        kept = self._kept_logits.keep(last)
-        return crossing, {**said, "token_id": int(last.argmax()), "logits_reference_id": kept}
+        if returned:
+            answer[TensorClass.KV_CACHE] = list(returned)
+        return answer, {"compute_s": compute_s, "reference_id": reference_id}
 
     def _fetch(self, request: protocol.Fetch, _tensors: Tensors) -> Outcome:
         return {TensorClass.LOGITS: [self._kept_logits.take(request.reference_id)]}, {}
@@ -165,8 +175,8 @@ class Worker(Handler):
     def _operate(self, request: protocol.Operate, _tensors: Tensors) -> Outcome:
         # Its pass ends where its logits are read, and nothing waits for the device until then.
         self._meters.begin_pass()
-        _, compute_s = self._device.begun(lambda: self._operands.execute(request))
-        return {}, {"compute_s": compute_s}
+        self._device.begin(lambda: self._operands.execute(request))
+        return {}, {}
 
     def _record(self, request: protocol.Record, _tensors: Tensors) -> Outcome:
         self._operands.record(request)
@@ -174,20 +184,22 @@ class Worker(Handler):
 
     def _replay(self, request: protocol.Replay, tensors: Tensors) -> Outcome:
         tokens = tensors[TensorClass.TOKENS][0]
+        self._device.rest_s()
         with self._meters.around_pass():
-            logits, compute_s = self._device.timed(
-                lambda: self._operands.replay(request.program, tokens)
-            )
-        self._note(logits)
-        return {TensorClass.LOGITS: [logits]}, {"compute_s": compute_s}
+            logits = self._device.begin(lambda: self._operands.replay(request.program, tokens))
+        return self._delivered(logits)
 
     def _read(self, request: protocol.Read, _tensors: Tensors) -> Outcome:
-        logits = self._operands.look_up(request.handle)
-        compute_s = self._device.rest_s()
+        outcome = self._delivered(self._operands.look_up(request.handle))
         self._meters.end_pass()
-        self._note(logits)
         self._operands.release(request.released)
-        return {TensorClass.LOGITS: [logits]}, {"compute_s": compute_s}
+        return outcome
+
+    def _delivered(self, logits: Tensor) -> Outcome:
+        """Logits on the host, and how long all that they come from took."""
+        self._note(logits)
+        crossing = {TensorClass.LOGITS: [self._device.download(logits)]}
+        return crossing, {"compute_s": self._device.rest_s()}
 
     def _note(self, logits: Tensor) -> None:
         """Remember how logits were computed."""

@@ -5,7 +5,7 @@ import logging
 import secrets
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +18,13 @@ from semgap.errors import not_a_number
 from semgap.inference.steps import StepRecord
 from semgap.measurement.job_settings import BenchmarkSettings, CaptureSettings, WorkloadSettings
 from semgap.measurement.phases import TIMED, Phases
-from semgap.measurement.run_record import PhaseRecord, Rehearsal, RunRecord, settled
+from semgap.measurement.run_record import (
+    LONG_REHEARSAL_S,
+    PhaseRecord,
+    Rehearsal,
+    RunRecord,
+    settled,
+)
 from semgap.measurement.subject import Opened, opened_policy
 from semgap.measurement.tcpdump import (
     Capture,
@@ -105,25 +111,22 @@ def measure(
         probes = [send_probe(settings.capture.interface_address)]
         phases = partial(Phases, subject.worker, session, has_gpu=bool(subject.gpu_uuid))
 
-        def generation(into: Phases, token_ids: Sequence[int] = prompt.token_ids) -> Phases:
-            into.run_generation(executor, token_ids, workload.decode_steps)
-            return into
-
         timed = phases(TIMED, say=say)
         timed.set_up(executor)
         rehearsed = partial(log.info, "%s, rehearsal: %s", name)
         # Each turns the prompt by a token: no content of what is timed was ever there before.
         turned = deque(prompt.token_ids)
 
-        def rehearsal() -> dict[str, float]:
+        def rehearsal() -> Rehearsal:
             turned.rotate()
-            latencies_s = generation(phases(TIMED, say=rehearsed), turned).latencies_s
+            run = phases(TIMED, say=rehearsed)
+            run.run_generation(executor, turned, workload.decode_steps, LONG_REHEARSAL_S)
             if np.isnan(executor.answer().logits).any():
                 raise not_a_number(manifest.dtype)
-            return latencies_s
+            return Rehearsal(run.latencies_s, len(run.phases[-1].steps))
 
         rehearsals = rehearse(rehearsal, workload)
-        generation(timed)
+        timed.run_generation(executor, prompt.token_ids, workload.decode_steps)
         answer = executor.answer()
         probes.append(send_probe(settings.capture.interface_address))
         yardstick = measure_yardstick(settings.capture.interface_address)
@@ -133,7 +136,7 @@ def measure(
         slowed = partial(log.info, "%s, again, under meters that slow it: %s", name)
         again = phases((Span.PASS, Span.BACK_TO_BACK) if lasts else (Span.PASS,), say=slowed)
         if again.has_meters:
-            generation(again)
+            again.run_generation(executor, prompt.token_ids, workload.decode_steps)
         repeated = partial(log.info, "%s, back to back: %s", name)
         back_to_back = phases((Span.BACK_TO_BACK,), say=repeated)
         if back_to_back.has_meters and workload.back_to_back_s and not lasts:
@@ -204,16 +207,12 @@ def without_drift(
 
 
 def rehearse(
-    run_phases: Callable[[], Mapping[str, float]], workload: WorkloadSettings
+    rehearsal: Callable[[], Rehearsal], workload: WorkloadSettings
 ) -> tuple[Rehearsal, ...]:
-    """Rehearse until two rehearsals in a row agree, or as often as the settings allow.
-
-    Args:
-        run_phases: runs all timed phases once and returns their latencies in seconds.
-    """
+    """Rehearse until two rehearsals in a row agree, or as often as the settings allow."""
     rehearsals: tuple[Rehearsal, ...] = ()
     while len(rehearsals) < workload.rehearsals_at_most and not settled(rehearsals, workload):
-        rehearsals += (Rehearsal(dict(run_phases())),)
+        rehearsals += (rehearsal(),)
     return rehearsals
 
 

@@ -17,7 +17,7 @@ class WorkloadSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             ge=1,
             description="Warm-up: prefill and decode are rehearsed until two rehearsals in a row "
-            "agree or one takes 10 s, but not more often than this.",
+            "agree or one takes 5 s, in which its decode ends; but not more often than this.",
         ),
     ] = 4
     rehearsals_agree_ratio: Annotated[

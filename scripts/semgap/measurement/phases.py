@@ -1,6 +1,7 @@
 """The phases of a run, each timed, with meters read and sockets noted around it."""
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -126,17 +127,31 @@ class Phases:
         with self.phase(_SETUP) as steps:
             steps.extend(executor.setup())
 
-    def run_generation(self, executor: Executor, prompt: Sequence[int], decode_steps: int) -> None:
-        """Run prefill and decode, of a generation of their own."""
+    def run_generation(
+        self,
+        executor: Executor,
+        prompt: Sequence[int],
+        decode_steps: int,
+        enough_s: float = math.inf,
+    ) -> None:
+        """Run prefill and decode, of a generation of their own.
+
+        Args:
+            enough_s: the step in which both together have taken so long is the last.
+        """
         executor.reset()
         generation = generate(executor, prompt)
         with self.phase("prefill") as steps:
             steps.append(next(generation))
+        left_s = enough_s - self.latencies_s["prefill"]
         with self.phase("decode") as steps:
             for number, step in enumerate(islice(generation, decode_steps), start=1):
                 steps.append(step)
                 if step.latency_s > _SLOW_STEP_S:
                     self.say(f"decode step {number} of {decode_steps}")
+                left_s -= step.latency_s
+                if left_s <= 0:
+                    break
 
     def run_back_to_back(
         self, executor: Executor, prompt: Sequence[int], decode_steps: int, at_least_s: float

@@ -16,7 +16,7 @@ from semgap.policy import Policy
 from semgap.protocol import Computed
 from semgap.server.endpoint import LinkShape
 
-LONG_REHEARSAL_S = 10.0
+LONG_REHEARSAL_S = 5.0
 
 
 class PhaseRecord(msgspec.Struct, frozen=True):
@@ -52,16 +52,17 @@ class PhaseRecord(msgspec.Struct, frozen=True):
 
 
 class Rehearsal(msgspec.Struct, frozen=True):
-    """One rehearsal of all timed phases."""
+    """One rehearsal of all timed phases, without the decode steps for which it took too long."""
 
     latencies_s: dict[str, float]  # by phase
+    decode_steps: int | None = None  # None in records without it: all
 
 
 def settled(rehearsals: tuple[Rehearsal, ...], workload: WorkloadSettings) -> bool:
     """Whether each phase took about as long in the last rehearsal as in the one before.
 
-    One that took long has settled by itself: what a first generation lacks, memory that was
-    touched and sockets that have grown, the second has.
+    One that took long has settled by itself, also without its last decode steps: what a first
+    pass lacks, memory that was touched and sockets that have grown, the second has.
     """
     if rehearsals and math.fsum(rehearsals[-1].latencies_s.values()) >= LONG_REHEARSAL_S:
         return True

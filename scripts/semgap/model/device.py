@@ -6,10 +6,12 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 import torch
+from torch import Tensor
 
 from semgap.errors import ConfigError
 
 Result = TypeVar("Result")
+_Ends = tuple[torch.cuda.Event, torch.cuda.Event]
 
 
 class Device(Protocol):
@@ -19,16 +21,16 @@ class Device(Protocol):
     gpu_name: str
     gpu_uuid: str
 
-    def timed(self, work: Callable[[], Result]) -> tuple[Result, float]:
-        """Run ``work`` to its end on the device; return its result and duration in seconds."""
+    def begin(self, work: Callable[[], Result]) -> Result:
+        """Begin ``work``; return its result, which is there after ``rest_s``."""
         ...
 
-    def begun(self, work: Callable[[], Result]) -> tuple[Result, float]:
-        """Begin ``work``; return its result and what is known of its duration, in seconds."""
+    def download(self, tensor: Tensor) -> Tensor:
+        """Begin to copy a tensor to the host; return the copy, which is there after ``rest_s``."""
         ...
 
     def rest_s(self) -> float:
-        """Wait for what was begun; return what was not known of its duration, in seconds."""
+        """Wait for what was begun since this was asked; return how long the work took (s)."""
         ...
 
 
@@ -39,15 +41,21 @@ class CpuDevice(Device):
     gpu_name = ""
     gpu_uuid = ""
 
-    def timed(self, work: Callable[[], Result]) -> tuple[Result, float]:
+    def __init__(self) -> None:
+        self._done_s = 0.0
+
+    def begin(self, work: Callable[[], Result]) -> Result:
         begin_s = time.perf_counter()
         result = work()
-        return result, time.perf_counter() - begin_s
+        self._done_s += time.perf_counter() - begin_s
+        return result
 
-    begun = timed
+    def download(self, tensor: Tensor) -> Tensor:
+        return tensor
 
     def rest_s(self) -> float:
-        return 0.0
+        done_s, self._done_s = self._done_s, 0.0
+        return done_s
 
 
 class CudaDevice(Device):
@@ -60,28 +68,39 @@ class CudaDevice(Device):
         self.gpu_uuid = f"GPU-{properties.uuid}"
         # All of a worker's passes are on one stream; asking for it each time takes microseconds.
         self._stream = torch.cuda.current_stream(torch_device)
-        self._begun: list[tuple[torch.cuda.Event, torch.cuda.Event]] = []
+        self._begun: list[_Ends] = []
+        self._spare: list[_Ends] = []
+        self._rests = True
 
-    def timed(self, work: Callable[[], Result]) -> tuple[Result, float]:
-        # What was begun before is waited for, and is no part of this.
-        self._begun.clear()
-        result, _ = self.begun(work)
-        return result, self.rest_s()
-
-    def begun(self, work: Callable[[], Result]) -> tuple[Result, float]:
-        begin = torch.cuda.Event(enable_timing=True)
-        end = torch.cuda.Event(enable_timing=True)
+    def begin(self, work: Callable[[], Result]) -> Result:
+        ends = self._spare.pop() if self._spare else _new_ends()
+        begin, end = ends
+        self._rests = False
         begin.record(self._stream)
         result = work()
         end.record(self._stream)
-        self._begun.append((begin, end))
-        return result, 0.0
+        self._begun.append(ends)
+        return result
+
+    def download(self, tensor: Tensor) -> Tensor:
+        self._rests = False
+        # Into pinned memory, since nothing waits for it.
+        return tensor.to("cpu", non_blocking=True)
 
     def rest_s(self) -> float:
+        if self._rests:
+            return 0.0
         self._stream.synchronize()
+        self._rests = True
         rest_ms = math.fsum(begin.elapsed_time(end) for begin, end in self._begun)
+        # Making an event takes as long as recording it.
+        self._spare += self._begun
         self._begun.clear()
         return rest_ms / 1e3
+
+
+def _new_ends() -> _Ends:
+    return torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
 
 
 def waiting_for(torch_device: torch.device) -> Callable[[], None]:

@@ -94,6 +94,16 @@ class ServerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     step_timeout_s: Annotated[
         _Seconds, Meta(description="Longest wait for one reply of the worker (s).")
     ] = 600
+    client_poll_s: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="Over tcp, how long the client looks for a reply before it sleeps (s). "
+            "Waking takes a tenth of a millisecond in a virtual machine. Looking takes a core, "
+            "which `local` takes too while it waits for a GPU.",
+        ),
+    ] = 0
 
 
 class ServerJob(msgspec.Struct, frozen=True):

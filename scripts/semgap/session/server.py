@@ -96,9 +96,10 @@ def open_session(
         settings = there.endpoint.settings
         port = there.open(control.OpenSession(encoding))
         try:
-            channel = load_transport(settings.transport).connect(
-                settings.host, port, Timeouts(settings.start_timeout_s, settings.step_timeout_s)
+            timeouts = Timeouts(
+                settings.start_timeout_s, settings.step_timeout_s, settings.client_poll_s
             )
+            channel = load_transport(settings.transport).connect(settings.host, port, timeouts)
             yield Session(
                 encoded_channel(channel, encoding),
                 settings.transport,

@@ -93,6 +93,7 @@ class Timeouts:
 
     connect_s: float  # for the other side to be there
     step_s: float  # for one reply; ``tcp`` waits so long for each next part of it
+    poll_s: float = 0.0  # of it, how long ``tcp`` stays awake
 
 
 class Framing(NamedTuple):

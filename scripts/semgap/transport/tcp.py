@@ -197,7 +197,7 @@ def connect(host: str, port: int, timeouts: Timeouts) -> TcpChannel:
             f"No connection to the worker at {host}:{port}: {error}.",
             "Look at the server's log for what became of the worker.",
         ) from error
-    return TcpChannel(TcpStream(connecting, timeouts.step_s))
+    return TcpChannel(TcpStream(connecting, timeouts.step_s, timeouts.poll_s))
 
 
 def _memory_of(device: torch.device) -> Memory:

@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from itertools import accumulate, chain, pairwise, repeat, takewhile
+from typing import NamedTuple
 
 from semgap.analysis.evidence import Run
 from semgap.analysis.gates.belonging import measure_again
@@ -176,21 +178,25 @@ def _impossible(seen: SeenStep, slack_s: float) -> Iterator[str]:
 
 def _other_generations(record: RunRecord, exchanges: Sequence[Exchange]) -> Iterator[str]:
     setup, prefill, decode = record.phases
-    measured = [
-        one
+    in_prefill, in_decode = (
+        exchanges_in(phase.begin_unix_ns, phase.end_unix_ns, exchanges)
         for phase in (prefill, decode)
-        for one in exchanges_in(phase.begin_unix_ns, phase.end_unix_ns, exchanges)
-    ]
+    )
+    measured = _Measured(in_prefill, in_decode, len(decode.steps))
     before = exchanges_in(setup.end_unix_ns, prefill.begin_unix_ns, exchanges)
     several = prefill.requests > len(prefill.steps)
     count = _generations_of_operators if several else _generations
-    rehearsals = count(before, measured)
-    if rehearsals != len(record.rehearsals):
+    steps = [
+        len(decode.steps) if one.decode_steps is None else min(one.decode_steps, len(decode.steps))
+        for one in record.rehearsals
+    ]
+    rehearsals = count(before, measured, steps)
+    if rehearsals != len(steps):
         yield (
-            f"it says that {len(record.rehearsals)} rehearsals came before what was measured, and "
+            f"it says that {len(steps)} rehearsals came before what was measured, and "
             f"{rehearsals} were on the wire"
         )
-    after = count(exchanges_in(decode.end_unix_ns, _NEVER_NS, exchanges), measured)
+    after = count(exchanges_in(decode.end_unix_ns, _NEVER_NS, exchanges), measured, ())
     if after and not record.runs_again:
         yield (
             f"after what it calls measured, {after} more generations were on the wire: a rehearsal "
@@ -198,20 +204,53 @@ def _other_generations(record: RunRecord, exchanges: Sequence[Exchange]) -> Iter
         )
 
 
-def _generations(exchanges: Sequence[Exchange], measured: Sequence[Exchange]) -> int:
+class _Measured(NamedTuple):
+    """The exchanges of a generation that was measured."""
+
+    prefill: Sequence[Exchange]
+    decode: Sequence[Exchange]
+    decode_steps: int
+
+    def sizes_of(self, rehearsed: Sequence[int]) -> Iterator[tuple[int, float]]:
+        """Of one generation after the other, how many exchanges it has, one for each step, and
+        bytes of replies.
+
+        Args:
+            rehearsed: decode steps of the first ones; the others have all.
+        """
+        prefill_bytes, decode_bytes = (
+            sum(one.down_bytes for one in phase) for phase in (self.prefill, self.decode)
+        )
+        for steps in chain(rehearsed, repeat(self.decode_steps)):
+            yield 1 + steps, prefill_bytes + decode_bytes * steps / self.decode_steps
+
+
+def _generations(
+    exchanges: Sequence[Exchange], measured: _Measured, rehearsed: Sequence[int]
+) -> int:
     """How often the measured sequence of exchanges, by their sizes, is among others."""
-    wanted = 0
+    lengths = (length for length, _bytes in measured.sizes_of(rehearsed))
+    sequence = [*measured.prefill, *measured.decode]
+    found, seen, length = 0, 0, next(lengths)
     for one in exchanges:
-        like = measured[wanted % len(measured)]
+        like = sequence[seen]
         apart = abs(one.up_bytes - like.up_bytes), abs(one.down_bytes - like.down_bytes)
-        wanted += max(apart) <= _SAME_KIND_BYTES
-    return wanted // len(measured)
+        seen += max(apart) <= _SAME_KIND_BYTES
+        if seen == length:
+            found, seen, length = found + 1, 0, next(lengths)
+    return found
 
 
-def _generations_of_operators(exchanges: Sequence[Exchange], measured: Sequence[Exchange]) -> int:
+def _generations_of_operators(
+    exchanges: Sequence[Exchange], measured: _Measured, rehearsed: Sequence[int]
+) -> int:
     """The same where a step has many exchanges, and requests without a reply between them are one:
     by the bytes of the replies, without those that carry more than logits.
     """
-    largest = max(one.down_bytes for one in measured) + _REPLIES_AT_ONCE_BYTES
-    others = sum(one.down_bytes for one in exchanges if one.down_bytes <= largest)
-    return round(others / sum(one.down_bytes for one in measured))
+    sequence = [*measured.prefill, *measured.decode]
+    largest = max(one.down_bytes for one in sequence) + _REPLIES_AT_ONCE_BYTES
+    others_bytes = sum(one.down_bytes for one in exchanges if one.down_bytes <= largest)
+    of_them_bytes = accumulate(size_bytes for _length, size_bytes in measured.sizes_of(rehearsed))
+    # The nearest number: half of the next one is less than is there.
+    halves = pairwise(chain([0.0], of_them_bytes))
+    return sum(1 for _ in takewhile(lambda ends: sum(ends) / 2 < others_bytes, halves))

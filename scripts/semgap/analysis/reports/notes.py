@@ -14,7 +14,7 @@ from semgap.analysis.reports.link import clock_notes, limit_of_link, link_notes,
 from semgap.analysis.reports.provenance import commit_text
 from semgap.analysis.reports.statistics import supported
 from semgap.analysis.reports.warnings import warnings
-from semgap.measurement.run_record import LONG_REHEARSAL_S, RunRecord, settled
+from semgap.measurement.run_record import RunRecord, settled
 from semgap.model.manifest import Manifest
 from semgap.plumbing.markup import escaped_markdown
 from semgap.policy import WorkerPlace
@@ -104,11 +104,20 @@ def _rehearsal_note(records: Sequence[RunRecord]) -> str:
         record.mode for record in records if not settled(record.rehearsals, workload)
     )
     modes = ", ".join(f"{mode} {runs}" for mode, runs in unsettled.items())
+    shortened = {
+        record.mode: f" Those of {record.mode} ended after {rehearsal.decode_steps} of "
+        f"{workload.decode_steps} decode steps."
+        for record in records
+        for rehearsal in record.rehearsals
+        if (rehearsal.decode_steps or workload.decode_steps) < workload.decode_steps
+    }
     return (
         f"Warm-up: each run rehearsed both phases until two rehearsals in a row agreed within a "
-        f"ratio of {workload.rehearsals_agree_ratio:g} or one took {LONG_REHEARSAL_S:g} s, at most "
+        f"ratio of {workload.rehearsals_agree_ratio:g} or one took several seconds, at most "
         f"{workload.rehearsals_at_most} times; not reached in {unsettled.total()} of "
-        f"{len(records)} runs" + (f" ({modes})." if unsettled else ".")
+        f"{len(records)} runs"
+        + (f" ({modes})." if unsettled else ".")
+        + "".join(shortened.values())
     )
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from semgap.protocol import Reply, Request
 from semgap.transport import Tensors
+from semgap.transport.tcp_parts.host_memory import HostMemory
 from semgap.transport.tcp_parts.tcp_frames import ALIGNMENT, DTYPES, Layout, Placed, encode, head_of
 from semgap.transport.tcp_parts.tcp_stream import TcpStream
 
@@ -43,21 +44,20 @@ class CudaMemory:
         self._passes = torch.cuda.current_stream(device)
         self._copies = torch.cuda.Stream(device)
         self._ring = deque(_Slot() for _ in range(_SLOTS))
+        self._host = HostMemory()
 
     def prepare(self, layouts: Iterable[Layout]) -> None:
-        """Nothing: the device's allocator has memory at hand."""
+        """Have host memory ready for what is small."""
+        self._host.prepare(layout for layout in layouts if layout.size_bytes <= _SMALL_BYTES)
 
     def receive(self, stream: TcpStream, layout: Layout) -> list[Tensor]:
         """Receive a group of tensors; work queued on the device from now on sees them whole."""
-        few = layout.size_bytes <= _SMALL_BYTES
-        block = self._received_few(stream, layout) if few else self._received(stream, layout)
+        if layout.size_bytes <= _SMALL_BYTES:
+            received = self._host.receive(stream, layout)
+            # The driver has taken them when this returns.
+            return [tensor.to(self._device, non_blocking=True) for tensor in received]
+        block = self._received(stream, layout)
         return [_tensor_in(block, placed) for placed in layout.tensors]
-
-    def _received_few(self, stream: TcpStream, layout: Layout) -> Tensor:
-        host = torch.empty(layout.size_bytes, dtype=torch.uint8)
-        stream.receive_into(host.numpy(), layout.size_bytes)
-        # The driver has taken it when this returns.
-        return host.to(self._device, non_blocking=True)
 
     def _received(self, stream: TcpStream, layout: Layout) -> Tensor:
         block = torch.empty(layout.size_bytes, dtype=torch.uint8, device=self._device)
@@ -77,6 +77,8 @@ class CudaMemory:
 
     def send(self, stream: TcpStream, header: Request | Reply, tensors: Tensors) -> int:
         """Send a message from the device; returns when the first of it was in host memory."""
+        if all(tensor.is_cpu for group in tensors.values() for tensor in group):
+            return self._host.send(stream, header, tensors)
         padded = [list(padded_bytes(group)) for group in tensors.values()]
         encoded, layouts = encode(header, tensors)
         payload_bytes = sum(layout.size_bytes for layout in layouts)

@@ -92,17 +92,29 @@ def encode(
     Raises:
         TransportError: a tensor has a dtype that does not travel.
     """
+    described = tuple(
+        (name, tuple((tensor.dtype, tuple(tensor.shape)) for tensor in group))
+        for name, group in tensors.items()
+    )
+    groups, layouts = _described(described)
+    return _ENCODER.encode((header, groups)), layouts
+
+
+@functools.lru_cache(maxsize=8)
+def _described(
+    groups: tuple[tuple[TensorClass, tuple[tuple[torch.dtype, tuple[int, ...]], ...]], ...],
+) -> tuple[msgspec.Raw, list[Layout]]:
+    """Groups as they are encoded, and their layouts: most messages carry what one before did."""
     try:
-        groups = {
-            name: tuple(TensorSpec(_NAMES[tensor.dtype], tuple(tensor.shape)) for tensor in group)
-            for name, group in tensors.items()
+        specs = {
+            name: tuple(TensorSpec(_NAMES[dtype], shape) for dtype, shape in group)
+            for name, group in groups
         }
     except KeyError as error:
         raise TransportError(
             f"Tensors of {error} do not travel.", f"Use one of: {', '.join(DTYPES)}."
         ) from None
-    layouts = [_layout(specs) for specs in groups.values()]
-    return _ENCODER.encode((header, groups)), layouts
+    return msgspec.Raw(_ENCODER.encode(specs)), list(map(_layout, specs.values()))
 
 
 def head_of(header: bytes, payload_bytes: int, departing_ns: int) -> bytes:
