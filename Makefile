@@ -54,7 +54,7 @@ WORKFLOW_CODE := Snakefile workflow
 
 .DEFAULT_GOAL := help
 .PHONY: help table verify precise report doctor status problems sweep decode-rate \
-	line-rate parse-rate check test thorough format static unit integration reruns \
+	line-rate table-time parse-rate check test thorough format static unit integration reruns \
 	workflow planted mutants honest judge-model peers systems llama.cpp appendix artifact fresh container clean locks docs models kit environment tcpdump judges cluster stop \
 	reference-tables
 
@@ -104,6 +104,9 @@ line-rate: environment tcpdump  ## measure transports and step path beside plain
 		results/line-rate/transport.md results/line-rate/overhead.md
 	@cat results/line-rate/transport.md results/line-rate/overhead.md
 	@$(BIN)/python tests/line_rate_goals.py results/line-rate
+
+table-time: environment tcpdump  ## say where the time of `make table` goes, and judge it (4 min)
+	@$(BIN)/python tests/table_time.py
 
 parse-rate: environment  ## measure how many packets a second the capture reader takes in
 	@$(BIN)/python tests/benchmark_pcap.py

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Say where the time of `make table` goes, and compare it with what is aimed at.
 
-Clones this checkout, builds the table there from nothing, and calls it again with nothing to do. Ends
-with 1 if a goal is missed.
+Clones this checkout, builds the table there from nothing, and calls it again with nothing to do.
+Ends with 1 if a goal is missed.
 """
 
 import json
