@@ -16,6 +16,8 @@ EAGER_SEMANTIC_OF_LOCAL = 1.02
 GRAPH_SEMANTIC_BEYOND_LOCAL_MS = 0.1
 GRAPH_LOCAL_OF_FLOOR = 1.12
 OURS_OF_A_SYSTEM = 1.0
+# Of fewer, the median is that of steps after a pause.
+FEWEST_STEPS = 100
 
 
 def decode_steps_s(folder: Path, mode: str) -> list[float]:
@@ -68,8 +70,22 @@ def decode_s(folder: Path) -> dict[tuple[str, bool], tuple[float, bool]]:
 
 def goals(folder: Path) -> Iterator[tuple[str, float, float]]:
     """Each goal: what it is of, what was seen, and the most that is aimed at."""
+    yield from goals_of_steps(folder)
+    engine = engine_of(folder)
+    decode = decode_s(folder)
+    for (system, ours), (system_s, crosses) in decode.items():
+        if not ours:
+            like = "semantic" if crosses else "local"
+            ratio = decode[like, True][0] / system_s
+            yield f"{engine}, whole phases: {like} ÷ {system}", ratio, OURS_OF_A_SYSTEM
+
+
+def goals_of_steps(folder: Path) -> Iterator[tuple[str, float, float]]:
+    """The goals of single steps, where there are enough."""
     engine = engine_of(folder)
     local_s, semantic_s = (decode_steps_s(folder, mode) for mode in ("local", "semantic"))
+    if min(len(local_s), len(semantic_s)) < FEWEST_STEPS:
+        return
     of_steps = f"{engine}, medians of {len(local_s)} and {len(semantic_s)} steps"
     if engine == "eager":
         ratio = median(semantic_s) / median(local_s)
@@ -80,12 +96,6 @@ def goals(folder: Path) -> Iterator[tuple[str, float, float]]:
     floor = floor_s(folder)
     if floor is not None:
         yield f"{of_steps}: local ÷ floor", median(local_s) / floor, GRAPH_LOCAL_OF_FLOOR
-    decode = decode_s(folder)
-    for (system, ours), (system_s, crosses) in decode.items():
-        if not ours:
-            like = "semantic" if crosses else "local"
-            ratio = decode[like, True][0] / system_s
-            yield f"{engine}, whole phases: {like} ÷ {system}", ratio, OURS_OF_A_SYSTEM
 
 
 def main() -> None:

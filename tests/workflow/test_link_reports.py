@@ -87,7 +87,11 @@ def test_the_goals_are_judged_apart_from_the_reports(over_tcp):
     said = subprocess.run(judge, stdout=subprocess.PIPE, text=True).stdout.splitlines()
     assert {line.partition(":")[0].split(maxsplit=1)[1] for line in said} == {
         "tcp",
-        *(f"{mode}, {phase}" for mode in ("naive",) for phase in ("prefill", "decode")),
+        *(
+            f"{mode}, {phase}"
+            for mode in ("naive", "remote_cache")
+            for phase in ("prefill", "decode")
+        ),
         "semantic, decode",
     }
 

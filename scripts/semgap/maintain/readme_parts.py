@@ -24,7 +24,7 @@ COMMANDS = {
     "gptj-6b-h100-context": "make sweep SET=gpu-host CONFIG=config/gptj-6b-seeded.yaml "
     "SWEEP=config/sweeps/context.yaml",
     "gptj-6b-h100-decode-eager": "make decode-rate SET=gpu-host CONFIG=config/gptj-6b-seeded.yaml",
-    "gptj-6b-h200-decode-graph": "make decode-rate SET=gpu-host CONFIG=config/gptj-6b-seeded.yaml",
+    "gptj-6b-h200-decode-graph": "make decode-rate SET=gpu-host CONFIG=config/gptj-6b-graph.yaml",
     "gptj-6b-h100-tcp": "make table SET=gpu-host CONFIG=config/gptj-6b-eager.yaml",
     "gptj-6b-h200-tcp-graph": "make table SET=gpu-host CONFIG=config/gptj-6b-graph.yaml",
     "gptj-6b-h100-torch_rpc": "make table SET=gpu-host CONFIG=config/gptj-6b-seeded.yaml",
@@ -32,6 +32,9 @@ COMMANDS = {
     "gptj-6b-h200-links": "make sweep SET=gpu-host CONFIG=config/gptj-6b-graph.yaml "
     "SWEEP=config/sweeps/context-links.yaml",
     "gptj-6b-h200-operators": "make table SET=gpu-host CONFIG=config/gptj-6b-operators.yaml",
+    "llama2-7b-h200-decode": "make decode-rate "
+    "LLAMA_CPP='-DGGML_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES=90' SET=gpu-host "
+    "SWEEP=config/sweeps/decode-systems.yaml CONFIG=config/llama2-7b.yaml",
     "llama2-7b-h200-peers": "make peers LLAMA_CPP='-DGGML_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES=90' "
     "SET=gpu-host CONFIG=config/peers-gpu.yaml",
     "mini-ladder": "make table CONFIG=config/mini-ladder.yaml",
