@@ -72,6 +72,9 @@ def test_a_minimal_file_is_completed():
     assert config.modes == ("local", "naive", "remote_cache", "semantic")
 
 
+OWN = {"label": "Own", "command": ["own"]}
+
+
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
@@ -107,9 +110,21 @@ def test_a_minimal_file_is_completed():
         ("model.hub.revision", "main", r"'model.hub.revision' is 'main'"),
         ("experiment", "reference", r"'experiment' is 'reference'"),
         ("experiment", "../x", r"'experiment' is '../x'"),
-        ("labels", {"local": 3}, r"'labels\[...\]' is \{'local': 3\}"),
-        ("labels", {"local": "two\nlines"}, r"'labels\[...\]' is .*two.*matching regex"),
-        ("labels", {"local": {"text": "a"}}, r"lacks the key 'labels\[...\].latex'"),
+        ("labels", {"naive": "Blind", "local": 3}, r"'labels.local' is 3"),
+        ("labels", {"local": "two\nlines"}, r"'labels.local' is .*two.*matching regex"),
+        ("labels", {"local": {"text": "a"}}, r"lacks the key 'labels.local.latex'"),
+        ("labels", {"local": {"texts": "a"}}, r"no key 'labels.local.texts'. Did you mean 'text'"),
+        (
+            "systems",
+            {"a": OWN, "b": {**OWN, "x": 1}},
+            r"no key 'systems.b.x'. Allowed here: .*label",
+        ),
+        (
+            "systems",
+            {"a": {**OWN, "lable": "A"}},
+            r"no key 'systems.a.lable'. Did you mean 'label'",
+        ),
+        ("systems", {"a": OWN, "b": {**OWN, "command": 3}}, r"'systems.b.command' is 3"),
         ("workload.prompt_tokens", 32.5, r"'workload.prompt_tokens'.* is 32.5. Allowed is: `int`"),
         ("server.step_timeout_s", math.nan, r"'server.step_timeout_s' is nan"),
         ("server.start_timeout_s", math.inf, r"'server.start_timeout_s' is inf"),

@@ -102,6 +102,45 @@ def test_a_rehearsal_that_ended_early_is_a_rehearsal():
         check(record, cut)
 
 
+def test_a_rehearsal_of_operators_that_ended_early_is_a_rehearsal():
+    """Of a step's two exchanges, one carries the logits."""
+
+    def of_two(begin_ns, up_bytes, down_bytes):
+        first = [(begin_ns + MS, 8, "up"), (begin_ns + 20 * MS, 4, "down")]
+        second = [(begin_ns + 40 * MS, up_bytes, "up"), (begin_ns + 450 * MS, down_bytes, "down")]
+        return [
+            Turn(direction, at_ns, at_ns + MS, size_bytes)
+            for at_ns, size_bytes, direction in (*first, *second)
+        ]
+
+    plain = record_of()
+    phases = tuple(
+        replace(
+            one, steps=tuple(replace(step_of, requests=2, round_trips=2) for step_of in one.steps)
+        )
+        for one in plain.phases
+    )
+    record = replace(plain, phases=phases)
+    setup, *generated = record.phases
+    turns = of_two(setup.begin_ns, *SIZES["setup"][0])
+    sizes = [*SIZES["prefill"], *SIZES["decode"]]
+    # The first rehearsal has one decode step less.
+    for begin_ns, rehearsed in (
+        (setup.begin_ns + 2 * SECOND_NS, sizes[:-1]),
+        (setup.begin_ns + 5 * SECOND_NS, sizes),
+    ):
+        for number, size in enumerate(rehearsed):
+            turns += of_two(begin_ns + number * STEP_NS, *size)
+    for one in generated:
+        for step_of, size in zip(one.steps, SIZES[one.name], strict=True):
+            turns += of_two(step_of.begin_ns, *size)
+    check(cut_short(record, 1), turns)
+    extra = of_two(setup.begin_ns + 8 * SECOND_NS, *sizes[0])
+    extra += of_two(setup.begin_ns + 8 * SECOND_NS + STEP_NS, *sizes[1])
+    with pytest.raises(MeasurementError, match="2 rehearsals came before what was measured, and 3"):
+        check(cut_short(record, 1), sorted([*turns, *extra], key=lambda turn: turn.begin_unix_ns))
+
+
 def test_local_has_no_packets_and_passes():
     check(record_of("local"), [])
 

@@ -393,12 +393,21 @@ def _loaded(key: str, name: str, folder: str) -> tuple[bool, str, str, str]:
 def _explained(message: str, values: Mapping[str, Any]) -> ConfigError:
     """A message of msgspec, "what - at `$.key`", with the value and what is allowed."""
     what, _, place = message.partition(" - at `$")
-    key = place.strip(".`")
+    keys: list[str] = []
     value: Any = values
-    schema = config_schema()
-    for part in re.findall(r"\w+", key):
-        value = value.get(part) if isinstance(value, Mapping) else value
-        schema = schema.get("properties", {}).get(part, {})
+    schema: Mapping[str, Any] = config_schema()
+    for part in re.findall(r"\w+|\.{3}", place):
+        schema = _of_object(schema)
+        if part == "..." and not isinstance(value, Mapping):
+            # Of a list, all of it is shown.
+            schema = schema.get("items", {})
+            continue
+        entry = _wrong_entry(message, values, keys) if part == "..." else part
+        schema = schema.get("properties", {}).get(entry) or schema.get("additionalProperties") or {}
+        value = value.get(entry) if isinstance(value, Mapping) else value
+        keys.append(entry)
+    schema = _of_object(schema)
+    key = ".".join(keys)
     field = re.fullmatch(r"Object (contains unknown|missing required) field `(.*)`", what)
     if field is None:
         allowed = " or ".join(map(str, schema["enum"])) if "enum" in schema else what
@@ -415,3 +424,26 @@ def _explained(message: str, values: Mapping[str, Any]) -> ConfigError:
         f"The configuration has no key '{name}'.",
         f"Did you mean '{similar[0]}'?" if similar else f"Allowed here: {', '.join(known)}.",
     )
+
+
+def _of_object(schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Of alternatives, the one with keys."""
+    with_keys = [one for one in schema.get("anyOf", ()) if "properties" in one]
+    return with_keys[0] if with_keys else schema
+
+
+def _wrong_entry(message: str, values: Mapping[str, Any], keys: Sequence[str]) -> str:
+    """The entry of a section of named ones that a message, which leaves its name out, is about."""
+    section: Any = values
+    for key in keys:
+        section = section[key]
+    for name in section:
+        alone: Any = {name: section[name]}
+        for key in reversed(keys):
+            alone = {key: alone}
+        try:
+            msgspec.convert({**values, **alone}, Config, strict=False)
+        except msgspec.ValidationError as error:
+            if str(error) == message:
+                return str(name)
+    return "..."
