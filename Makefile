@@ -93,6 +93,7 @@ precise: problems  ## add repeats until each latency ÷ local is known within WI
 	@cat results/table.md
 
 sweep: environment tcpdump  ## measure every point of SWEEP, which goes over CONFIG, and fit their law
+	@$(POINTS) > /dev/null
 	@$(MEASURE_SWEEP); measured=$$?; $(REPORT_SWEEP) && exit $$measured
 
 decode-rate: environment tcpdump systems  ## measure many decode steps with each engine, and judge them

@@ -93,7 +93,11 @@ OWN = {"label": "Own", "command": ["own"]}
         ("worker.device", "gpu", r"'worker.device' is 'gpu'"),
         ("server.launch", "cloud", r"'server.launch' is 'cloud'.*external or local or namespace"),
         ("server.launch", "namespace", r"'server.host' is '127.0.0.1'.*such as 10.77.0.2"),
-        ("server.link.rate_gbit", 1, r"'server.link' is .*unless server.launch is namespace"),
+        (
+            "server.link.rate_gbit",
+            1,
+            r"'server.link' is {'rate_gbit': 1.0}. .*unless server.launch is namespace",
+        ),
         ("server.link.rate_gbit", 0, r"'server.link.rate_gbit' is 0"),
         ("modes", ["naive"], r"'modes' is .*modes with local"),
         ("modes", ["local", "blind"], r"no mode 'blind'"),

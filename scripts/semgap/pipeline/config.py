@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, structs
 
 from semgap.errors import ConfigError
 from semgap.inference.worker_settings import WorkerSettings
@@ -256,7 +256,10 @@ def load_config(values: Mapping[str, Any]) -> Config:
         ),
         (
             config.server.launch == "namespace" or config.server.link == LinkShape(),
-            *("server.link", config.server.link),
+            *(
+                "server.link",
+                {name: one for name, one in structs.asdict(config.server.link).items() if one},
+            ),
             "none, unless server.launch is namespace",
         ),
         (
@@ -289,7 +292,7 @@ def load_config(values: Mapping[str, Any]) -> Config:
             raise ConfigError(
                 f"The configuration key '{key}' is {value!r}.", f"Allowed is: {allowed}."
             )
-    return msgspec.structs.replace(
+    return structs.replace(
         config,
         capture=_behind_link(config.server, config.capture),
         model=config.model.without_other_sources(),
@@ -352,7 +355,7 @@ def _behind_link(server: ServerSettings, capture: CaptureSettings) -> CaptureSet
         return capture
     # Where `local` is measured on the other machine, its loopback is the one address that fits.
     near = near_address(server.host) if server.launch == "namespace" else "127.0.0.1"
-    return msgspec.structs.replace(capture, interface="any", interface_address=near)
+    return structs.replace(capture, interface="any", interface_address=near)
 
 
 def _with_prompt_text(workload: Workload) -> Workload:
@@ -370,7 +373,7 @@ def _with_prompt_text(workload: Workload) -> Workload:
             f"'workload.prompt_file', '{workload.prompt_file}', is empty.",
             "Write a prompt into it.",
         )
-    return msgspec.structs.replace(workload, prompt_text=text, prompt_file=None)
+    return structs.replace(workload, prompt_text=text, prompt_file=None)
 
 
 def _address(key: str, value: str) -> tuple[bool, str, str, str]:
