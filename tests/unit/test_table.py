@@ -103,6 +103,13 @@ def test_the_notes_say_that_rehearsals_ended_early():
     assert "not reached in 0 of 4 runs. Those of naive ended after 1 of 2 decode steps." in text
 
 
+def test_a_client_that_stays_awake_is_told():
+    assert "one machine; a client that waits for a reply stays awake for 10 ms." in markdown(
+        rendered(client_poll_s=0.01)
+    )
+    assert "awake" not in markdown(rendered())
+
+
 def test_a_table_without_captures_says_so():
     status = CaptureStatus(False, "tcpdump is not installed.", "lo")
     notes = markdown(rendered(capture=status))

@@ -174,6 +174,7 @@ def measure(
         phases=without_drift(timed.with_readings_of(again, back_to_back), clocks),
         clocks=clocks,
         link=session.link,
+        client_poll_s=session.client_poll_s,
         link_seen=link_seen,
         token_ids=answer.token_ids,
         client_sockets=_in_order(sockets.client),

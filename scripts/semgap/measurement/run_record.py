@@ -111,6 +111,7 @@ class RunRecord(msgspec.Struct, frozen=True):
     worker_host: Host | None = None  # the machine that computed, where it is another one
     clocks: ClockRelation | None = None  # None where client and worker read one clock
     link: LinkShape | None = None  # what was made between client and worker, if anything
+    client_poll_s: float = 0.0  # server.client_poll_s; 0 too in records without it
     link_seen: LinkSeen | None = None  # None where nothing crosses, and in records without it
     # logits_sha256, capture_sha256: digests of the files that were written with this record
     logits_sha256: str = ""

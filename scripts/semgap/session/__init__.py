@@ -30,6 +30,7 @@ class Session:
     link: LinkShape | None = None  # what was made between this process and the worker
     # lists those of the worker's client: of this process, unless that is another one
     client_sockets: Callable[[], ProcessSockets] = lambda: sockets_of(os.getpid())
+    client_poll_s: float = 0.0  # how long this process stays awake while it waits for a reply
 
 
 class SessionModule(Protocol):

@@ -107,6 +107,7 @@ def open_session(
                 there.one_clock,
                 None if there.one_clock else there.describe_host,
                 there.link,
+                client_poll_s=timeouts.poll_s,
             )
             channel.close()
         except TransportError as error:

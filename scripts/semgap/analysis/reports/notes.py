@@ -51,7 +51,8 @@ def notes(numbers: Numbers) -> dict[str, list[str]]:
             f"{versions.transformers}.",
             _commit_note(numbers.records),
             f"Transport: {', '.join(sorted(places)) or 'none'}; TCP connections on interface "
-            f"{record.capture.interface}; {place_of_client(numbers.records)}.",
+            f"{record.capture.interface}; {place_of_client(numbers.records)}"
+            f"{_polling(numbers.records)}.",
             *link_notes(numbers.records),
             *clock_notes(numbers.records),
             *_setup_notes(numbers.setup),
@@ -96,6 +97,13 @@ def _answer_notes(numbers: Numbers) -> Iterator[str]:
             for text in (answer.prompt_text, answer.continuation)
         )
         yield f"Prompt, and what every mode continued it with: “{prompt}” — “{continuation}”"
+
+
+def _polling(records: Sequence[RunRecord]) -> str:
+    poll_s = max(record.client_poll_s for record in records)
+    return (
+        f"; a client that waits for a reply stays awake for {1e3 * poll_s:g} ms" if poll_s else ""
+    )
 
 
 def _rehearsal_note(records: Sequence[RunRecord]) -> str:
