@@ -15,9 +15,13 @@ from small_models import PROJECT
 
 
 @contextlib.contextmanager
-def running_server(folder, transport, worker):
-    """Start a server whose files are in a folder; yields the endpoint's file."""
-    settings = ServerSettings(port=free_port("127.0.0.1"), transport=transport)
+def running_server(folder, transport, worker, **more):
+    """Start a server whose files are in a folder; yields the endpoint's file.
+
+    Args:
+        more: of its settings.
+    """
+    settings = ServerSettings(port=free_port("127.0.0.1"), transport=transport, **more)
     endpoint, file = described(folder, settings, worker)
     ensure_server(endpoint, file)
     yield file

@@ -37,7 +37,8 @@ def stored(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def endpoint_file(tmp_path_factory):
-    with running_server(tmp_path_factory.mktemp("server"), "tcp", SETTINGS.worker) as file:
+    folder = tmp_path_factory.mktemp("server")
+    with running_server(folder, "tcp", SETTINGS.worker, client_poll_s=0.001) as file:
         yield file
 
 
@@ -91,6 +92,7 @@ def test_bytes_are_those_of_a_replay_of_the_recorded_tensors(
     for sent, came, encoded in messages:
         assert sum(replay.crossed_bytes(sent)) == encoded.up_bytes
         assert sum(replay.crossed_bytes(came)) == encoded.down_bytes
+    assert record.client_poll_s == 0.001
     said = [step.encoded for phase in record.phases for step in phase.steps]
     assert len(said) == 4
     assert said == [encoded for *_, encoded in messages if encoded in said]
