@@ -1,4 +1,4 @@
-"""The goals of `make decode-rate`, and of `make line-rate`, can be held and missed."""
+"""Goals of `make decode-rate`, `make line-rate` and `make table-time` can be held and missed."""
 
 import json
 import shutil
@@ -118,3 +118,18 @@ def test_bytes_go_at_the_rate_of_plain_sockets_or_are_judged_not_to(tmp_path):
     assert [line.split(":")[0] for line in said if line.startswith("MISSED")] == [
         "MISSED  naive, decode"
     ]
+
+
+def test_an_experiment_on_a_gpu_takes_six_minutes_or_is_judged_to_take_longer(tmp_path):
+    folder = tmp_path / "results"
+    shutil.copytree(unpacked("gptj-6b-h200-tcp-graph"), folder)
+    status, said = judged(folder, script="table_time.py")
+    assert (status, said[-1].split(":")[0]) == (0, "holds   3 repeats, and the other jobs")
+    assert any(line.startswith("  naive: importing") for line in said)
+    jobs = folder / "job_times" / "parse_capture"
+    jobs.mkdir(parents=True)
+    for mode in ("local", "naive"):
+        (jobs / f"{mode}.rep1.tsv").write_text("s\th:m:s\n60.5\t0:01:00\n")
+    status, said = judged(folder, script="table_time.py")
+    assert "  parse_capture 121.0" in said
+    assert (status, said[-1].split(":")[0]) == (1, "MISSED  3 repeats, and the other jobs")
