@@ -7,6 +7,9 @@ import time
 import pytest
 
 from semgap.errors import WorkerLostError
+from semgap.protocol import Ping
+from semgap.transport import RequestMessage, Timeouts
+from semgap.transport.tcp import connect
 from semgap.transport.tcp_parts.tcp_stream import TcpStream
 
 WAIT_S = 0.3
@@ -67,3 +70,25 @@ def test_a_connection_that_ends_within_a_message_is_lost(poll_s):
     with pytest.raises(WorkerLostError, match="within a message"):
         stream.receive_into(bytearray(len(MESSAGE)), len(MESSAGE))
     stream.close()
+
+
+@pytest.mark.parametrize("poll_s", [0.0, 5.0])
+def test_a_client_is_awake_as_long_as_it_was_told(poll_s):
+    """The worker hangs up late."""
+
+    def hang_up_late(listener):
+        worker, _ = listener.accept()
+        with worker:
+            time.sleep(WAIT_S)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        late = threading.Thread(target=hang_up_late, args=(listener,))
+        late.start()
+        channel = connect(*listener.getsockname(), Timeouts(5.0, 5.0, poll_s))
+        begin_s = time.thread_time()
+        with pytest.raises(WorkerLostError):
+            channel.request(RequestMessage(Ping(0), {}))
+        taken_s = time.thread_time() - begin_s
+        late.join()
+    channel.close()
+    assert (taken_s > 0.1 * WAIT_S) == bool(poll_s)
